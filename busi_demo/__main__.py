@@ -1,0 +1,20 @@
+"""Command line: python -m busi_demo predict IMAGE..."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from busi_demo import cli
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m busi_demo", description="Breast ultrasound demo. Not for diagnosis.")
+    cli.add_predict(parser.add_subparsers(dest="command", required=True))
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The subcommands behind `python -m busi_demo`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from busi_demo.evaluation.metrics import dice, iou
+from busi_demo.figure import figure_image, five_panels
+from busi_demo.imaging import read_mask
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.predictor import Predictor, load_predictor
+from busi_demo.types import InputError, Prediction
+
+
+def add_predict(subcommands: Any) -> None:
+    """Define `predict`: figures, masks and numbers for image files."""
+    parser = subcommands.add_parser("predict", help="segment and classify images, write the five-panel figures")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument(
+        "--approach", choices=[*APPROACHES, "all"], default=DEFAULT_APPROACH, help="default: %(default)s"
+    )
+    parser.add_argument("--ground-truth", type=Path, metavar="MASK", help="the true mask of a single image")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="receives STEM.APPROACH.png and STEM.APPROACH.mask.png (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line per image and approach")
+    parser.set_defaults(run=predict)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Run `predict`.
+
+    Returns:
+        Exit status: 0, or 2 where an image or mask could not be used (told in one line on standard error each; all
+        the others are done).
+    """
+    keys = list(APPROACHES) if arguments.approach == "all" else [arguments.approach]
+    try:
+        if arguments.ground_truth and len(arguments.images) > 1:
+            raise InputError(f"--ground-truth is the mask of one image, got {len(arguments.images)} images.")
+        predictors = [load_predictor(key) for key in keys]
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except (InputError, OSError) as error:
+        return _complain(str(error))
+    status, written = 0, {}
+    for path in arguments.images:
+        try:
+            if path.stem in written:
+                raise InputError(
+                    f"would overwrite the results of {written[path.stem]}: give it another --output, or rename it."
+                )
+            for line in _predict_one(path, predictors, arguments.ground_truth, arguments.output):
+                print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
+            written[path.stem] = path
+        except (InputError, OSError) as error:
+            status = _complain(str(error) if path.name in str(error) else f"{path}: {error}")
+    return status
+
+
+def _predict_one(
+    path: Path, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
+) -> list[dict[str, Any]]:
+    """Write figure and mask of every approach; returns what to print of each."""
+    lines = []
+    for predictor in predictors:
+        prediction, truth, notes = predictor.predict(path), None, ()
+        if mask_path:
+            truth, notes = read_mask(mask_path, prediction.image.shape)
+        stem = output / f"{path.stem}.{predictor.key}"
+        _save(figure_image(five_panels(prediction, truth, predictor.title)), Path(f"{stem}.png"))
+        _save(Image.fromarray(prediction.mask.astype(np.uint8) * 255), Path(f"{stem}.mask.png"))
+        lines.append(_line(path, prediction, truth, notes))
+    return lines
+
+
+def _line(path: Path, prediction: Prediction, truth: np.ndarray | None, notes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "approach": prediction.approach,
+        "predicted_class": prediction.predicted_class,
+        "probabilities": dict(prediction.probabilities),
+        "lesion_area_fraction": prediction.lesion_area_fraction,
+        "dice": None if truth is None else dice(prediction.mask, truth),
+        "iou": None if truth is None else iou(prediction.mask, truth),
+        "warnings": [*prediction.warnings, *notes],
+        "seconds": prediction.seconds,
+    }
+
+
+def _sentence(line: dict[str, Any]) -> str:
+    probabilities = ", ".join(f"{name} {p:.1%}" for name, p in line["probabilities"].items())
+    text = f"{line['image']}  {line['approach']}: {line['predicted_class']} ({probabilities})"
+    text += f", lesion {line['lesion_area_fraction']:.1%} of the image"
+    if line["dice"] is not None:
+        text += f", Dice {line['dice']:.3f}, IoU {line['iou']:.3f}"
+    return "\n  ".join([text, *line["warnings"]])
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    image.save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+def _complain(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return 2

@@ -1,0 +1,175 @@
+"""Index of a folder in BUSI layout: which images there are, which masks belong to them, what is known of them.
+
+Layout of the published data set (Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 2020):
+`{benign,malignant,normal}/NAME.png` with `NAME_mask.png` and, where several lesions were drawn, `NAME_mask_1.png`, ...
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from busi_demo.imaging import read_image, read_mask
+from busi_demo.types import CLASSES, InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
+
+
+class Sample(Protocol):
+    """One labelled image, wherever it comes from: a file of a data set or a phantom.
+
+    Attributes:
+        name: unique within its data set.
+        label: one of `CLASSES`.
+        group: images that share it (one patient, one near-duplicate) never stand on both sides of a split.
+        mask_complete: False where part of the true mask is known to be missing: never segmented against.
+        label_certain: False where near-duplicates carry different classes: never classified against.
+    """
+
+    name: str
+    label: str
+    group: str
+    mask_complete: bool
+    label_certain: bool
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image, uint8 (H, W), and its mask, bool (H, W), True inside a lesion."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """A `Sample` that lies in files; the masks of several lesions are united when it is read.
+
+    Raises:
+        InputError: by `read`, when a file cannot be decoded or a mask has another size than its image.
+    """
+
+    name: str
+    label: str
+    group: str
+    image_path: Path
+    mask_paths: tuple[Path, ...]
+    mask_complete: bool = True
+    label_certain: bool = True
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        image = read_image(self.image_path).pixels
+        mask = np.zeros(image.shape, dtype=bool)
+        for path in self.mask_paths:
+            part, _ = read_mask(path)
+            _check_size(path, part.shape, self.image_path, image.shape)
+            mask |= part
+        return image, mask
+
+
+def index_folder(root: Path) -> list[FileSample]:
+    """List every image of a folder in BUSI layout, sorted by class and name. Headers are read, pixels are not.
+
+    A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups; without one each
+    image is its own group and `duplicates.group_near_duplicates` finds which belong together.
+
+    Args:
+        root: folder that holds `benign`, `malignant` and `normal` (a data set may lack a class).
+    Raises:
+        InputError: no class folder, no image, an image without a mask, a mask without an image, a file that is no
+            image, or a mask of another size; the message names the file.
+    """
+    folders = [root / label for label in CLASSES if (root / label).is_dir()]
+    if not folders:
+        raise InputError(
+            f"{root} is not a data set in BUSI layout: expected folders named {', '.join(CLASSES)} in it; "
+            "point --data at the folder that holds them (usually Dataset_BUSI_with_GT)."
+        )
+    cases, notes = _read_cases(root / "cases.csv"), image_notes()
+    samples = [sample for folder in folders for sample in _index_class(folder, cases, notes)]
+    if not samples:
+        raise InputError(f"{root} holds no image: expected NAME.png with NAME_mask.png in {', '.join(CLASSES)}.")
+    return samples
+
+
+def _index_class(
+    folder: Path, cases: Mapping[str, str], notes: Mapping[str, Mapping[str, str]]
+) -> list[FileSample]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    images, masks = {}, {}
+    for path in files:
+        if match := _MASK_STEM.match(path.stem):
+            masks.setdefault(match["name"], []).append(path)
+        elif path.stem in images:
+            raise InputError(f"{path} and {images[path.stem].name} share one name: keep one of them.")
+        else:
+            images[path.stem] = path
+    if orphans := sorted(masks.keys() - images.keys()):
+        raise InputError(f"{masks[orphans[0]][0]} is a mask without an image: expected {orphans[0]}.png beside it.")
+    samples = []
+    for stem, path in images.items():
+        if stem not in masks:
+            raise InputError(f"{path} has no mask: expected {stem}_mask.png beside it (all black for a normal image).")
+        size = _header_size(path)
+        for mask in masks[stem]:
+            _check_size(mask, _header_size(mask), path, size)
+        note = notes.get(path.name, {})
+        samples.append(
+            FileSample(
+                name=path.name,
+                label=folder.name,
+                group=cases.get(f"{folder.name}/{stem}", f"{folder.name}/{stem}"),
+                image_path=path,
+                mask_paths=tuple(masks[stem]),
+                mask_complete=not (note.get("several_masks") == "1" and len(masks[stem]) == 1),
+                label_certain=note.get("label_conflict") != "1",
+            )
+        )
+    return samples
+
+
+def image_notes() -> dict[str, dict[str, str]]:
+    """What published audits say of each BUSI image, by file name; see `resources/README.md` for the columns."""
+    return {row["image"]: row for row in _read_resource("image_notes.csv")}
+
+
+def locked_test() -> dict[str, dict[str, str]]:
+    """The locked test images by file name, with `class` and `phash` (64 bits, hexadecimal)."""
+    return {row["image"]: row for row in _read_resource("locked_test.csv")}
+
+
+def _read_resource(name: str) -> Sequence[dict[str, str]]:
+    text = resources.files("busi_demo.data").joinpath("resources", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _read_cases(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    column = next((c for c in ("case", "patient") if rows and c in rows[0]), None)
+    if column is None or "image" not in rows[0]:
+        raise InputError(f"{path} lists no cases: expected the columns image and case (or patient).")
+    return {row["image"]: f"{path.parent.name}/{row[column]}" for row in rows}
+
+
+def _header_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as an image ({error}): replace it or take it out.") from error
+
+
+def _check_size(mask: Path, mask_size: tuple[int, ...], image: Path, image_size: tuple[int, ...]) -> None:
+    if mask_size != image_size:
+        raise InputError(
+            f"{mask} is {mask_size[1]} x {mask_size[0]} pixels, but its image {image.name} is "
+            f"{image_size[1]} x {image_size[0]}: a mask must have its image's size."
+        )

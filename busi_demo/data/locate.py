@@ -1,0 +1,55 @@
+"""Find the BUSI data set: given by hand, by the environment, in the usual place, or downloaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from busi_demo.types import CLASSES, InputError
+
+KAGGLE_DATASET = "aryashah2k/breast-ultrasound-images-dataset"
+DEFAULT_FOLDER = Path("data/Dataset_BUSI_with_GT")
+ENVIRONMENT_VARIABLE = "BUSI_DATA"
+
+
+def find_data(folder: str | Path | None = None) -> Path:
+    """Return the folder that holds the class folders `benign`, `malignant`, `normal`.
+
+    Looked for, in this order: `folder` (the command line's --data), the environment variable BUSI_DATA,
+    `data/Dataset_BUSI_with_GT` below the current folder, a download with kagglehub. A folder that was named but is
+    wrong is an error, never passed over; it may be the parent of the folder meant.
+
+    Raises:
+        InputError: a named folder is no BUSI folder, or none was found by any of the four ways.
+    """
+    for name, given in (("--data", folder), (f"${ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE))):
+        if given:
+            return _class_root(Path(given).expanduser(), name)
+    if DEFAULT_FOLDER.is_dir():
+        return _class_root(DEFAULT_FOLDER, "the default")
+    return _class_root(_download(), "the download")
+
+
+def _class_root(folder: Path, named_by: str) -> Path:
+    if not folder.is_dir():
+        raise InputError(f"{folder} (from {named_by}) is not a folder: give the folder Dataset_BUSI_with_GT.")
+    for candidate in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
+        if any((candidate / label).is_dir() for label in CLASSES):
+            return candidate
+    raise InputError(
+        f"{folder} (from {named_by}) is not a data set in BUSI layout: expected folders named {', '.join(CLASSES)} in it."
+    )
+
+
+def _download() -> Path:
+    try:
+        import kagglehub
+
+        return Path(kagglehub.dataset_download(KAGGLE_DATASET))
+    except Exception as error:  # kagglehub raises whatever its HTTP layer does
+        raise InputError(
+            "BUSI was not found. Give its folder with --data DIR, or set $BUSI_DATA, or put it into "
+            f"{DEFAULT_FOLDER}, or connect to a network so that kagglehub can download {KAGGLE_DATASET} "
+            f"(it said: {str(error).splitlines()[0] if str(error) else type(error).__name__}). "
+            "To try without any data set: --data phantoms."
+        ) from error

@@ -1,0 +1,73 @@
+"""Split samples into training and validation, stratified by class and closed under near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from busi_demo.data.busi import Sample, image_notes, locked_test
+from busi_demo.data.duplicates import Fingerprint, group_near_duplicates, matches_hash
+from busi_demo.types import InputError
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions in the list of samples that was split, each sorted; no position stands twice.
+
+    Attributes:
+        train: to train on.
+        validation: to choose checkpoints, thresholds and temperatures on.
+        locked: images of the locked test set, to be used for neither.
+        groups: the group number of every sample, in the samples' order.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    locked: tuple[int, ...]
+    groups: tuple[int, ...]
+
+
+def split_samples(
+    samples: Sequence[Sample], prints: Sequence[Fingerprint], fold: int = 0, folds: int = FOLDS, seed: int = 0
+) -> Split:
+    """Split into training and validation (one fold of `folds`) without the locked test images.
+
+    An image counts as locked by its name or by its perceptual hash. Of BUSI, which has no patient ids, this split is
+    free of near-duplicates; it cannot be called patient-level.
+
+    Args:
+        samples: all images of one data set.
+        prints: their fingerprints, in the same order.
+        fold: which fold validates, 0 to folds - 1.
+        seed: of the shuffling.
+    Raises:
+        InputError: too few groups for that many folds, or no such fold.
+    """
+    if not 0 <= fold < folds:
+        raise InputError(f"fold must lie between 0 and {folds - 1}, got {fold}.")
+    locked_list, notes = locked_test(), image_notes()
+    is_locked = matches_hash(prints, [row["phash"] for row in locked_list.values()])
+    is_locked |= np.array([sample.name in locked_list for sample in samples], dtype=bool)
+    audited = [notes[s.name]["known_group"] if s.name in notes else s.group for s in samples]
+    groups = group_near_duplicates(prints, known=audited)
+    is_locked = np.isin(groups, groups[is_locked])
+    free = np.flatnonzero(~is_locked)
+    if len(np.unique(groups[free])) < folds:
+        raise InputError(
+            f"{len(free)} images in {len(np.unique(groups[free]))} groups are too few to split into {folds} folds: "
+            f"at least {folds} groups are needed."
+        )
+    labels = np.array([s.label for s in samples])[free]
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    train, validation = list(splitter.split(free, labels, groups[free]))[fold]
+    return Split(
+        train=tuple(free[train].tolist()),
+        validation=tuple(free[validation].tolist()),
+        locked=tuple(np.flatnonzero(is_locked).tolist()),
+        groups=tuple(groups.tolist()),
+    )

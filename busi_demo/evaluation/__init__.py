@@ -1,0 +1,1 @@
+"""How good an approach is: metrics and calibration as pure functions, then the report that shows them."""

@@ -1,0 +1,33 @@
+"""The approaches: one file and one row each. Everything that offers a choice iterates `APPROACHES`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.multitask_cnn import MultitaskCNN
+from busi_demo.models.multitask_resnet50 import MultitaskResNet50
+from busi_demo.models.multitask_unet import MultitaskUNet
+from busi_demo.models.two_stage import TwoStage
+from busi_demo.types import InputError
+
+APPROACHES: dict[str, type[ApproachModel]] = {
+    model.key: model for model in (TwoStage, MultitaskResNet50, MultitaskCNN, MultitaskUNet)
+}
+DEFAULT_APPROACH = MultitaskUNet.key
+
+
+def approach_class(key: str) -> type[ApproachModel]:
+    """The class of an approach.
+
+    Raises:
+        InputError: there is no such approach; the message lists those there are.
+    """
+    if key not in APPROACHES:
+        raise InputError(f"There is no approach {key!r}: choose one of {', '.join(APPROACHES)}.")
+    return APPROACHES[key]
+
+
+def create_model(key: str, **config: Any) -> ApproachModel:
+    """Build an approach with fresh weights; `config` are its constructor's keywords."""
+    return approach_class(key)(**config)

@@ -1,0 +1,44 @@
+"""The contract that every approach keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from busi_demo.types import ModelOutput
+
+
+class ApproachModel(nn.Module, ABC):
+    """A network that segments and classifies in one forward pass.
+
+    Class attributes:
+        key: name on the command line, in file paths and in `APPROACHES`.
+        title: name shown to a person.
+        summary: one sentence on how it works, shown beside the choice.
+
+    Every keyword that a constructor takes has a plain JSON value, is kept by the subclass in `self.config`, and makes
+    the same architecture again: `type(model)(**model.config)`. Nothing is downloaded by a constructor unless
+    `encoder_weights="imagenet"` is given, and that word is never kept in `config`.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    config: dict[str, Any]
+
+    @abstractmethod
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        """Run the network once.
+
+        Args:
+            x: float32 (N, 1, S, S) from `Preprocess`, S a multiple of 32.
+        Returns:
+            Logits and the features behind the class logits, see `ModelOutput`.
+        """
+
+    def parameter_count(self) -> int:
+        """Number of trainable and fixed parameters."""
+        return sum(p.numel() for p in self.parameters())

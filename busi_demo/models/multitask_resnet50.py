@@ -1,0 +1,41 @@
+"""Multi-task ResNet50: one shared backbone, an upsample-conv segmentation head and a fully connected class head."""
+
+from __future__ import annotations
+
+import torch
+from segmentation_models_pytorch.encoders import get_encoder
+
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.heads import ClassificationHead, UpsampleDecoder, mask_guided
+from busi_demo.types import ModelOutput
+
+
+class MultitaskResNet50(ApproachModel):
+    """Shared ResNet50 (He et al., CVPR 2016) with two heads, trained end to end.
+
+    Args:
+        decoder_width: channels of the segmentation head.
+        dropout: before the fully connected layer.
+        encoder_weights: `"imagenet"` downloads pretrained weights of the backbone; `None` starts from scratch.
+    """
+
+    key = "multitask_resnet50"
+    title = "Multi-task ResNet50"
+    summary = (
+        "One ResNet50 backbone feeds two heads at once: upsampling convolutions draw the lesion, a fully connected "
+        "layer names the class."
+    )
+
+    def __init__(self, decoder_width: int = 96, dropout: float = 0.3, encoder_weights: str | None = None) -> None:
+        super().__init__()
+        self.config = {"decoder_width": decoder_width, "dropout": dropout}
+        self.encoder = get_encoder("resnet50", in_channels=1, depth=5, weights=encoder_weights)
+        channels = self.encoder.out_channels
+        self.decoder = UpsampleDecoder(channels[2:], decoder_width)
+        self.head = ClassificationHead(2 * channels[-1], dropout)
+
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        maps = self.encoder(x)
+        mask_logits = self.decoder(maps[2:], x.shape[-2:])
+        features = mask_guided(maps[-1], mask_logits)
+        return ModelOutput(mask_logits, self.head(features), features, self.head)

@@ -1,0 +1,56 @@
+"""Multi-task U-Net: encoder, bottleneck, decoder, and a classification head over several scales."""
+
+from __future__ import annotations
+
+import segmentation_models_pytorch as smp
+import torch
+
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, mask_guided
+from busi_demo.types import InputError, ModelOutput
+
+
+class MultitaskUNet(ApproachModel):
+    """U-Net (Ronneberger et al., MICCAI 2015) whose class head pools the encoder at strides 8, 16 and 32.
+
+    Args:
+        encoder_name: any ResNet of segmentation_models_pytorch.
+        attention: `"scse"` puts spatial and channel squeeze-and-excitation (Roy et al., MICCAI 2018) into the decoder.
+        width: channels that each scale gives to the class head.
+        dropout: before the linear layer.
+        encoder_weights: `"imagenet"` downloads pretrained weights of the encoder; `None` starts from scratch.
+    Raises:
+        InputError: attention is neither None nor "scse".
+    """
+
+    key = "multitask_unet"
+    title = "Multi-task U-Net"
+    summary = (
+        "A U-Net draws the lesion while a multi-scale head reads its encoder at three depths, over the whole image and "
+        "inside the drawn lesion, to name the class."
+    )
+
+    def __init__(
+        self,
+        encoder_name: str = "resnet18",
+        attention: str | None = None,
+        width: int = 128,
+        dropout: float = 0.3,
+        encoder_weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        if attention not in (None, "scse"):
+            raise InputError(f"attention must be 'scse' or left out, got {attention!r}.")
+        self.config = {"encoder_name": encoder_name, "attention": attention, "width": width, "dropout": dropout}
+        unet = smp.Unet(
+            encoder_name, encoder_weights=encoder_weights, decoder_attention_type=attention, in_channels=1, classes=1
+        )
+        self.encoder, self.decoder, self.segmentation_head = unet.encoder, unet.decoder, unet.segmentation_head
+        self.scales = MultiScaleFeatures(self.encoder.out_channels[3:], width)
+        self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
+
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        maps = self.encoder(x)
+        mask_logits = self.segmentation_head(self.decoder(maps))
+        features = mask_guided(self.scales(maps[3:]), mask_logits)
+        return ModelOutput(mask_logits, self.head(features), features, self.head)

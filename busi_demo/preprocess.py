@@ -1,0 +1,76 @@
+"""The one way from an image to a network's input, and back: training and inference share this object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Letterbox to a square and scale the grey values. It travels with the weights, in their config.json.
+
+    The aspect ratio is kept, for 'taller than wide' is a sign that radiologists read; the rest of the square is black,
+    as the surroundings of an ultrasound sector are.
+
+    Attributes:
+        size: side of the square network input, in pixels; a multiple of 32.
+        mean: mean grey value to subtract, on the scale 0 to 1.
+        std: standard deviation of the grey values to divide by, on the scale 0 to 1.
+    Raises:
+        ValueError: size is not a positive multiple of 32, or std is not positive.
+    """
+
+    size: int = 224
+    mean: float = 0.26
+    std: float = 0.22
+
+    def __post_init__(self) -> None:
+        if self.size <= 0 or self.size % 32:
+            raise ValueError(f"size must be a positive multiple of 32, got {self.size}.")
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}.")
+
+    def placement(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Where an image of height x width pixels lies in the square: (top, left, height, width), in pixels."""
+        scale = self.size / max(height, width)
+        h, w = max(1, round(height * scale)), max(1, round(width * scale))
+        return (self.size - h) // 2, (self.size - w) // 2, h, w
+
+    def canvas(self, image: np.ndarray) -> torch.Tensor:
+        """Letterbox a grey image: uint8 (H, W) in 0..255 -> uint8 (1, size, size)."""
+        return self._letterbox(torch.from_numpy(np.ascontiguousarray(image)), InterpolationMode.BILINEAR)
+
+    def mask_canvas(self, mask: np.ndarray) -> torch.Tensor:
+        """Letterbox a mask: bool (H, W) -> uint8 (1, size, size) of zeros and ones."""
+        grey = torch.from_numpy(mask.astype(np.uint8) * 255)
+        return (self._letterbox(grey, InterpolationMode.BILINEAR) >= 128).to(torch.uint8)
+
+    def normalise(self, canvas: torch.Tensor) -> torch.Tensor:
+        """Scale grey values: uint8 (..., h, w) in 0..255 -> float32 of the same shape, about zero mean and unit std."""
+        return (canvas.to(torch.float32) / 255 - self.mean) / self.std
+
+    def __call__(self, image: np.ndarray) -> torch.Tensor:
+        """uint8 (H, W) in 0..255 -> float32 (1, 1, size, size), what a model's forward takes."""
+        return self.normalise(self.canvas(image))[None]
+
+    def restore(self, maps: torch.Tensor, height: int, width: int) -> np.ndarray:
+        """Undo the letterbox: float (size, size) map -> float32 (height, width), bilinear."""
+        top, left, h, w = self.placement(height, width)
+        inside = maps.detach().float()[None, None, top : top + h, left : left + w]
+        resized = torch.nn.functional.interpolate(inside, (height, width), mode="bilinear", align_corners=False)
+        return resized[0, 0].cpu().numpy()
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values for config.json; `Preprocess(**d)` reads them back."""
+        return asdict(self)
+
+    def _letterbox(self, image: torch.Tensor, interpolation: InterpolationMode) -> torch.Tensor:
+        top, left, h, w = self.placement(*image.shape)
+        out = torch.zeros(1, self.size, self.size, dtype=torch.uint8)
+        out[:, top : top + h, left : left + w] = F.resize(image[None], [h, w], interpolation, antialias=True)
+        return out

@@ -1,0 +1,79 @@
+"""The state of an unfinished run on disk: written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from busi_demo.types import InputError
+
+
+class RunFolder:
+    """A folder with `checkpoint.pt` (where to go on), `best.pt` (the weights to keep) and `history.csv`.
+
+    Args:
+        path: created where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write where to go on, and with it the history for people to read."""
+        _write(self.path / "checkpoint.pt", state)
+        self._write_history(state["history"])
+
+    def save_best(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write the best weights so far. Called before `save_checkpoint` of the same moment: a run killed between the
+        two repeats its last steps and writes the same file again."""
+        _write(self.path / "best.pt", weights)
+
+    def load_best(self) -> dict[str, torch.Tensor]:
+        return torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
+
+    def load_checkpoint(self, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
+        """Return the state to go on from, or None to start afresh.
+
+        Raises:
+            InputError: an unfinished run lies here and `resume` was not asked for, or it had other settings.
+        """
+        path = self.path / "checkpoint.pt"
+        if not path.is_file():
+            return None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not resume:
+            if state["finished"]:
+                return None
+            raise InputError(
+                f"{self.path} holds an unfinished run: add --resume to go on with it, give another --run-dir, "
+                "or delete that folder."
+            )
+        if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):
+            name = changed[0]
+            raise InputError(
+                f"{self.path} was started with {name}={state['settings'].get(name)!r}, not {settings[name]!r}: resume "
+                "with the same settings, or give another --run-dir."
+            )
+        return state
+
+    def _write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        partial = self.path / "history.csv.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(partial, self.path / "history.csv")
+
+
+def _write(path: Path, value: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    torch.save(value, partial)
+    os.replace(partial, path)

@@ -1,0 +1,103 @@
+"""Every setting of a training run in one frozen place; the command line is derived from it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from busi_demo.models import DEFAULT_APPROACH, approach_class
+from busi_demo.types import InputError
+
+
+def _setting(default: Any, text: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run. Two runs with equal settings, data and machine give equal weights.
+
+    Raises:
+        InputError: a value is out of its range; the message names the setting, the range and what came.
+    """
+
+    approach: str = _setting(DEFAULT_APPROACH, "which approach to train")
+    data: str | None = _setting(
+        None, "folder in BUSI layout, or 'phantoms' (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)"
+    )
+    extra: tuple[str, ...] = _setting((), "more folders in BUSI layout, to train on but never to validate on")
+    epochs: int = _setting(30, "passes of `samples_per_epoch` images", low=1)
+    samples_per_epoch: int = _setting(0, "images drawn an epoch; 0: as many as there are training images", low=0)
+    batch_size: int = _setting(16, "images a step", low=2)
+    learning_rate: float = _setting(1e-3, "peak learning rate of AdamW", low=1e-7, high=1.0)
+    weight_decay: float = _setting(0.03, "decoupled weight decay of AdamW", low=0.0, high=1.0)
+    warmup: float = _setting(0.05, "share of the steps over which the learning rate rises, before its cosine", low=0.0,
+                             high=0.9)  # fmt: skip
+    image_size: int = _setting(224, "side of the network input, pixels, a multiple of 32", low=64, high=1024)
+    start_size: int = _setting(128, "input side at the start, growing by 32 px up to `image_size`", low=64, high=1024)
+    ema_decay: float = _setting(0.998, "decay a step of the averaged weights that are validated and kept", low=0.0,
+                                high=0.99999)  # fmt: skip
+    w_seg: float = _setting(1.0, "weight of the segmentation loss", low=0.0)
+    w_cls: float = _setting(1.0, "weight of the classification loss", low=0.0)
+    label_smoothing: float = _setting(0.05, "label smoothing of the cross-entropy", low=0.0, high=0.5)
+    main_share: float = _setting(0.4, "share of the real images drawn from `data`, the rest from `extra`", low=0.0,
+                                 high=1.0)  # fmt: skip
+    phantom_share: float = _setting(0.05, "share of the images drawn that are simulated phantoms", low=0.0, high=1.0)
+    phantoms: int = _setting(60, "phantoms a class; 'phantoms' as data trains and validates on them alone", low=10)
+    fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)
+    seed: int = _setting(0, "of the split, the draws, the augmentation and the initial weights", low=0)
+    workers: int = _setting(0, "processes that prepare batches; 0: the training process itself", low=0)
+    precision: str = _setting("auto", "auto (timed at the start), fp32 or bf16", choices=("auto", "fp32", "bf16"))
+    encoder_weights: str | None = _setting(None, "'imagenet' downloads pretrained encoder weights",
+                                           choices=(None, "imagenet"))  # fmt: skip
+
+    def __post_init__(self) -> None:
+        approach_class(self.approach)
+        for item in dataclasses.fields(self):
+            value, limits = getattr(self, item.name), item.metadata
+            if "choices" in limits and value not in limits["choices"]:
+                raise InputError(f"--{_flag(item.name)} must be one of {limits['choices']}, got {value!r}.")
+            low, high = limits.get("low"), limits.get("high")
+            if (low is not None and value < low) or (high is not None and value > high):
+                span = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise InputError(f"--{_flag(item.name)} must be {span}, got {value}.")
+        for name in ("image_size", "start_size"):
+            if getattr(self, name) % 32:
+                raise InputError(f"--{_flag(name)} must be a multiple of 32, got {getattr(self, name)}.")
+        if self.start_size > self.image_size:
+            raise InputError(f"--start-size ({self.start_size}) must not exceed --image-size ({self.image_size}).")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser, defaults: TrainConfig, omit: Sequence[str] = ()) -> None:
+    """Give a parser one option a field of `TrainConfig`, except those in `omit`."""
+    for item in dataclasses.fields(TrainConfig):
+        if item.name in omit:
+            continue
+        default, choices = getattr(defaults, item.name), item.metadata.get("choices")
+        text = item.metadata["help"] + ("" if default in (None, ()) else f" (default: {default})")
+        options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": default}
+        if item.name == "extra":
+            options |= {"nargs": "*", "metavar": "DIR"}
+        else:
+            options["type"] = type(default) if default is not None else str
+            if choices:
+                options["choices"] = [c for c in choices if c is not None]
+        parser.add_argument(f"--{_flag(item.name)}", **options)
+
+
+def config_from(arguments: argparse.Namespace, **fixed: Any) -> TrainConfig:
+    """Build the settings from parsed arguments; `fixed` values win."""
+    names = {item.name for item in dataclasses.fields(TrainConfig)}
+    values = {k: v for k, v in vars(arguments).items() if k in names} | fixed
+    return TrainConfig(**values | {"extra": tuple(values.get("extra", ()))})
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,146 @@
+"""What is minimised: an objective turns a batch into named losses and says which numbers choose the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from busi_demo.data.dataset import Batch
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.two_stage import TwoStage, square_box
+
+
+class Objective(Protocol):
+    """One way to train a model in the common loop."""
+
+    def trained(self, model: Any) -> nn.Module:
+        """The part of the model whose weights this objective changes."""
+        ...
+
+    def losses(self, model: Any, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        """Scalar losses by name; `loss` is the one to minimise. `x` is float32 (N, 1, S, S), normalised; the
+        batch's masks have the same S."""
+        ...
+
+    def score(self, summary: Mapping[str, Any]) -> float:
+        """The validation score, higher is better, from `evaluation.metrics.summarise`."""
+        ...
+
+
+def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy plus soft Dice loss (Milletari et al., V-Net, 3DV 2016).
+
+    Dice counts a small lesion as much as a large one, and is averaged over the images with a lesion alone; on images
+    without one it has no gradient, there cross-entropy takes the lesion's false pixels away.
+
+    Args:
+        mask_logits: float (N, 1, S, S).
+        masks: float (N, 1, S, S) of 0 and 1.
+        known: float (N,), 0 where the mask must not be learnt from.
+    Returns:
+        Scalar.
+    """
+    logits = mask_logits.float()
+    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2, 3))
+    probability = logits.sigmoid()
+    overlap = (probability * masks).sum(dim=(1, 2, 3))
+    size = probability.sum(dim=(1, 2, 3)) + masks.sum(dim=(1, 2, 3))
+    has_lesion = known * (masks.sum(dim=(1, 2, 3)) > 0)
+    dice = 1 - (2 * overlap + 1) / (size + 1)
+    return _mean(bce, known) + _mean(dice, has_lesion)
+
+
+def classification_loss(
+    logits: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Cross-entropy with label smoothing over the images whose class is certain. logits (N, 3), labels int64 (N,)."""
+    return _mean(F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing), known)
+
+
+def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+class JointObjective:
+    """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point."""
+
+    def __init__(self, w_seg: float = 1.0, w_cls: float = 1.0, smoothing: float = 0.05) -> None:
+        self.w_seg, self.w_cls, self.smoothing = w_seg, w_cls, smoothing
+
+    def trained(self, model: ApproachModel) -> nn.Module:
+        return model
+
+    def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        output = model(x)
+        segmentation = segmentation_loss(output.mask_logits, batch["mask"], batch["mask_known"])
+        classification = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
+        total = self.w_seg * segmentation + self.w_cls * classification
+        return {"loss": total, "segmentation": segmentation, "classification": classification}
+
+    def score(self, summary: Mapping[str, Any]) -> float:
+        return (_class_score(summary) + summary["lesion_dice"]) / 2
+
+
+class SegmentationObjective:
+    """First stage of `TwoStage`: its U-Net alone."""
+
+    def trained(self, model: TwoStage) -> nn.Module:
+        return model.segmenter
+
+    def losses(self, model: TwoStage, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        loss = segmentation_loss(model.segmenter(x), batch["mask"], batch["mask_known"])
+        return {"loss": loss, "segmentation": loss}
+
+    def score(self, summary: Mapping[str, Any]) -> float:
+        return float(summary["lesion_dice"])
+
+
+class CropObjective:
+    """Second stage of `TwoStage`: its ResNet50 on crops, the U-Net left as it is.
+
+    Crops come from the true masks, shifted and scaled at random as a segmentation would err; one in five is the whole
+    image, as at inference where nothing is found. An image without a lesion is cropped where another image of the
+    batch has its lesion, for a false find must still be called normal.
+    """
+
+    def __init__(self, smoothing: float = 0.05, whole_image_share: float = 0.2) -> None:
+        self.smoothing, self.whole_image_share = smoothing, whole_image_share
+
+    def trained(self, model: TwoStage) -> nn.Module:
+        return nn.ModuleList([model.encoder, model.head])
+
+    def losses(self, model: TwoStage, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        output = model.classify(x, self.boxes(model, batch["mask"][:, 0] > 0.5), batch["mask"])
+        loss = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
+        return {"loss": loss, "classification": loss}
+
+    def boxes(self, model: TwoStage, masks: torch.Tensor) -> torch.Tensor:
+        """Jittered crop boxes for true masks, bool (N, S, S): float32 (N, 4) as x0, y0, x1, y1 in pixels."""
+        side = float(masks.shape[-1])
+        boxes = model.boxes(masks).tolist()
+        lesions = [box for box in boxes if box[2] - box[0] < side]
+        drawn = []
+        for box in boxes:
+            if box[2] - box[0] >= side and lesions:
+                box = lesions[int(torch.randint(len(lesions), ()))]
+            if not lesions or float(torch.rand(())) < self.whole_image_share:
+                drawn.append([0.0, 0.0, side, side])
+                continue
+            shift_x, shift_y, scale = (torch.rand(3) * 2 - 1).tolist()
+            x0, y0, x1, y1 = box
+            length = x1 - x0
+            dx, dy, grow = 0.12 * length * shift_x, 0.12 * length * shift_y, 0.2 * scale
+            drawn.append(list(square_box(x0 + dx, y0 + dy, x1 + dx, y1 + dy, grow, side)))
+        return torch.tensor(drawn, device=masks.device)
+
+    def score(self, summary: Mapping[str, Any]) -> float:
+        return _class_score(summary)
+
+
+def _class_score(summary: Mapping[str, Any]) -> float:
+    areas = [value for value in summary["auc"].values() if value is not None]
+    return (summary["macro_f1"] + sum(areas) / len(areas)) / 2 if areas else float(summary["macro_f1"])

@@ -1,0 +1,156 @@
+"""From a command line's data settings to the tensors that training and validation use."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from busi_demo.data.augment import training_augmentation
+from busi_demo.data.busi import Sample, index_folder
+from busi_demo.data.dataset import CanvasDataset, sampling_weights
+from busi_demo.data.duplicates import Fingerprint, fingerprint
+from busi_demo.data.locate import find_data
+from busi_demo.data.phantom import make_phantom
+from busi_demo.data.splits import FOLDS, split_samples
+from busi_demo.preprocess import Preprocess
+from busi_demo.training.config import TrainConfig
+from busi_demo.types import CLASSES, InputError
+
+PHANTOMS = "phantoms"
+
+
+@dataclass(frozen=True)
+class PhantomSample:
+    """A simulated `Sample`, made anew from its seed whenever it is read."""
+
+    name: str
+    label: str
+    seed: int
+    mask_complete: bool = True
+    label_certain: bool = True
+
+    @property
+    def group(self) -> str:
+        return self.name
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        phantom = make_phantom(self.label, self.seed)
+        return phantom.image, phantom.mask
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What `fit` needs, and what is to be said of it.
+
+    Attributes:
+        train: augmented training images.
+        weights: float64 (len(train),), each one's share of the draws.
+        validation: images of `--data` alone, with certain classes.
+        split: one row an image: image, class, source, group, split.
+        facts: counts at every step, for config.json.
+    """
+
+    train: CanvasDataset
+    weights: torch.Tensor
+    validation: CanvasDataset
+    split: tuple[dict[str, str], ...]
+    facts: Mapping[str, Any]
+
+
+def phantom_samples(per_class: int, first_seed: int) -> list[PhantomSample]:
+    """Simulated images, `per_class` of each class, named by their seeds."""
+    return [
+        PhantomSample(f"phantom_{label}_{seed}", label, seed)
+        for label in CLASSES
+        for seed in range(first_seed, first_seed + per_class)
+    ]
+
+
+def fingerprints(samples: Sequence[Sample]) -> list[Fingerprint]:
+    """Fingerprint every sample's image, on all cores, with a progress bar."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        work = pool.map(lambda sample: fingerprint(sample.read()[0]), samples)
+        return list(tqdm(work, "looking for near-duplicates", total=len(samples), leave=False, disable=None))
+
+
+def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingData:
+    """Find, index, split and decode the data that a run asks for.
+
+    Rules: near-duplicates stay on one side; the locked test images are left out; images whose near-duplicates carry
+    another class train the mask only and validate nothing; images with incomplete masks train and validate the class
+    only.
+
+    Raises:
+        InputError: the data cannot be found or used; or a class is missing in training.
+    """
+    only_phantoms = config.data == PHANTOMS
+    if only_phantoms:
+        main, name = phantom_samples(config.phantoms, first_seed=0), PHANTOMS
+    else:
+        root = find_data(config.data)
+        main, name = index_folder(root), root.name
+    split = split_samples(main, fingerprints(main), fold=config.fold, folds=FOLDS, seed=config.seed)
+    groups = [str(g) for g in split.groups]
+    chosen: list[tuple[Sample, str, str, str]] = [(main[i], name, groups[i], "train") for i in split.train]
+    validation = [main[i] for i in split.validation if main[i].label_certain]
+    for folder in config.extra:
+        extra_root = find_data(folder)
+        chosen += [(s, extra_root.name, s.group, "train") for s in index_folder(extra_root)]
+    if not only_phantoms and config.phantom_share > 0:
+        extra_phantoms = phantom_samples(config.phantoms, first_seed=1_000_000)
+        chosen += [(s, PHANTOMS, s.name, "train") for s in extra_phantoms]
+    samples, sources = [row[0] for row in chosen], [row[1] for row in chosen]
+    if missing := sorted(set(CLASSES) - {s.label for s in samples}):
+        raise InputError(f"There is no image of the class {missing[0]} to train on: add a folder that has some.")
+    weights = sampling_weights(samples, sources, _shares(config, name, Counter(sources)))
+    rows = [_row(*row) for row in chosen]
+    rows += [_row(main[i], name, groups[i], "validation") for i in split.validation if main[i].label_certain]
+    return TrainingData(
+        train=CanvasDataset(samples, preprocess, training_augmentation()),
+        weights=weights,
+        validation=CanvasDataset(validation, preprocess),
+        split=tuple(rows),
+        facts={
+            "main": name,
+            "images_indexed": len(main),
+            "near_duplicate_groups": len(set(split.groups)),
+            "locked_test_left_out": len(split.locked),
+            "uncertain_class_left_out_of_validation": len(split.validation) - len(validation),
+            "fold": config.fold,
+            "folds": FOLDS,
+            "seed": config.seed,
+            "train": _counts(rows, "train"),
+            "validation": _counts(rows, "validation"),
+        },
+    )
+
+
+def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:
+    extra = {source: n for source, n in counts.items() if source not in (main, PHANTOMS)}
+    shares = {PHANTOMS: config.phantom_share, main: 1 - config.phantom_share}
+    if extra:
+        shares[main] *= config.main_share
+        rest = (1 - config.phantom_share) * (1 - config.main_share)
+        shares |= {source: rest * n / sum(extra.values()) for source, n in extra.items()}
+    return shares
+
+
+def _row(sample: Sample, source: str, group: str, split: str) -> dict[str, str]:
+    return {"image": sample.name, "class": sample.label, "source": source, "group": group, "split": split}
+
+
+def _counts(rows: Sequence[Mapping[str, str]], split: str) -> dict[str, dict[str, int]]:
+    chosen = [row for row in rows if row["split"] == split]
+    return {
+        source: {label: sum(r["source"] == source and r["class"] == label for r in chosen) for label in CLASSES}
+        for source in sorted({row["source"] for row in chosen})
+    }

@@ -1,0 +1,110 @@
+"""The nouns that every part of the project shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+CLASSES: tuple[str, ...] = ("benign", "malignant", "normal")
+"""Class names; their order is the order of every logit and probability vector."""
+
+
+class InputError(ValueError):
+    """Something a person gave us cannot be used. The message is one sentence fit to be shown to that person."""
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What one forward pass of any approach returns, as logits.
+
+    Attributes:
+        mask_logits: float (N, 1, S, S), S the input size; sigmoid gives the lesion probability of each pixel.
+        class_logits: float (N, 3) in the order of `CLASSES`; softmax gives the class probabilities.
+        features: float (N, C, h, w), the maps that the classification head pooled. `head(features)` is `class_logits`.
+        head: the module from `features` to `class_logits`, by which Grad-CAM explains without a second forward pass.
+        boxes: float (N, 4) as x0, y0, x1, y1 in input pixels: the part of the input that `features` covers; `None`
+            where that is the whole input.
+    """
+
+    mask_logits: torch.Tensor
+    class_logits: torch.Tensor
+    features: torch.Tensor
+    head: nn.Module
+    boxes: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one image, in NumPy, every map at the image's own size (H, W). Checked when it is made.
+
+    Attributes:
+        approach: key of the approach in `busi_demo.models.APPROACHES`.
+        image: uint8 (H, W), the grey image as read.
+        mask: bool (H, W), True inside the predicted lesion.
+        mask_probability: float32 (H, W) in [0, 1].
+        probabilities: class name -> probability in [0, 1], all of `CLASSES`, summing to 1.
+        cam: float32 (H, W) in [0, 1], class evidence for `cam_class` relative to its strongest pixel; all zero where
+            there is no positive evidence.
+        cam_class: the class that `cam` explains.
+        cam_peak: raw value (logit units) that 1.0 in `cam` stands for; 0.0 where there is no positive evidence.
+        threshold: mask probability from which a pixel counts as lesion, in (0, 1).
+        warnings: sentences that belong beside the answer.
+        seconds: wall time of the prediction, in seconds.
+    Raises:
+        ValueError: a field has another shape, dtype or range than said here.
+    """
+
+    approach: str
+    image: np.ndarray
+    mask: np.ndarray
+    mask_probability: np.ndarray
+    probabilities: Mapping[str, float]
+    cam: np.ndarray
+    cam_class: str
+    cam_peak: float
+    threshold: float
+    warnings: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 2 or self.image.dtype != np.uint8:
+            raise ValueError(f"image must be uint8 (H, W), got {self.image.dtype} {self.image.shape}.")
+        for name, dtype in (("mask", np.bool_), ("mask_probability", np.float32), ("cam", np.float32)):
+            value = getattr(self, name)
+            if value.shape != self.image.shape or value.dtype != dtype:
+                raise ValueError(
+                    f"{name} must be {np.dtype(dtype).name} {self.image.shape} like the image, "
+                    f"got {value.dtype} {value.shape}."
+                )
+        for name in ("mask_probability", "cam"):
+            value = getattr(self, name)
+            if not (np.isfinite(value).all() and value.min() >= 0 and value.max() <= 1):
+                raise ValueError(f"{name} must be finite and within [0, 1].")
+        if tuple(self.probabilities) != CLASSES:
+            raise ValueError(f"probabilities must have the keys {CLASSES}, got {tuple(self.probabilities)}.")
+        values = np.array(list(self.probabilities.values()), dtype=np.float64)
+        if not (np.isfinite(values).all() and values.min() >= 0 and abs(values.sum() - 1) < 1e-3):
+            raise ValueError(f"probabilities must be finite, not negative and sum to 1, got {dict(self.probabilities)}.")
+        if self.cam_class not in CLASSES:
+            raise ValueError(f"cam_class must be one of {CLASSES}, got {self.cam_class!r}.")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie strictly between 0 and 1, got {self.threshold}.")
+
+    @property
+    def predicted_class(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Probability of `predicted_class`, in [0, 1]."""
+        return self.probabilities[self.predicted_class]
+
+    @property
+    def lesion_area_fraction(self) -> float:
+        """Share of the image's pixels inside the predicted mask, in [0, 1]."""
+        return float(self.mask.mean())

@@ -1,0 +1,175 @@
+"""The only reader and writer of `weights/`: an architecture, its numbers, and all that belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import load_file, save
+
+from busi_demo.models import create_model
+from busi_demo.models.base import ApproachModel
+from busi_demo.preprocess import Preprocess
+from busi_demo.types import CLASSES, InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS_FOLDER = ROOT / "weights"
+MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained approach, ready for inference.
+
+    Attributes:
+        model: in evaluation mode, float32, on the CPU.
+        preprocess: the same object that training used.
+        threshold: mask probability from which a pixel counts as lesion.
+        temperature: what class logits are divided by before softmax (Guo et al., ICML 2017).
+        config: all of config.json.
+    """
+
+    model: ApproachModel
+    preprocess: Preprocess
+    threshold: float
+    temperature: float
+    config: Mapping[str, Any]
+
+
+def save_weights(
+    folder: Path,
+    model: ApproachModel,
+    preprocess: Preprocess,
+    *,
+    threshold: float = 0.5,
+    temperature: float = 1.0,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write `folder/model.safetensors` (float16) and then `folder/config.json`, each whole or not at all.
+
+    Args:
+        facts: JSON values on where the weights come from: `metrics`, `data`, `training`.
+    Raises:
+        ValueError: a weight is not finite as float16.
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(f"{name} has values that float16 cannot hold: the training went wrong.")
+    data = save(tensors)
+    config = {
+        "approach": model.key,
+        "architecture": model.config,
+        "preprocess": preprocess.to_dict(),
+        "classes": list(CLASSES),
+        "threshold": threshold,
+        "temperature": temperature,
+        "parameters": model.parameter_count(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "git_commit": _git_commit(),
+        **facts,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / MODEL_FILE, data)
+    _write(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def load_weights(key: str, folder: Path | None = None) -> Weights:
+    """Load a trained approach strictly: the file must be the one config.json describes, and fit to the last tensor.
+
+    Args:
+        key: an approach of `APPROACHES`.
+        folder: holds one folder an approach; by default the project's `weights`.
+    Raises:
+        InputError: weights are missing, damaged, or made for other classes or another architecture.
+    """
+    place = (folder or WEIGHTS_FOLDER) / key
+    config = read_config(key, folder)
+    data = _read(place / MODEL_FILE)
+    if hashlib.sha256(data).hexdigest() != config["sha256"]:
+        raise InputError(
+            f"{place / MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it again, "
+            "or train the approach again."
+        )
+    if tuple(config["classes"]) != CLASSES:
+        raise InputError(f"{place} was trained for the classes {config['classes']}, this version has {list(CLASSES)}.")
+    model = create_model(key, **config["architecture"])
+    state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise InputError(f"{place} does not fit the architecture of {key}: {str(error).splitlines()[-1].strip()}") from error
+    return Weights(
+        model=model.eval(),
+        preprocess=Preprocess(**config["preprocess"]),
+        threshold=config["threshold"],
+        temperature=config["temperature"],
+        config=config,
+    )
+
+
+def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
+    """Return an approach's config.json without loading its weights.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = (folder or WEIGHTS_FOLDER) / key / CONFIG_FILE
+    try:
+        return json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): fetch it again.") from error
+
+
+def load_part(folder: Path, part: str, module: torch.nn.Module) -> None:
+    """Start a part of a network from the part of the same shape of a trained one, strictly.
+
+    Args:
+        folder: one approach's folder, with its model.safetensors.
+        part: prefix of the tensors' names, such as `encoder`; empty for all of them.
+        module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
+    Raises:
+        InputError: a tensor of `module` is missing in the file or has another shape there.
+    """
+    prefix = f"{part}." if part else ""
+    stored = {n.removeprefix(prefix): t for n, t in load_file(folder / MODEL_FILE).items() if n.startswith(prefix)}
+    for name, tensor in module.state_dict().items():
+        if name not in stored or stored[name].shape != tensor.shape:
+            raise InputError(f"{folder / MODEL_FILE} has no {prefix}{name} of shape {tuple(tensor.shape)}.")
+    module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The weights of {path.parent.name} are missing ({path.name} is not in {path.parent}): fetch the "
+            f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def _git_commit() -> str | None:
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return run.stdout.strip()

@@ -1,0 +1,338 @@
+"""Every kind of file a person may upload, and every kind that must be refused with one clear sentence."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from busi_demo import imaging
+from busi_demo.imaging import GreyImage, read_image, read_mask
+from busi_demo.types import InputError
+
+HEIGHT, WIDTH = 40, 56
+
+
+@pytest.fixture(scope="module")
+def grey() -> np.ndarray:
+    """uint8 (40, 56) with smooth values over 0 to 255, not symmetric."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.rint((3 * y + x) * 255 / (3 * (HEIGHT - 1) + WIDTH - 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def disc() -> np.ndarray:
+    """bool (40, 56), a disc of radius 10 off the centre."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return (y - 18) ** 2 + (x - 22) ** 2 < 100
+
+
+def encode(image: Image.Image | np.ndarray, form: str, **options) -> bytes:
+    """The bytes of an image file."""
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, form, **options)
+    return stream.getvalue()
+
+
+def refused(source, *words: str, reader=read_image, **options) -> str:
+    """The sentence with which the reader refuses a source; it must hold all the words and be a single line."""
+    with pytest.raises(InputError) as caught:
+        reader(source, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF"])
+def test_lossless_8_bit_files_are_read_exactly(grey, form):
+    image = read_image(encode(grey, form))
+    assert image.pixels.dtype == np.uint8
+    np.testing.assert_array_equal(image.pixels, grey)
+    assert image.notes == () and image.spacing is None
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_lossy_files_are_read_closely(grey, form):
+    pixels = read_image(encode(grey, form, quality=95)).pixels
+    assert np.abs(pixels.astype(int) - grey).max() <= 8
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_grey_stays_itself_in_every_colour_mode(grey, mode):
+    image = read_image(encode(Image.fromarray(grey).convert(mode), "PNG"))
+    np.testing.assert_array_equal(image.pixels, grey)
+    assert image.notes == ()
+
+
+def test_cmyk_jpeg_is_not_inverted(grey):
+    pixels = read_image(encode(Image.fromarray(grey).convert("RGB").convert("CMYK"), "JPEG", quality=95)).pixels
+    assert np.abs(pixels.astype(int) - grey).max() <= 12
+
+
+def test_one_bit_file_becomes_black_and_white(disc):
+    np.testing.assert_array_equal(read_image(encode(disc, "PNG")).pixels, np.where(disc, 255, 0))
+
+
+def test_transparent_parts_become_black(grey):
+    alpha = np.full_like(grey, 255)
+    alpha[:, :10] = 0
+    alpha[:, 10:20] = 128
+    pixels = read_image(encode(np.dstack([grey] * 3 + [alpha]), "PNG")).pixels
+    assert (pixels[:, :10] == 0).all()
+    assert np.abs(pixels[:, 10:20] - grey[:, 10:20] * (128 / 255)).max() <= 1
+    np.testing.assert_array_equal(pixels[:, 20:], grey[:, 20:])
+
+
+def test_transparent_palette_entry_becomes_black(grey):
+    assert (read_image(encode(grey, "PNG", transparency=255)).pixels[grey == 255] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("largest", "full_scale"), [(255, 255), (256, 1023), (1023, 1023), (4000, 4095), (4096, 16383), (65520, 65535)]
+)
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "array"])
+def test_16_bit_values_are_scaled_by_the_smallest_depth_that_holds_them(grey, form, largest, full_scale):
+    values = np.rint(grey / 255 * largest).astype(np.uint16)
+    image = read_image(values if form == "array" else encode(values, form))
+    np.testing.assert_array_equal(image.pixels, np.rint(values * (255 / full_scale)))
+    assert len(image.notes) == (full_scale != 255)
+    if image.notes:
+        assert f"0 to {full_scale}" in image.notes[0]
+
+
+def test_one_hot_pixel_in_a_12_bit_image_does_not_darken_the_rest(grey):
+    values = grey.astype(np.uint16) * 8
+    hot = values.copy()
+    hot[0, 0] = 4095
+    np.testing.assert_array_equal(read_image(hot).pixels[1:], read_image(values).pixels[1:])
+
+
+def test_float_file_is_spread_from_lowest_to_highest(grey):
+    decibels = grey.astype(np.float32) / 255 * 60 - 60
+    image = read_image(encode(decibels, "TIFF"))
+    np.testing.assert_array_equal(image.pixels, grey)
+    assert "-60 to 0" in image.notes[0]
+
+
+def test_zero_stays_black_in_a_float_file(grey):
+    pixels = read_image(encode(grey.astype(np.float32) / 510 + 0.5, "TIFF")).pixels
+    np.testing.assert_allclose(pixels, 127.5 + grey / 2, atol=1)
+
+
+def test_signed_integers_are_not_wrapped(grey):
+    np.testing.assert_array_equal(read_image(encode(grey.astype(np.int32) - 255, "TIFF")).pixels, grey)
+
+
+def test_not_a_number_is_refused(grey):
+    values = grey.astype(np.float32)
+    values[3, 3] = np.nan
+    refused(encode(values, "TIFF"), "NaN")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_exif_orientation_is_applied_once(grey, form):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    pixels = read_image(encode(grey, form, exif=exif)).pixels
+    assert pixels.shape == (WIDTH, HEIGHT)
+    assert np.abs(pixels.astype(int) - np.rot90(grey, -1)).max() <= 8
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF"])
+def test_first_of_several_frames_is_used_and_said(grey, form):
+    frames = [Image.fromarray(np.roll(grey, i)) for i in range(3)]
+    image = read_image(encode(frames[0], form, save_all=True, append_images=frames[1:]))
+    np.testing.assert_array_equal(image.pixels, grey)
+    assert "first of 3" in image.notes[0]
+
+
+def test_doppler_colour_is_reduced_to_luma_and_said(grey):
+    colour = np.dstack([grey] * 3)
+    colour[10:20, 10:20] = (255, 0, 0)
+    image = read_image(colour)
+    assert (image.pixels[10:20, 10:20] == 76).all()  # 0.299 * 255
+    assert "colour" in image.notes[0]
+
+
+def test_constant_image_is_allowed_and_said():
+    image = read_image(np.full((HEIGHT, WIDTH), 90, np.uint8))
+    assert (image.pixels == 90).all() and "same grey value" in image.notes[0]
+
+
+def test_dark_image_is_allowed_and_said(grey):
+    image = read_image(grey // 16)
+    assert image.pixels.max() == 15 and "almost black" in image.notes[0]
+
+
+def test_all_kinds_of_sources_agree(grey, tmp_path):
+    path = tmp_path / "scan (1).png"
+    path.write_bytes(encode(grey, "PNG"))
+    for source in (path, str(path), path.read_bytes(), Image.open(path), grey, np.dstack([grey] * 3)):
+        np.testing.assert_array_equal(read_image(source).pixels, grey)
+
+
+def test_pixels_are_the_callers_own(grey):
+    pixels = read_image(grey).pixels
+    pixels[:] = 0
+    assert grey.any()
+
+
+def test_format_is_told_from_content_not_from_the_name(grey, tmp_path):
+    path = tmp_path / "scan.png"
+    path.write_bytes(encode(grey, "BMP"))
+    np.testing.assert_array_equal(read_image(path).pixels, grey)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+def test_truncated_file_is_refused(form, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
+    path = tmp_path / "cut.img"
+    whole = encode(noise, form)
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(path, "cut.img")
+
+
+@pytest.mark.parametrize("content", [b"hello, this is no image", b"%!PS-Adobe-3.0 EPSF-3.0", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused(content, tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_bytes(content)
+    refused(path, "notes.png", "expected a PNG")
+
+
+def test_empty_missing_and_folder_are_told_apart(tmp_path):
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    refused(empty, "empty.png", "0 bytes")
+    refused(b"", "0 bytes")
+    refused(tmp_path / "gone.png", "gone.png", "does not exist")
+    refused(str(tmp_path), str(tmp_path), "is a folder")
+    refused("with\0zero.png", "cannot be opened")
+
+
+def test_small_image_is_refused_at_the_documented_side():
+    refused(np.zeros((200, 31), np.uint8), "31 x 200", "32")
+    assert read_image(np.zeros((200, 32), np.uint8)).pixels.shape == (200, 32)
+
+
+def test_huge_image_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
+    def fail(*_):
+        raise AssertionError("decoded")
+
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(encode(Image.new("1", (8000, 8000)), "PNG"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    refused(bomb, "bomb.png", "50 million")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)  # Pillow's own guard speaks with our words
+    refused(bomb, "bomb.png", "50 million")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((50, 50), np.float32),
+        np.zeros((50, 50), np.int64),
+        np.zeros((50, 50, 3), np.uint16),
+        np.zeros((50, 50, 2), np.uint8),
+        np.zeros((3, 50, 50), np.uint8),
+        np.zeros(50, np.uint8),
+        np.zeros((0, 50), np.uint8),
+    ],
+    ids=lambda a: f"{a.dtype}{a.shape}",
+)
+def test_arrays_of_unknown_range_or_shape_are_refused(array):
+    refused(array, str(array.dtype), str(array.shape))
+
+
+def test_other_types_are_refused():
+    refused([1, 2, 3], "list")
+
+
+def test_grey_image_is_checked_at_birth():
+    with pytest.raises(ValueError, match="uint8"):
+        GreyImage(np.zeros((40, 40), np.float32))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: d,
+        lambda d: d.astype(np.uint8),
+        lambda d: d.astype(np.uint8) * 255,
+        lambda d: d.astype(np.uint16) * 65535,
+        lambda d: np.dstack([d.astype(np.uint8) * 255] * 3),
+        lambda d: encode(d, "PNG"),
+        lambda d: encode(Image.fromarray(d).convert("RGBA"), "PNG"),
+        lambda d: encode(d.astype(np.float32), "TIFF"),
+        lambda d: encode(Image.fromarray(d).convert("P"), "GIF"),
+        lambda d: encode(Image.fromarray(d).convert("RGB"), "JPEG", quality=80),
+    ],
+    ids=["bool", "0/1", "0/255", "16-bit", "RGB", "1-bit PNG", "RGBA", "float TIFF", "GIF", "JPEG"],
+)
+def test_masks_of_every_coding_are_read_exactly(disc, make):
+    mask, notes = read_mask(make(disc), disc.shape)
+    assert mask.dtype == np.bool_ and notes == ()
+    np.testing.assert_array_equal(mask, disc)
+
+
+def test_white_with_alpha_is_a_mask(disc):
+    rgba = np.full((*disc.shape, 4), 255, np.uint8)
+    rgba[..., 3] = disc * 255
+    np.testing.assert_array_equal(read_mask(rgba)[0], disc)
+
+
+def test_soft_edges_are_cut_at_half(disc):
+    large = Image.fromarray(disc).convert("L").resize((WIDTH * 4, HEIGHT * 4), Image.Resampling.BILINEAR)
+    mask, _ = read_mask(encode(large, "JPEG"))
+    assert mask.sum() == pytest.approx(16 * disc.sum(), rel=0.03)
+    ramp = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ramp[:, :10], ramp[0, 20], ramp[0, 21] = 255, 127, 128
+    assert read_mask(ramp)[0][0, 20:22].tolist() == [False, True]
+
+
+def test_mask_of_another_size_is_resized_by_nearest_neighbour_and_said(disc):
+    mask, notes = read_mask(disc, (HEIGHT * 2, WIDTH * 2))
+    np.testing.assert_array_equal(mask, disc.repeat(2, axis=0).repeat(2, axis=1))
+    assert "56 x 40" in notes[0] and "112 x 80" in notes[0]
+    assert read_mask(disc, (HEIGHT * 2, WIDTH * 2 + 2))[0].shape == (HEIGHT * 2, WIDTH * 2 + 2)
+
+
+def test_mask_of_other_proportions_is_refused(disc):
+    refused(disc, "56 x 40", "40 x 56", reader=read_mask, shape=(WIDTH, HEIGHT))
+    refused(disc, "56 x 40", reader=read_mask, shape=(HEIGHT, WIDTH + 4))
+
+
+def test_mask_without_a_size_to_match_keeps_its_own_however_small():
+    tiny = np.eye(5, dtype=bool)
+    np.testing.assert_array_equal(read_mask(tiny)[0], tiny)
+
+
+def test_empty_mask_is_allowed_and_said():
+    mask, notes = read_mask(np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert not mask.any() and "empty" in notes[0]
+
+
+def test_an_ultrasound_image_is_no_mask(grey, tmp_path):
+    path = tmp_path / "scan.png"
+    path.write_bytes(encode(grey, "PNG"))
+    refused(path, "scan.png", "not a mask", reader=read_mask)
+    small_sector = np.zeros((400, 560), np.uint8)
+    small_sector[:HEIGHT, :WIDTH] = grey
+    refused(small_sector, "not a mask", reader=read_mask)
+
+
+def test_label_numbers_are_no_mask(disc):
+    refused(disc.astype(np.uint8) * 2, "largest value is 2", reader=read_mask)
+
+
+def test_mask_errors_name_the_file(tmp_path):
+    refused(Path(tmp_path / "gone_mask.png"), "gone_mask.png", "does not exist", reader=read_mask)
+
+
+def test_reading_needs_no_foreign_formats(grey):
+    refused(encode(grey, "PPM"), "cannot be read as an image")
+    assert "EPS" not in imaging._FORMATS
