@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from busi_demo.models import APPROACHES, create_model
+from busi_demo.models import create_model
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
@@ -20,6 +20,7 @@ from busi_demo.training.loop import fit
 from busi_demo.training.recipe import add_run_arguments, announce, main, run_folder
 from busi_demo.training.sources import load_training_data
 from busi_demo.types import InputError
+from busi_demo.weights import load_part
 
 
 def train(argv: list[str] | None = None) -> None:
@@ -32,6 +33,8 @@ def train(argv: list[str] | None = None) -> None:
         raise InputError("two_stage is trained in two stages: use train/train_two_stage.py.")
     torch.manual_seed(config.seed)
     model = create_model(config.approach, encoder_weights=config.encoder_weights)
+    if config.init_from:
+        load_part(Path(config.init_from), "", model)
     preprocess = Preprocess(size=config.image_size)
     data = load_training_data(config, preprocess)
     announce(data, model)
@@ -40,9 +43,7 @@ def train(argv: list[str] | None = None) -> None:
         model, objective, data.train, data.weights, data.validation, preprocess, config,
         run_folder(arguments, config.approach), arguments.resume,
     )  # fmt: skip
-    summary = finish(model, data, preprocess, config, history, arguments.output)
-    print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {summary['lesion_dice']:.3f}")
-    print(f"wrote {arguments.output / config.approach}; the choice of approaches: {', '.join(APPROACHES)}")
+    finish(model, data, preprocess, config, history, arguments.output)
 
 
 if __name__ == "__main__":

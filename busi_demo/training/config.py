@@ -51,6 +51,7 @@ class TrainConfig:
     seed: int = _setting(0, "of the split, the draws, the augmentation and the initial weights", low=0)
     workers: int = _setting(0, "processes that prepare batches; 0: the training process itself", low=0)
     precision: str = _setting("auto", "auto (timed at the start), fp32 or bf16", choices=("auto", "fp32", "bf16"))
+    init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
     encoder_weights: str | None = _setting(None, "'imagenet' downloads pretrained encoder weights",
                                            choices=(None, "imagenet"))  # fmt: skip
 

@@ -29,11 +29,10 @@ def finish(
     config: TrainConfig,
     history: Sequence[Mapping[str, float]],
     output: Path,
-) -> dict[str, object]:
-    """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/.
+) -> None:
+    """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
 
-    Returns:
-        The validation metrics, measured with the calibrated probabilities at the network's resolution.
+    The metrics are those of the validation split, with calibrated probabilities at the network's resolution.
     """
     model = model.to("cpu", memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
@@ -45,7 +44,7 @@ def finish(
     ]
     summary = summarise(results)
     folder = output / model.key
-    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra")}
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", "init_from")}
     save_weights(
         folder,
         model,
@@ -60,4 +59,5 @@ def finish(
     (folder / "split.csv").write_text(text.getvalue(), encoding="utf-8")
     title = f"{model.key}, {data.facts['main']} validation"
     write_report(folder / "report", title=title, summary=summary, results=results, history=history)
-    return summary
+    print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {summary['lesion_dice']:.3f}")
+    print(f"wrote {folder}")
