@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from busi_demo.explain import grad_cam
 from busi_demo.imaging import Source, read_image
+from busi_demo.postprocess import agreeing_mask
 from busi_demo.types import CLASSES, ModelOutput, Prediction
 from busi_demo.weights import Weights, load_weights
 
@@ -45,20 +46,21 @@ class Predictor:
         probabilities = (output.class_logits[0].double() / self._weights.temperature).softmax(0).tolist()
         by_class = dict(zip(CLASSES, probabilities, strict=True))
         predicted = max(by_class, key=by_class.__getitem__)
-        mask_probability = preprocess.restore(output.mask_logits[0, 0].sigmoid(), *pixels.shape)
-        mask = mask_probability >= self._weights.threshold
+        mask_probability = preprocess.restore(output.mask_logits[0, 0].sigmoid(), *pixels.shape).clip(0, 1)
+        mask, mask_notes = agreeing_mask(mask_probability, predicted, self._weights.threshold, self._weights.min_area)
         cam, peak = self._cam(output, predicted, pixels.shape)
+        cam_notes = () if peak > 0 else (f"Grad-CAM found no positive evidence for {predicted}: nothing to show.",)
         return Prediction(
             approach=self.key,
             image=pixels,
             mask=mask,
-            mask_probability=mask_probability.clip(0, 1),
+            mask_probability=mask_probability,
             probabilities=by_class,
             cam=cam,
             cam_class=predicted,
             cam_peak=peak,
             threshold=self._weights.threshold,
-            warnings=grey.notes + _warnings(predicted, mask, peak),
+            warnings=grey.notes + mask_notes + cam_notes,
             seconds=time.perf_counter() - start,
         )
 
@@ -71,7 +73,7 @@ class Predictor:
         return (cam / peak, peak) if peak > 0 else (cam, 0.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
     """Load an approach once and keep it.
 
@@ -94,14 +96,3 @@ def _paste(cam: torch.Tensor, boxes: torch.Tensor | None, size: int) -> torch.Te
     canvas = torch.zeros(size, size)
     canvas[y0:y1, x0:x1] = resized
     return canvas
-
-
-def _warnings(predicted: str, mask: np.ndarray, peak: float) -> tuple[str, ...]:
-    found = []
-    if predicted == "normal" and mask.any():
-        found.append("The class is normal, but a lesion was outlined: the two do not agree.")
-    if predicted != "normal" and not mask.any():
-        found.append(f"The class is {predicted}, but no lesion was outlined: the two do not agree.")
-    if peak == 0:
-        found.append(f"Grad-CAM found no positive evidence for {predicted}: there is nothing to show.")
-    return tuple(found)

@@ -88,7 +88,9 @@ class Prediction:
             raise ValueError(f"probabilities must have the keys {CLASSES}, got {tuple(self.probabilities)}.")
         values = np.array(list(self.probabilities.values()), dtype=np.float64)
         if not (np.isfinite(values).all() and values.min() >= 0 and abs(values.sum() - 1) < 1e-3):
-            raise ValueError(f"probabilities must be finite, not negative and sum to 1, got {dict(self.probabilities)}.")
+            raise ValueError(
+                f"probabilities must be finite, not negative and sum to 1, got {dict(self.probabilities)}."
+            )
         if self.cam_class not in CLASSES:
             raise ValueError(f"cam_class must be one of {CLASSES}, got {self.cam_class!r}.")
         if not 0 < self.threshold < 1:

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
+from busi_demo.postprocess import MIN_AREA, THRESHOLD
 from busi_demo.preprocess import Preprocess
 from busi_demo.types import CLASSES, InputError
 
@@ -33,6 +34,7 @@ class Weights:
         model: in evaluation mode, float32, on the CPU.
         preprocess: the same object that training used.
         threshold: mask probability from which a pixel counts as lesion.
+        min_area: share of the image below which a region of the mask is dropped.
         temperature: what class logits are divided by before softmax (Guo et al., ICML 2017).
         config: all of config.json.
     """
@@ -40,6 +42,7 @@ class Weights:
     model: ApproachModel
     preprocess: Preprocess
     threshold: float
+    min_area: float
     temperature: float
     config: Mapping[str, Any]
 
@@ -49,7 +52,8 @@ def save_weights(
     model: ApproachModel,
     preprocess: Preprocess,
     *,
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
+    min_area: float = MIN_AREA,
     temperature: float = 1.0,
     facts: Mapping[str, Any],
 ) -> None:
@@ -73,6 +77,7 @@ def save_weights(
         "preprocess": preprocess.to_dict(),
         "classes": list(CLASSES),
         "threshold": threshold,
+        "min_area": min_area,
         "temperature": temperature,
         "parameters": model.parameter_count(),
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -94,8 +99,17 @@ def load_weights(key: str, folder: Path | None = None) -> Weights:
         InputError: weights are missing, damaged, or made for other classes or another architecture.
     """
     place = (folder or WEIGHTS_FOLDER) / key
-    config = read_config(key, folder)
-    data = _read(place / MODEL_FILE)
+    config, data = read_config(key, folder), _read(place / MODEL_FILE)
+    try:
+        return _build(key, place, config, data)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{place / CONFIG_FILE} does not fit this version of the project ({error}): fetch the weights folder that "
+            "belongs to it, or train the approach again."
+        ) from error
+
+
+def _build(key: str, place: Path, config: Mapping[str, Any], data: bytes) -> Weights:
     if hashlib.sha256(data).hexdigest() != config["sha256"]:
         raise InputError(
             f"{place / MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it again, "
@@ -108,11 +122,13 @@ def load_weights(key: str, folder: Path | None = None) -> Weights:
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise InputError(f"{place} does not fit the architecture of {key}: {str(error).splitlines()[-1].strip()}") from error
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{place} does not fit the architecture of {key}: {reason}") from error
     return Weights(
         model=model.eval(),
         preprocess=Preprocess(**config["preprocess"]),
         threshold=config["threshold"],
+        min_area=config["min_area"],
         temperature=config["temperature"],
         config=config,
     )
@@ -139,10 +155,11 @@ def load_part(folder: Path, part: str, module: torch.nn.Module) -> None:
         part: prefix of the tensors' names, such as `encoder`; empty for all of them.
         module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
     Raises:
-        InputError: a tensor of `module` is missing in the file or has another shape there.
+        InputError: there is no such file, or a tensor of `module` is missing in it or has another shape there.
     """
     prefix = f"{part}." if part else ""
-    stored = {n.removeprefix(prefix): t for n, t in load_file(folder / MODEL_FILE).items() if n.startswith(prefix)}
+    tensors = load_tensors(_read(folder / MODEL_FILE))
+    stored = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name, tensor in module.state_dict().items():
         if name not in stored or stored[name].shape != tensor.shape:
             raise InputError(f"{folder / MODEL_FILE} has no {prefix}{name} of shape {tuple(tensor.shape)}.")
@@ -168,7 +185,11 @@ def _write(path: Path, data: bytes) -> None:
 def _git_commit() -> str | None:
     try:
         run = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

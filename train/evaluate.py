@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from busi_demo.data.busi import FileSample, index_folder, locked_test
 from busi_demo.data.locate import find_data
 from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
+from busi_demo.figure import figure_image, five_panels
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import Predictor, load_predictor
 from busi_demo.training.recipe import main
@@ -40,7 +41,9 @@ def choose(samples: Sequence[FileSample], images: str, weights: Path) -> list[Fi
         wanted = {row["image"] for row in _rows(Path(images))}
     chosen = [sample for sample in samples if sample.name in wanted]
     if not chosen:
-        raise InputError(f"None of the {len(wanted)} images of '{images}' lies in the data folder: give another --data.")
+        raise InputError(
+            f"None of the {len(wanted)} images of '{images}' lies in the data folder: give another --data."
+        )
     if len(chosen) < len(wanted):
         print(f"note: {len(wanted) - len(chosen)} of the {len(wanted)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
@@ -59,11 +62,14 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def measure(predictor: Predictor, sample: FileSample) -> ImageResult:
-    """Predict one sample at its own size. Masks known to be incomplete are not scored."""
+def measure(predictor: Predictor, sample: FileSample, figures: Path | None) -> ImageResult:
+    """Predict one sample at its own size, and draw it where a folder is given. Incomplete masks are not scored."""
     image, truth = sample.read()
     prediction = predictor.predict(image)
     scored = sample.mask_complete and bool(truth.any())
+    if figures:
+        heading = f"{predictor.title}, {sample.name} ({sample.label})"
+        figure_image(five_panels(prediction, truth, heading)).save(figures / f"{Path(sample.name).stem}.png")
     return ImageResult(
         image=sample.name,
         label=sample.label,
@@ -84,11 +90,18 @@ def evaluate() -> None:
                              "locked test list, or those named in a CSV file")  # fmt: skip
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--figures", type=Path, metavar="DIR",
+                        help="also draw the five panels of every image there; weights/APPROACH/report/real is kept out "
+                             "of git, for pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
     root = find_data(arguments.data)
     samples = choose(index_folder(root), arguments.images, arguments.weights / arguments.approach)
     predictor = load_predictor(arguments.approach, arguments.weights)
-    results = [measure(predictor, sample) for sample in tqdm(samples, arguments.approach, disable=None)]
+    if arguments.figures:
+        arguments.figures.mkdir(parents=True, exist_ok=True)
+    results = [
+        measure(predictor, sample, arguments.figures) for sample in tqdm(samples, arguments.approach, disable=None)
+    ]
     summary = summarise(results)
     report = {
         "approach": arguments.approach,

@@ -15,8 +15,8 @@ from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.finish import finish
-from busi_demo.training.losses import JointObjective
 from busi_demo.training.loop import fit
+from busi_demo.training.losses import JointObjective
 from busi_demo.training.recipe import add_run_arguments, announce, main, run_folder
 from busi_demo.training.sources import load_training_data
 from busi_demo.types import InputError

@@ -1,4 +1,4 @@
-"""Train the two-stage approach, U-Net first, crop classifier second: python train/train_two_stage.py [--data DIR] ..."""
+"""Train the two-stage approach, first its U-Net, then its classifier: python train/train_two_stage.py [--data DIR]"""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from busi_demo.preprocess import Preprocess
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.finish import finish
-from busi_demo.training.losses import CropObjective, SegmentationObjective
 from busi_demo.training.loop import fit
+from busi_demo.training.losses import CropObjective, SegmentationObjective
 from busi_demo.training.recipe import add_run_arguments, announce, main, run_folder
 from busi_demo.training.sources import load_training_data
 from busi_demo.weights import load_part

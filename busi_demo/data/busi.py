@@ -97,9 +97,7 @@ def index_folder(root: Path) -> list[FileSample]:
     return samples
 
 
-def _index_class(
-    folder: Path, cases: Mapping[str, str], notes: Mapping[str, Mapping[str, str]]
-) -> list[FileSample]:
+def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Mapping[str, str]]) -> list[FileSample]:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     images, masks = {}, {}
     for path in files:

@@ -37,7 +37,7 @@ def _class_root(folder: Path, named_by: str) -> Path:
         if any((candidate / label).is_dir() for label in CLASSES):
             return candidate
     raise InputError(
-        f"{folder} (from {named_by}) is not a data set in BUSI layout: expected folders named {', '.join(CLASSES)} in it."
+        f"{folder} (from {named_by}) is not in BUSI layout: expected folders named {', '.join(CLASSES)} in it."
     )
 
 

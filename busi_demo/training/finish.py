@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import csv
-import io
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.calibration import fit_temperature
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.report import write_report
+from busi_demo.figure import figure_image, five_panels
 from busi_demo.models.base import ApproachModel
+from busi_demo.predictor import Predictor
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData
 from busi_demo.training.validate import validate
 from busi_demo.types import CLASSES
-from busi_demo.weights import save_weights
+from busi_demo.weights import load_weights, save_weights
+
+# Phantoms shown in the report: from seeds that neither training nor the gallery uses.
+_EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
 
 
 def finish(
@@ -32,7 +38,8 @@ def finish(
 ) -> None:
     """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
 
-    The metrics are those of the validation split, with calibrated probabilities at the network's resolution.
+    Weights that lie there already are copied to `output/<approach>.previous/` first. The metrics are those of the
+    validation split, with calibrated probabilities at the network's resolution. The example figures show phantoms.
     """
     model = model.to("cpu", memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
@@ -44,20 +51,32 @@ def finish(
     ]
     summary = summarise(results)
     folder = output / model.key
+    _keep_previous(folder)
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", "init_from")}
-    save_weights(
-        folder,
-        model,
-        preprocess,
-        temperature=temperature,
-        facts={"metrics": {"validation": summary}, "data": data.facts, "training": settings},
-    )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(data.split[0]))
-    writer.writeheader()
-    writer.writerows(data.split)
-    (folder / "split.csv").write_text(text.getvalue(), encoding="utf-8")
+    facts = {"metrics": {"validation": summary}, "data": data.facts, "training": settings}
+    save_weights(folder, model, preprocess, temperature=temperature, facts=facts)
+    with (folder / "split.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(data.split[0]))
+        writer.writeheader()
+        writer.writerows(data.split)
     title = f"{model.key}, {data.facts['main']} validation"
     write_report(folder / "report", title=title, summary=summary, results=results, history=history)
+    _draw_examples(Predictor(load_weights(model.key, output)), folder / "report")
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {summary['lesion_dice']:.3f}")
     print(f"wrote {folder}")
+
+
+def _keep_previous(folder: Path) -> None:
+    if folder.is_dir():
+        before = folder.with_name(f"{folder.name}.previous")
+        shutil.rmtree(before, ignore_errors=True)
+        shutil.copytree(folder, before)
+        print(f"the weights that lay in {folder} were kept in {before}")
+
+
+def _draw_examples(predictor: Predictor, folder: Path) -> None:
+    """Five panels of one phantom a class, as the written weights, not those in memory, see it."""
+    for label in CLASSES:
+        phantom = make_phantom(label, _EXAMPLE_SEED, *_EXAMPLE_SIZE)
+        figure = five_panels(predictor.predict(phantom.image), phantom.mask, f"{predictor.title}, {label} phantom")
+        figure_image(figure, _EXAMPLE_DPI).save(folder / f"example_{label}.png")

@@ -76,10 +76,8 @@ def fit(
     settings = config.to_dict()
     state = folder.load_checkpoint(settings, resume)
     model.to(device, memory_format=torch.channels_last)
-    if state:
-        precision = state["precision"]
-    else:
-        precision = choose_precision(model, device, config.image_size, config.precision)
+    precision = config.precision if state is None else state["precision"]
+    precision = choose_precision(model, device, config.image_size, precision)
     trained = objective.trained(model)
     averaged = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
     optimizer = torch.optim.AdamW(_parameter_groups(trained, config.weight_decay), lr=config.learning_rate)

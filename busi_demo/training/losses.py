@@ -13,6 +13,8 @@ from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage, square_box
 
+_DICE_SMOOTHING = 0.005  # share of the image's pixels
+
 
 class Objective(Protocol):
     """One way to train a model in the common loop."""
@@ -32,26 +34,26 @@ class Objective(Protocol):
 
 
 def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy plus soft Dice loss (Milletari et al., V-Net, 3DV 2016).
+    """Binary cross-entropy plus soft Dice loss (Milletari et al., V-Net, 3DV 2016), both averaged over images.
 
-    Dice counts a small lesion as much as a large one, and is averaged over the images with a lesion alone; on images
-    without one it has no gradient, there cross-entropy takes the lesion's false pixels away.
+    Dice counts a small lesion as much as a large one. Its smoothing term, half a per cent of the image, leaves lesions
+    alone but gives images without one a loss that falls as their false pixels vanish: with the usual term of one pixel
+    they would have no gradient, and normals keep false masks.
 
     Args:
         mask_logits: float (N, 1, S, S).
-        masks: float (N, 1, S, S) of 0 and 1.
+        masks: float (N, 1, S, S) of 0 to 1.
         known: float (N,), 0 where the mask must not be learnt from.
     Returns:
         Scalar.
     """
-    logits = mask_logits.float()
-    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2, 3))
+    logits, dims = mask_logits.float(), (1, 2, 3)
+    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=dims)
     probability = logits.sigmoid()
-    overlap = (probability * masks).sum(dim=(1, 2, 3))
-    size = probability.sum(dim=(1, 2, 3)) + masks.sum(dim=(1, 2, 3))
-    has_lesion = known * (masks.sum(dim=(1, 2, 3)) > 0)
-    dice = 1 - (2 * overlap + 1) / (size + 1)
-    return _mean(bce, known) + _mean(dice, has_lesion)
+    smooth = _DICE_SMOOTHING * masks[0].numel()
+    overlap, size = (probability * masks).sum(dim=dims), (probability + masks).sum(dim=dims)
+    dice = 1 - (2 * overlap + smooth) / (size + smooth)
+    return _mean(bce + dice, known)
 
 
 def classification_loss(

@@ -8,17 +8,27 @@ import torch
 from busi_demo.data.dataset import CanvasDataset
 from busi_demo.evaluation.metrics import ImageResult, dice, iou
 from busi_demo.models.base import ApproachModel
+from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.precision import autocast
 from busi_demo.types import CLASSES
 
+_BATCH = 16
+
 
 @torch.no_grad()
 def validate(
-    model: ApproachModel, dataset: CanvasDataset, preprocess: Preprocess, precision: str, batch_size: int = 16
+    model: ApproachModel,
+    dataset: CanvasDataset,
+    preprocess: Preprocess,
+    precision: str,
+    threshold: float = THRESHOLD,
+    min_area: float = MIN_AREA,
 ) -> tuple[list[ImageResult], torch.Tensor]:
     """Run the whole model over the dataset in evaluation mode.
 
+    Args:
+        threshold, min_area: of `postprocess.agreeing_mask`, which makes the masks here as it does at inference.
     Returns:
         One result an image, in order, and the class logits, float32 (N, 3), for calibration. Images whose mask is
         incomplete carry no Dice; those whose class is uncertain must not stand in `dataset`.
@@ -27,14 +37,16 @@ def validate(
     model.eval()
     device = next(model.parameters()).device
     results, logits = [], []
-    for start in range(0, len(dataset), batch_size):
-        chunk = range(start, min(start + batch_size, len(dataset)))
+    for start in range(0, len(dataset), _BATCH):
+        chunk = range(start, min(start + _BATCH, len(dataset)))
         x = preprocess.normalise(dataset.images[chunk.start : chunk.stop].to(device))
         with autocast(device, precision):
             output = model(x)
         logits.append(output.class_logits.float().cpu())
-        masks = (output.mask_logits.float() >= 0).cpu().numpy()[:, 0]
-        for i, mask, probabilities in zip(chunk, masks, logits[-1].softmax(1).tolist(), strict=True):
+        maps = output.mask_logits.float().sigmoid().cpu().numpy()[:, 0]
+        for i, mask_probability, probabilities in zip(chunk, maps, logits[-1].softmax(1).tolist(), strict=True):
+            verdict = CLASSES[int(np.argmax(probabilities))]
+            mask, _ = agreeing_mask(mask_probability, verdict, threshold, min_area)
             sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)
             scored = sample.mask_complete and bool(truth.any())
             results.append(

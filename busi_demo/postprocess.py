@@ -1,0 +1,59 @@
+"""From mask probabilities and a verdict to a lesion mask that agrees with the verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+THRESHOLD, MIN_AREA = 0.5, 0.003  # unless the weights say otherwise
+_FAINTEST_PEAK = 0.05
+
+
+def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> np.ndarray:
+    """Cut mask probabilities at a threshold and drop regions too small to be a lesion.
+
+    Args:
+        probability: float (H, W) in [0, 1].
+        threshold: probability from which a pixel counts as lesion.
+        min_area: share of the image's pixels, in [0, 1), that a connected region (4 neighbours) must reach to stay.
+    Returns:
+        bool (H, W).
+    """
+    mask = probability >= threshold
+    regions, count = ndimage.label(mask)
+    if not count:
+        return mask
+    keep = np.bincount(regions.ravel()) >= min_area * mask.size
+    keep[0] = False
+    return keep[regions]
+
+
+def agreeing_mask(
+    probability: np.ndarray, verdict: str, threshold: float, min_area: float
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The lesion mask that goes with a verdict.
+
+    The rule: the class, which weighs the whole image, decides whether there is a lesion; the mask says where. A normal
+    verdict withdraws the mask. A tumour verdict without a mask lowers the threshold, once, to half of the highest
+    probability; below a peak of 0.05 the mask stays empty and the contradiction is told.
+
+    Args:
+        probability, threshold, min_area: as for `lesion_mask`.
+        verdict: the predicted class.
+    Returns:
+        bool (H, W), and a sentence where mask and verdict did not agree by themselves.
+    """
+    mask = lesion_mask(probability, threshold, min_area)
+    if verdict == "normal":
+        if not mask.any():
+            return mask, ()
+        withdrawn = f"An outline over {mask.mean():.1%} of the image was withdrawn, because the class is normal."
+        return np.zeros_like(mask), (withdrawn,)
+    if mask.any():
+        return mask, ()
+    peak = float(probability.max())
+    if peak >= _FAINTEST_PEAK:
+        mask = lesion_mask(probability, peak / 2, min_area)
+    if mask.any():
+        return mask, (f"The outline is faint: the mask probability reaches only {peak:.0%}, cut at {peak / 2:.0%}.",)
+    return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)

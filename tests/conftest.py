@@ -1,0 +1,54 @@
+"""Fixtures of the whole suite: one model and one weights folder an approach, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import fill_weights, write_busi
+
+from busi_demo.models import APPROACHES, create_model
+from busi_demo.models.base import ApproachModel
+from busi_demo.predictor import Predictor
+from busi_demo.preprocess import Preprocess
+from busi_demo.weights import load_weights, save_weights
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, ApproachModel]:
+    """Every approach in evaluation mode, with the weights of `fill_weights`. Not to be changed: copy one to train it."""
+    return {key: fill_weights(create_model(key)).eval() for key in APPROACHES}
+
+
+@pytest.fixture(scope="session")
+def weights_folder(models: dict[str, ApproachModel], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights of every approach for inputs of 64 px, saved as training saves them."""
+    folder = tmp_path_factory.mktemp("weights")
+    for key, model in models.items():
+        save_weights(folder / key, model, Preprocess(size=64), facts={"metrics": {}, "data": {}, "training": {}})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def predictors(weights_folder: Path) -> dict[str, Predictor]:
+    """Every approach of `weights_folder`, ready to answer."""
+    return {key: Predictor(load_weights(key, weights_folder)) for key in APPROACHES}
+
+
+@pytest.fixture
+def busi(tmp_path: Path) -> Path:
+    """A folder in BUSI layout: 4 benign, 3 malignant, 2 normal images of 72 x 96 pixels."""
+    return write_busi(tmp_path / "busi", {"benign": 4, "malignant": 3, "normal": 2})
+
+
+@pytest.fixture
+def noise() -> torch.Tensor:
+    """float32 (3, 1, 64, 64): three different inputs of a network."""
+    return torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(params=list(APPROACHES))
+def approach(request: pytest.FixtureRequest) -> str:
+    """The key of each approach in turn."""
+    return request.param

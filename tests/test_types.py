@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+
+from busi_demo.types import CLASSES, Prediction
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    mask = np.zeros((4, 5), dtype=bool)
+    mask[1:3, 1:4] = True
+    return Prediction(
+        approach="multitask_cnn",
+        image=np.arange(20, dtype=np.uint8).reshape(4, 5),
+        mask=mask,
+        mask_probability=mask.astype(np.float32),
+        probabilities={"benign": 0.2, "malignant": 0.7, "normal": 0.1},
+        cam=mask.astype(np.float32),
+        cam_class="malignant",
+        cam_peak=2.5,
+        threshold=0.5,
+    )
+
+
+def test_answers_derived_from_the_fields(prediction):
+    assert prediction.predicted_class == "malignant"
+    assert prediction.confidence == 0.7
+    assert prediction.lesion_area_fraction == pytest.approx(6 / 20)
+
+
+def test_it_cannot_be_changed(prediction):
+    with pytest.raises(FrozenInstanceError):
+        prediction.approach = "two_stage"
+
+
+def float_map(value: float) -> np.ndarray:
+    out = np.zeros((4, 5), dtype=np.float32)
+    out[2, 2] = value
+    return out
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"image": np.zeros((4, 5))}, r"image must be uint8 \(H, W\), got float64 \(4, 5\)"),
+    ({"image": np.zeros((4, 5, 3), dtype=np.uint8)}, r"image must be uint8 \(H, W\), got uint8 \(4, 5, 3\)"),
+    ({"mask": np.zeros((4, 5), dtype=np.uint8)}, r"mask must be bool \(4, 5\) like the image, got uint8"),
+    ({"mask": np.zeros((5, 4), dtype=bool)}, r"mask must be bool \(4, 5\) like the image, got bool \(5, 4\)"),
+    ({"mask_probability": np.zeros((4, 5))}, r"mask_probability must be float32 \(4, 5\) like the image, got float64"),
+    ({"cam": np.zeros((2, 2), dtype=np.float32)}, r"cam must be float32 \(4, 5\) like the image"),
+    ({"mask_probability": float_map(1.5)}, r"mask_probability must be finite and within \[0, 1\]"),
+    ({"cam": float_map(-0.1)}, r"cam must be finite and within \[0, 1\]"),
+    ({"cam": float_map(float("nan"))}, r"cam must be finite and within \[0, 1\]"),
+    ({"probabilities": {"benign": 0.5, "malignant": 0.5}}, "probabilities must have the keys"),
+    ({"probabilities": {"normal": 0.1, "malignant": 0.7, "benign": 0.2}}, "probabilities must have the keys"),
+    ({"probabilities": dict.fromkeys(CLASSES, 0.5)}, "sum to 1"),
+    ({"probabilities": {"benign": -0.2, "malignant": 1.1, "normal": 0.1}}, "not negative"),
+    ({"probabilities": dict.fromkeys(CLASSES, float("nan"))}, "must be finite"),
+    ({"cam_class": "cyst"}, "cam_class must be one of .* got 'cyst'"),
+    ({"threshold": 0.0}, "threshold must lie strictly between 0 and 1, got 0.0"),
+    ({"threshold": 1.0}, "threshold must lie strictly between 0 and 1, got 1.0"),
+])  # fmt: skip
+def test_a_wrong_field_is_refused(prediction, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(prediction, **change)
