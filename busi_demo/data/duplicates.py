@@ -41,12 +41,27 @@ def fingerprint(image: np.ndarray) -> Fingerprint:
     return Fingerprint(np.stack(hashes), np.stack(thumbnails))
 
 
-def group_near_duplicates(prints: Sequence[Fingerprint], known: Sequence[str] | None = None) -> np.ndarray:
-    """Number the groups of near-duplicates.
+def near_duplicates(prints: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> np.ndarray:
+    """Tell which images are near-duplicates of which others: bool (N, M).
 
     Two images are near-duplicates where their hashes differ in at most 6 of 64 bits or their thumbnails correlate by
-    at least 0.95, the mirror image included. On BUSI this finds every known group whole (tests/data keep it so) and
-    joins one unrelated pair at most.
+    at least 0.95, the mirror image included. On BUSI, groups of these find every group known from published audits
+    whole and join one unrelated pair at most.
+    """
+    linked = np.zeros((len(prints), len(others)), dtype=bool)
+    if not linked.size:
+        return linked
+    one = np.stack([p.hashes[0] for p in prints]).astype(np.float32)
+    pictures = np.stack([p.thumbnails[0] for p in prints])
+    for view in (0, 1):
+        other = np.stack([p.hashes[view] for p in others]).astype(np.float32)
+        linked |= one @ (1 - other).T + (1 - one) @ other.T <= MAX_HASH_DISTANCE
+        linked |= pictures @ np.stack([p.thumbnails[view] for p in others]).T >= MIN_CORRELATION
+    return linked
+
+
+def group_near_duplicates(prints: Sequence[Fingerprint], known: Sequence[str] | None = None) -> np.ndarray:
+    """Number the groups of images that are near-duplicates of each other, directly or through others.
 
     Args:
         prints: one fingerprint an image.
@@ -56,14 +71,7 @@ def group_near_duplicates(prints: Sequence[Fingerprint], known: Sequence[str] | 
     """
     if not prints:
         return np.zeros(0, dtype=int)
-    hashes = np.stack([p.hashes for p in prints]).astype(np.float32)
-    thumbnails = np.stack([p.thumbnails for p in prints])
-    linked = np.zeros((len(prints), len(prints)), dtype=bool)
-    for view in (0, 1):
-        one, other = hashes[:, 0], hashes[:, view]
-        distance = one @ (1 - other).T + (1 - one) @ other.T
-        linked |= distance <= MAX_HASH_DISTANCE
-        linked |= thumbnails[:, 0] @ thumbnails[:, view].T >= MIN_CORRELATION
+    linked = near_duplicates(prints, prints)
     if known is not None:
         names = np.asarray(known)
         linked |= names[:, None] == names[None, :]

@@ -12,6 +12,10 @@ DEFAULT_FOLDER = Path("data/Dataset_BUSI_with_GT")
 ENVIRONMENT_VARIABLE = "BUSI_DATA"
 
 
+class DataNotFoundError(InputError):
+    """No folder was named, none lies in the usual place and none could be downloaded."""
+
+
 def find_data(folder: str | Path | None = None) -> Path:
     """Return the folder that holds the class folders `benign`, `malignant`, `normal`.
 
@@ -20,7 +24,8 @@ def find_data(folder: str | Path | None = None) -> Path:
     wrong is an error, never passed over; it may be the parent of the folder meant.
 
     Raises:
-        InputError: a named folder is no BUSI folder, or none was found by any of the four ways.
+        InputError: a named folder is no BUSI folder.
+        DataNotFoundError: none was found by any of the four ways; the message names them all.
     """
     for name, given in (("--data", folder), (f"${ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE))):
         if given:
@@ -47,7 +52,7 @@ def _download() -> Path:
 
         return Path(kagglehub.dataset_download(KAGGLE_DATASET))
     except Exception as error:  # kagglehub raises whatever its HTTP layer does
-        raise InputError(
+        raise DataNotFoundError(
             "BUSI was not found. Give its folder with --data DIR, or set $BUSI_DATA, or put it into "
             f"{DEFAULT_FOLDER}, or connect to a network so that kagglehub can download {KAGGLE_DATASET} "
             f"(it said: {str(error).splitlines()[0] if str(error) else type(error).__name__}). "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,10 @@ import torch
 from tqdm import tqdm
 
 from busi_demo.data.augment import training_augmentation
-from busi_demo.data.busi import Sample, index_folder
+from busi_demo.data.busi import Sample, index_folder, locked_test
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
-from busi_demo.data.duplicates import Fingerprint, fingerprint
-from busi_demo.data.locate import find_data
+from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash, near_duplicates
+from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import make_phantom
 from busi_demo.data.splits import FOLDS, split_samples
 from busi_demo.preprocess import Preprocess
@@ -86,25 +87,26 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
 
     Rules: near-duplicates stay on one side; the locked test images are left out; images whose near-duplicates carry
     another class train the mask only and validate nothing; images with incomplete masks train and validate the class
-    only.
+    only; further training sets lose what is a near-duplicate of a validation or a locked test image.
 
     Raises:
         InputError: the data cannot be found or used; or a class is missing in training.
     """
-    only_phantoms = config.data == PHANTOMS
-    if only_phantoms:
-        main, name = phantom_samples(config.phantoms, first_seed=0), PHANTOMS
-    else:
-        root = find_data(config.data)
-        main, name = index_folder(root), root.name
-    split = split_samples(main, fingerprints(main), fold=config.fold, folds=FOLDS, seed=config.seed)
+    main, name = _main_samples(config)
+    prints = fingerprints(main)
+    split = split_samples(main, prints, fold=config.fold, folds=FOLDS, seed=config.seed)
+    held_out = [prints[i] for i in split.validation + split.locked]
     groups = [str(g) for g in split.groups]
     chosen: list[tuple[Sample, str, str, str]] = [(main[i], name, groups[i], "train") for i in split.train]
     validation = [main[i] for i in split.validation if main[i].label_certain]
+    extra_left_out = 0
     for folder in config.extra:
         extra_root = find_data(folder)
-        chosen += [(s, extra_root.name, s.group, "train") for s in index_folder(extra_root)]
-    if not only_phantoms and config.phantom_share > 0:
+        extra = index_folder(extra_root)
+        leaks = _leaks(fingerprints(extra), held_out)
+        extra_left_out += int(leaks.sum())
+        chosen += [(s, extra_root.name, s.group, "train") for s, leak in zip(extra, leaks, strict=True) if not leak]
+    if name != PHANTOMS and config.phantom_share > 0:
         extra_phantoms = phantom_samples(config.phantoms, first_seed=1_000_000)
         chosen += [(s, PHANTOMS, s.name, "train") for s in extra_phantoms]
     samples, sources = [row[0] for row in chosen], [row[1] for row in chosen]
@@ -123,6 +125,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             "images_indexed": len(main),
             "near_duplicate_groups": len(set(split.groups)),
             "locked_test_left_out": len(split.locked),
+            "extra_left_out_as_near_duplicates": extra_left_out,
             "uncertain_class_left_out_of_validation": len(split.validation) - len(validation),
             "fold": config.fold,
             "folds": FOLDS,
@@ -131,6 +134,23 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             "validation": _counts(rows, "validation"),
         },
     )
+
+
+def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
+    """The data set to train and validate on, and its name. Without any at hand phantoms stand in, and it is told."""
+    if config.data != PHANTOMS:
+        try:
+            root = find_data(config.data)
+            return index_folder(root), root.name
+        except DataNotFoundError as error:
+            print(f"{error}\nGoing on with simulated phantoms.", file=sys.stderr)
+    return phantom_samples(config.phantoms, first_seed=0), PHANTOMS
+
+
+def _leaks(prints: Sequence[Fingerprint], held_out: Sequence[Fingerprint]) -> np.ndarray:
+    """Which further training images, bool (N,), are near-duplicates of a validation or a locked test image."""
+    locked = matches_hash(prints, [row["phash"] for row in locked_test().values()])
+    return locked | near_duplicates(prints, held_out).any(axis=1)
 
 
 def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:
