@@ -60,7 +60,7 @@ def predict(arguments: argparse.Namespace) -> int:
         try:
             if path.stem in written:
                 raise InputError(
-                    f"would overwrite the results of {written[path.stem]}: give it another --output, or rename it."
+                    f"{path} would overwrite the results of {written[path.stem]}: give another --output, or rename it."
                 )
             for line in _predict_one(path, predictors, arguments.ground_truth, arguments.output):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)

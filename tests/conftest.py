@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import fill_weights, write_busi
+from helpers import ROOT, fill_weights, write_busi
 
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
@@ -52,3 +56,23 @@ def noise() -> torch.Tensor:
 def approach(request: pytest.FixtureRequest) -> str:
     """The key of each approach in turn."""
     return request.param
+
+
+@pytest.fixture
+def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple]:
+    """Run a script of the project as `python SCRIPT ARGUMENTS...` would, in this process (it need not import torch
+    anew); returns its exit status, standard output and standard error."""
+
+    def run(script: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", sys.path[:])
+        on_terminate, status = signal.getsignal(signal.SIGTERM), 0
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        except SystemExit as stopped:
+            status = stopped.code or 0
+        finally:
+            signal.signal(signal.SIGTERM, on_terminate)
+        return status, *capsys.readouterr()
+
+    return run

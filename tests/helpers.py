@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,23 @@ def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: i
             save_grey(root / label / f"{label} case ({i}).png", picture(seed, height, width))
             save_grey(root / label / f"{label} case ({i})_mask.png", mask)
     return root
+
+
+@dataclass
+class DiscSample:
+    """A sample in memory: a white disc on black, larger in benign than in malignant images, none in normal ones."""
+
+    label: str
+    name: str = "disc"
+    group: str = "disc"
+    mask_complete: bool = True
+    label_certain: bool = True
+    reads: int = 0
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        self.reads += 1
+        mask = disc(60, 80, 20, 25, {"benign": 16, "malignant": 10, "normal": 0}[self.label]) & (self.label != "normal")
+        return mask.astype(np.uint8) * 255, mask
 
 
 def fill_weights(model: torch.nn.Module) -> torch.nn.Module:

@@ -62,7 +62,7 @@ class TrainConfig:
             if "choices" in limits and value not in limits["choices"]:
                 raise InputError(f"--{_flag(item.name)} must be one of {limits['choices']}, got {value!r}.")
             low, high = limits.get("low"), limits.get("high")
-            if (low is not None and value < low) or (high is not None and value > high):
+            if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN is out too
                 span = f"at least {low}" if high is None else f"between {low} and {high}"
                 raise InputError(f"--{_flag(item.name)} must be {span}, got {value}.")
         for name in ("image_size", "start_size"):

@@ -142,7 +142,7 @@ def fit(
             progress.finished = progress.step == total_steps
             save()
             last_save = time.monotonic()
-            say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+            say("  ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None))
     except KeyboardInterrupt:
         say(f"stopped at step {progress.step}; go on with --resume (the steps since the last checkpoint are repeated)")
         raise
@@ -162,9 +162,9 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 def input_size(epoch: int, config: TrainConfig) -> int:
     """Input side in pixels of an epoch: equal shares of the run at each multiple of 32 from `start_size` up to
-    `image_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021)."""
+    `image_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021); a short run leaves out the first ones."""
     sizes = range(config.start_size, config.image_size + 1, 32)
-    return sizes[min(epoch * len(sizes) // config.epochs, len(sizes) - 1)] if config.epochs > 1 else config.image_size
+    return sizes[-1 - (config.epochs - 1 - epoch) * len(sizes) // config.epochs]
 
 
 def _step(
@@ -188,7 +188,7 @@ def _step(
     optimizer.step()
     values = {name: float(value.detach()) for name, value in losses.items()}
     if not math.isfinite(values["loss"]):
-        raise FloatingPointError(f"The loss is {values['total']}: lower --learning-rate and start again.")
+        raise FloatingPointError(f"The loss is {values['loss']}: lower --learning-rate and start again.")
     return values
 
 

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import imagehash
+import pytest
+from helpers import picture
+from PIL import Image
+
+from busi_demo.data import splits
+from busi_demo.data.busi import FileSample, locked_test
+from busi_demo.data.duplicates import fingerprint
+from busi_demo.data.splits import split_samples
+from busi_demo.types import InputError
+
+LABELS = ["benign"] * 20 + ["malignant"] * 15 + ["normal"] * 10
+
+
+def sample(i: int, label: str, name: str | None = None) -> FileSample:
+    return FileSample(name or f"{label} case ({i}).png", label, f"{label}/{i}", None, ())
+
+
+@pytest.fixture(scope="module")
+def data():
+    """45 unlike images with their fingerprints."""
+    return [sample(i, label) for i, label in enumerate(LABELS)], [fingerprint(picture(i)) for i in range(len(LABELS))]
+
+
+def test_each_image_stands_on_one_side(data):
+    split = split_samples(*data)
+    assert sorted(split.train + split.validation) == list(range(45))
+    assert split.locked == ()
+    assert list(split.train) == sorted(split.train) and list(split.validation) == sorted(split.validation)
+    assert len(split.groups) == 45
+
+
+def test_it_is_stratified(data):
+    split = split_samples(*data)
+    assert Counter(LABELS[i] for i in split.validation) == {"benign": 4, "malignant": 3, "normal": 2}
+
+
+def test_the_folds_cover_everything_once(data):
+    validated = [i for fold in range(5) for i in split_samples(*data, fold=fold).validation]
+    assert sorted(validated) == list(range(45))
+
+
+def test_the_seed_decides(data):
+    assert split_samples(*data, seed=1) == split_samples(*data, seed=1)
+    assert split_samples(*data, seed=1).validation != split_samples(*data, seed=2).validation
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_duplicates_never_stand_on_both_sides(data, seed):
+    samples, prints = [list(part) for part in data]
+    for i in range(0, 45, 2):  # a mirrored copy of every second image
+        samples.append(sample(100 + i, LABELS[i]))
+        prints.append(fingerprint(picture(i)[:, ::-1]))
+    split = split_samples(samples, prints, seed=seed)
+    assert not {split.groups[i] for i in split.train} & {split.groups[i] for i in split.validation}
+    for copy, i in enumerate(range(0, 45, 2), start=45):
+        assert split.groups[copy] == split.groups[i]
+        assert (copy in split.train) == (i in split.train)
+
+
+def test_groups_known_beforehand_stay_together(data):
+    samples, prints = list(data[0]), data[1]
+    patients = {0: "benign/p", 5: "benign/p", 21: "benign/p"}
+    for i, group in patients.items():
+        samples[i] = FileSample(f"{i}.png", LABELS[i], group, None, ())
+    for seed in range(3):
+        split = split_samples(samples, prints, seed=seed)
+        assert len({i in split.train for i in patients}) == 1
+
+
+def test_groups_of_the_published_audit_stay_together(data):
+    samples = list(data[0])
+    samples[0], samples[1] = sample(0, "benign", "benign (433).png"), sample(1, "malignant", "malignant (145).png")
+    assert len({*split_samples(samples, data[1]).groups[:2]}) == 1
+
+
+def test_locked_images_are_left_out_by_name(data):
+    samples = list(data[0])
+    samples[7] = sample(7, "benign", next(iter(locked_test())))
+    split = split_samples(samples, data[1])
+    assert split.locked == (7,)
+    assert 7 not in split.train + split.validation
+
+
+def test_locked_images_are_left_out_by_hash_even_when_renamed_and_mirrored(data, monkeypatch):
+    phash = str(imagehash.phash(Image.fromarray(picture(30)[:, ::-1])))
+    monkeypatch.setattr(splits, "locked_test", lambda: {"normal (9).png": {"class": "normal", "phash": phash}})
+    assert split_samples(*data).locked == (30,)
+
+
+def test_near_duplicates_of_locked_images_are_left_out_too(data, monkeypatch):
+    samples, prints = list(data[0]), list(data[1])
+    samples[0] = FileSample("0.png", "benign", "benign/p", None, ())
+    samples[3] = FileSample("3.png", "benign", "benign/p", None, ())
+    monkeypatch.setattr(splits, "locked_test", lambda: {"3.png": {"class": "benign", "phash": "0" * 16}})
+    assert split_samples(samples, prints).locked == (0, 3)
+
+
+def test_too_few_groups_are_refused(data):
+    with pytest.raises(InputError, match="4 images in 4 groups are too few to split into 5 folds"):
+        split_samples(data[0][:4], data[1][:4])
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_a_fold_that_does_not_exist_is_refused(data, fold):
+    with pytest.raises(InputError, match=f"fold must lie between 0 and 4, got {fold}"):
+        split_samples(*data, fold=fold)

@@ -1,0 +1,112 @@
+"""The rule of the import graph: downwards only, and a few libraries behind one door each."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+# From the top down: a module may import what stands in a line below its own, or beside it in the same package.
+LAYERS = (
+    ("app", "train"),
+    ("busi_demo.__main__",),
+    ("busi_demo.ui", "busi_demo.cli"),
+    ("busi_demo.training",),
+    ("busi_demo.predictor", "busi_demo.data"),
+    ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
+    ("busi_demo.evaluation",),
+    ("busi_demo.models",),
+    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess"),
+    ("busi_demo.types",),
+)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {
+    module_name(path): path
+    for path in [*ROOT.glob("busi_demo/**/*.py"), *ROOT.glob("train/*.py"), *ROOT.glob("app.py")]
+    if module_name(path) != "busi_demo"  # its exports are loaded on first use; it is tested below
+}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                child = f"{node.module}.{alias.name}"
+                yield child if child in FILES else str(node.module)
+
+
+def unit(module: str) -> str:
+    """The entry of `LAYERS` that a module belongs to."""
+    found = [name for layer in LAYERS for name in layer if module == name or module.startswith(f"{name}.")]
+    assert found, f"{module} has no place in LAYERS: give it one"
+    return max(found, key=len)
+
+
+def depth(module: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if unit(module) in layer)
+
+
+def imports_library(path: Path, library: str) -> bool:
+    return any(name == library or name.startswith(f"{library}.") for name in imports_of(path))
+
+
+def test_the_files_are_found():
+    assert {"busi_demo.types", "busi_demo.models.base", "train.evaluate"} <= FILES.keys()
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_imports_go_downwards(module):
+    own = [name for name in imports_of(FILES[module]) if name.startswith("busi_demo.")]
+    upwards = [name for name in own if unit(name) != unit(module) and depth(name) <= depth(module)]
+    assert upwards == []
+
+
+@pytest.mark.parametrize(("library", "doors"), [
+    ("gradio", ("busi_demo.ui", "app")),
+    ("pytorch_grad_cam", ("busi_demo.explain",)),
+    ("safetensors", ("busi_demo.weights",)),
+    ("kagglehub", ("busi_demo.data.locate",)),
+])  # fmt: skip
+def test_a_library_has_its_doors(library, doors):
+    users = [module for module, path in FILES.items() if imports_library(path, library)]
+    assert [module for module in users if not module.startswith(doors)] == []
+
+
+def test_models_know_no_files_no_data_and_no_losses():
+    allowed = ("busi_demo.models", "busi_demo.types", "busi_demo.preprocess")
+    for module, path in FILES.items():
+        if module.startswith("busi_demo.models"):
+            names = set(imports_of(path))
+            assert not names & {"os", "io", "pathlib", "json", "PIL", "safetensors", "csv"}, module
+            assert all(name.startswith(allowed) for name in names if name.startswith("busi_demo")), module
+
+
+def test_the_figure_knows_no_model():
+    names = set(imports_of(FILES["busi_demo.figure"]))
+    assert not any(name.startswith(("torch", "busi_demo.models", "busi_demo.predictor")) for name in names)
+
+
+def test_nobody_reaches_through_the_package_itself():
+    """`import busi_demo` is for users; inside, each module is named where it stands."""
+    assert [module for module, path in FILES.items() if "busi_demo" in set(imports_of(path))] == []
+
+
+def test_the_package_itself_is_cheap_to_import():
+    code = "import sys, busi_demo; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0

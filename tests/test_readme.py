@@ -1,0 +1,108 @@
+"""What README.md tells people to type is there: make targets, scripts, options, files, and Python that runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+from busi_demo import weights
+from busi_demo.models import APPROACHES
+from busi_demo.predictor import load_predictor
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def is_python(words: list[str]) -> bool:
+    return Path(words[0]).name in ("python", "python3")
+
+
+# (what is run, its options) of every call of a script or module that parses options
+CALLS = {}
+for _words in filter(is_python, commands()):
+    _target = tuple(_words[1:4]) if _words[1:3] == ["-m", "busi_demo"] else (_words[1],)
+    if _target[0].startswith("train/") or _target[0] == "-m" and _words[2] == "busi_demo":
+        CALLS.setdefault(_target, []).append(_words[1 + len(_target) :])
+
+
+def test_there_are_commands_of_each_kind():
+    assert ["make", "demo"] in commands() and ["make", "test"] in commands()
+    assert {("-m", "busi_demo", "predict"), ("train/train_multitask.py",), ("train/train_two_stage.py",),
+            ("train/evaluate.py",)} <= CALLS.keys()  # fmt: skip
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_is_known(words):
+    """A line of a shell block is one of these kinds, each tested here; another kind needs a test first."""
+    if words[0] == "make":
+        run = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    elif is_python(words):
+        script = words[1]
+        assert words[1:3] in (["-m", "venv"], ["-m", "busi_demo"]) or (ROOT / script).is_file()
+    elif Path(words[0]).name == "pip":
+        assert words[1:3] == ["install", "-r"] and (ROOT / words[3]).is_file()
+    else:
+        pytest.fail(f"no test for {words}")
+
+
+@pytest.mark.parametrize("target", CALLS, ids=" ".join)
+def test_options_and_files_are_real(target, run_script):
+    script = "busi_demo/__main__.py" if target[0] == "-m" else target[0]
+    status, text, _ = run_script(script, *target[2:], "--help")
+    assert status == 0
+    for words in CALLS[target]:
+        for word, value in zip(words, [*words[1:], ""], strict=True):
+            if word.startswith("-"):
+                assert re.search(rf"{word}\b", text), f"{' '.join(target)} has no {word}"
+            if word == "--approach":
+                assert value in [*APPROACHES, "all"]
+            if word.startswith("examples/"):
+                assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("python") if "gradio_client" not in b])
+def test_python_runs(block, weights_folder, monkeypatch, capsys):
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+    monkeypatch.chdir(ROOT)
+    load_predictor.cache_clear()
+    exec(compile(block, "README.md", "exec"), {})
+    load_predictor.cache_clear()
+    assert capsys.readouterr().out
+
+
+def test_python_for_other_programs_names_files_that_exist():
+    (block,) = [b for b in blocks("python") if "gradio_client" in b]
+    compile(block, "README.md", "exec")
+    for name in re.findall(r'"(examples/[^"]+)"', block):
+        assert (ROOT / name).is_file(), name
+
+
+def test_every_approach_is_described():
+    assert all(f"| `{key}` |" in README for key in APPROACHES)
+
+
+def test_links_and_paths_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
+    paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]+)`", README)
+    missing = [name for name in links + paths if "NAME" not in name and not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_space_starts_the_app_that_is_here():
+    front = README.split("---")[1]
+    assert re.search(r"^app_file: app\.py$", front, re.MULTILINE)
+    assert re.search(r"^sdk: gradio$", front, re.MULTILINE)

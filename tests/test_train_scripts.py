@@ -1,0 +1,191 @@
+"""The real scripts for a few steps on phantoms, interrupted and not, and what they write."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ROOT, picture
+from safetensors.torch import load_file
+
+from busi_demo.models import APPROACHES
+from busi_demo.predictor import load_predictor
+from busi_demo.types import CLASSES
+from busi_demo.weights import read_config
+
+# Two steps on ten phantoms a class.
+TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--batch-size", 4, "--image-size", 64,
+        "--start-size", 64, "--epochs", 1, "--precision", "fp32")  # fmt: skip
+
+
+def check_written(output: Path, key: str) -> None:
+    """What training writes can be loaded strictly, answers, and says what it is."""
+    folder = output / key
+    config = read_config(key, output)
+    assert config["approach"] == key
+    assert config["preprocess"]["size"] == 64
+    assert config["data"]["main"] == "phantoms"
+    assert config["data"]["train"] == {"phantoms": dict.fromkeys(CLASSES, 8)}
+    assert 0 <= config["metrics"]["validation"]["accuracy"] <= 1
+    assert config["training"]["samples_per_epoch"] == 8 and config["temperature"] > 0
+    assert "data" not in config["training"]  # a path of the machine that trained
+    with (folder / "split.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [sum(row["split"] == part for row in rows) for part in ("train", "validation")] == [24, 6]
+    report = {path.name for path in (folder / "report").iterdir()}
+    assert {"metrics.json", "classification_report.txt", "confusion_matrix.png", "learning_curves.png"} <= report
+    assert {f"example_{label}.png" for label in CLASSES} <= report
+    prediction = load_predictor(key, output).predict(picture(0))
+    assert prediction.mask.shape == (72, 96)
+
+
+@pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
+def test_train_multitask(key, run_script, tmp_path):
+    status, out, _ = run_script("train/train_multitask.py", "--approach", key, *TINY, "--output", tmp_path / "weights",
+                                "--run-dir", tmp_path / "run")  # fmt: skip
+    assert status == 0
+    assert "simulated phantoms alone" in out and f"wrote {tmp_path / 'weights' / key}" in out
+    assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
+    check_written(tmp_path / "weights", key)
+
+
+def test_train_two_stage(run_script, tmp_path):
+    status, out, _ = run_script("train/train_two_stage.py", *TINY, "--output", tmp_path / "weights", "--run-dir",
+                                tmp_path / "run")  # fmt: skip
+    assert status == 0
+    assert "stage: segmentation" in out and "stage: classification" in out
+    check_written(tmp_path / "weights", "two_stage")
+    first = torch.load(tmp_path / "run" / "segmentation" / "best.pt", weights_only=True)
+    final = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
+    for name, tensor in first.items():
+        if name.startswith("segmenter.") and tensor.is_floating_point():
+            assert torch.equal(final[name], tensor.half()), f"{name} was changed by the second stage"
+    assert not torch.equal(final["head.3.weight"], first["head.3.weight"].half())
+
+
+def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp_path):
+    words = ["--approach", "multitask_cnn", *TINY, "--learning-rate", "1e-7", "--output", tmp_path / "weights",
+             "--run-dir", tmp_path / "run", "--init-from", weights_folder / "multitask_cnn"]  # fmt: skip
+    assert run_script("train/train_multitask.py", *words)[0] == 0
+    started, ended = (
+        load_file(folder / "multitask_cnn" / "model.safetensors") for folder in (weights_folder, tmp_path / "weights")
+    )
+    weights = [name for name in started if name.endswith("weight")]
+    assert weights and all(torch.allclose(started[name], ended[name], atol=1e-3) for name in weights)
+
+
+@pytest.mark.parametrize(("script", "words", "message"), [
+    ("train_multitask.py", ["--approach", "two_stage"], "two_stage is trained in two stages: use train/train_two_st"),
+    ("train_multitask.py", ["--data", "nowhere"], "nowhere (from --data) is not a folder"),
+    ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+    ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
+    ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
+    ("evaluate.py", ["--data", "nowhere", "--output", "x.json"], "nowhere (from --data) is not a folder"),
+])  # fmt: skip
+def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run_script(f"train/{script}", *words)
+    assert status == 2
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path):
+    """SIGKILL, which no program can answer, some steps after a checkpoint; then --resume."""
+    settings = [*TINY, "--approach", "multitask_cnn", "--samples-per-epoch", 32, "--epochs", 3]
+
+    def start(name: str, *more: str) -> subprocess.Popen:
+        words = [*settings, "--output", tmp_path / name, "--run-dir", tmp_path / f"run-{name}", *more]
+        command = [sys.executable, str(ROOT / "train" / "train_multitask.py"), *map(str, words)]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    killed, undisturbed = start("killed"), start("undisturbed")
+    checkpoint = tmp_path / "run-killed" / "checkpoint.pt"
+    while not checkpoint.is_file() and killed.poll() is None:
+        time.sleep(0.002)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not torch.load(checkpoint, weights_only=True)["finished"]
+    assert not (tmp_path / "killed").exists()
+
+    resumed = start("killed", "--resume")
+    for process in (undisturbed, resumed):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    one, other = (tmp_path / name / "multitask_cnn" / "model.safetensors" for name in ("undisturbed", "killed"))
+    assert one.read_bytes() == other.read_bytes()
+    one, other = (tmp_path / f"run-{name}" / "history.csv" for name in ("undisturbed", "killed"))
+    assert one.read_text() == other.read_text()
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def evaluate(self, run_script, busi, weights_folder, tmp_path):
+        """Evaluate the small CNN on the folder `busi`; returns exit status, report and complaints."""
+
+        def run(*words: object):
+            output = tmp_path / "out" / "report.json"
+            status, _, err = run_script("train/evaluate.py", "--data", busi, "--approach", "multitask_cnn", "--weights",
+                                        weights_folder, "--output", output, *words)  # fmt: skip
+            return status, json.loads(output.read_text()) if output.is_file() else None, err
+
+        return run
+
+    def test_all_images(self, evaluate, busi, weights_folder):
+        status, report, _ = evaluate()
+        assert status == 0 and report["n"] == 9
+        assert {"accuracy", "macro_f1", "auc", "lesion_dice", "lesion_iou", "normal_false_mask_rate", "ece",
+                "confusion_matrix", "classification_report"} <= report.keys()  # fmt: skip
+        assert list(report["auc"]) == list(CLASSES)
+        assert [sum(row) for row in report["confusion_matrix"]] == [4, 3, 2]
+        assert report["lesion_n"] == 7 and report["normal_n"] == 2
+        assert report["weights_sha256"] == read_config("multitask_cnn", weights_folder)["sha256"]
+        rows = report["per_image"]
+        assert [row["image"] for row in rows] == sorted(p.name for p in busi.rglob("*).png"))
+        correct = [max(row["probabilities"], key=row["probabilities"].get) == row["class"] for row in rows]
+        assert report["accuracy"] == pytest.approx(sum(correct) / 9)
+        dice = [row["dice"] for row in rows if row["class"] != "normal"]
+        assert report["lesion_dice"] == pytest.approx(sum(dice) / 7)
+
+    def test_images_of_a_list(self, evaluate, tmp_path):
+        (tmp_path / "some.csv").write_text("image\nbenign case (2).png\nnormal case (1).png\nelsewhere.png\n")
+        status, report, err = evaluate("--images", tmp_path / "some.csv")
+        assert status == 0 and report["images"] == "some.csv"
+        assert [row["image"] for row in report["per_image"]] == ["benign case (2).png", "normal case (1).png"]
+        assert "1 of the 3 images" in err
+
+    def test_validation_images_of_the_weights(self, evaluate, weights_folder):
+        split = weights_folder / "multitask_cnn" / "split.csv"
+        split.write_text("image,split\nbenign case (1).png,train\nmalignant case (1).png,validation\n")
+        try:
+            status, report, _ = evaluate("--images", "validation")
+        finally:
+            split.unlink()
+        assert status == 0
+        assert [row["image"] for row in report["per_image"]] == ["malignant case (1).png"]
+        assert report["auc"]["benign"] is None
+
+    def test_figures_on_request(self, evaluate, tmp_path):
+        (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
+        assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
+        assert [path.name for path in (tmp_path / "figures").iterdir()] == ["benign case (2).png"]
+
+    @pytest.mark.parametrize(("images", "message"), [
+        ("locked_test", "None of the 156 images of 'locked_test' lies in the data folder"),
+        ("nothing.csv", "nothing.csv cannot be read"),
+        ("validation", "split.csv cannot be read"),
+    ])  # fmt: skip
+    def test_nothing_to_evaluate_is_one_line_and_status_2(self, evaluate, images, message):
+        status, report, err = evaluate("--images", images)
+        assert (status, report) == (2, None)
+        (line,) = err.splitlines()
+        assert line.startswith("error: ") and message in line

@@ -1,0 +1,82 @@
+"""Learning rate, input size and weight averaging, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from busi_demo.training.config import TrainConfig
+from busi_demo.training.loop import _ema, _parameter_groups, input_size, learning_rate
+
+
+def test_the_learning_rate_by_hand():
+    config = TrainConfig(learning_rate=0.1, warmup=0.2)
+    rates = [learning_rate(step, 10, config) for step in range(10)]
+    assert rates[:3] == pytest.approx([0.05, 0.1, 0.1])
+    # half way down the cosine of 8 steps: 0.01 + 0.99 / 2 of the peak
+    assert rates[6] == pytest.approx(0.1 * 0.505)
+    assert rates[9] == pytest.approx(0.1 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * 7 / 8))))
+    assert all(a >= b for a, b in zip(rates[1:], rates[2:], strict=False))
+
+
+def test_a_run_of_one_step_has_a_learning_rate():
+    assert learning_rate(0, 1, TrainConfig(learning_rate=0.1)) == pytest.approx(0.1)
+
+
+def sizes(epochs: int, **settings: int) -> list[int]:
+    config = TrainConfig(epochs=epochs, **settings)
+    return [input_size(epoch, config) for epoch in range(epochs)]
+
+
+def test_the_input_grows_in_equal_shares():
+    assert sizes(8, start_size=128, image_size=224) == [128, 128, 160, 160, 192, 192, 224, 224]
+    assert sizes(6, start_size=160, image_size=224) == [160, 160, 192, 192, 224, 224]
+    assert sizes(3, start_size=96, image_size=96) == [96, 96, 96]
+
+
+def test_a_run_ends_at_the_full_size_however_short():
+    assert sizes(1, start_size=64, image_size=224) == [224]
+    assert sizes(2, start_size=128, image_size=224) == [160, 224]
+    for epochs in range(2, 12):
+        found = sizes(epochs, start_size=128, image_size=224)
+        assert found[-1] == 224 and found == sorted(found)
+
+
+def averaged(decay: float, values: list[float]) -> list[float]:
+    """The average after each of `values` has been the only weight of a network."""
+    model = nn.Linear(1, 1, bias=False)
+    mean = AveragedModel(model, multi_avg_fn=_ema(decay))
+    found = []
+    for value in values:
+        with torch.no_grad():
+            model.weight.fill_(value)
+        mean.update_parameters(model)
+        found.append(mean.module.weight.item())
+    return found
+
+
+def test_the_average_starts_at_the_first_weights_and_follows():
+    # after n updates a new value weighs 1 - (1 + n) / (10 + n): 9/11 for the second, 9/12 for the third
+    expected = [4.0, 4 + (8 - 4) * 9 / 11]
+    expected.append(expected[1] + (0 - expected[1]) * 9 / 12)
+    assert averaged(0.998, [4.0, 8.0, 0.0]) == pytest.approx(expected)
+
+
+def test_the_decay_bounds_how_slow_the_average_becomes():
+    assert averaged(0.1, [4.0, 8.0, 0.0]) == pytest.approx([4.0, 7.6, 0.76])
+
+
+def test_whole_numbers_are_copied():
+    mean, count = torch.tensor(3), torch.tensor(8)
+    _ema(0.9)([mean], [count], torch.tensor(5))
+    assert mean == 8
+
+
+def test_biases_and_norms_are_not_decayed():
+    decayed, free = _parameter_groups(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)), 0.05)
+    assert [p.ndim for p in decayed["params"]] == [4, 2] and decayed["weight_decay"] == 0.05
+    assert [p.ndim for p in free["params"]] == [1, 1, 1, 1] and free["weight_decay"] == 0

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import kagglehub
+import pytest
+from helpers import disc, picture, save_grey, write_busi
+
+from busi_demo.data.busi import index_folder
+from busi_demo.preprocess import Preprocess
+from busi_demo.training.config import TrainConfig
+from busi_demo.training.sources import TrainingData, load_training_data, phantom_samples
+from busi_demo.types import CLASSES, InputError
+
+COUNTS = {"benign": 10, "malignant": 10, "normal": 5}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """25 unlike images: a fold of validation has 5 of them."""
+    return write_busi(tmp_path / "busi", COUNTS)
+
+
+def load(**settings) -> TrainingData:
+    settings = {"phantom_share": 0.0, "phantoms": 10, "image_size": 64, "start_size": 64} | settings
+    return load_training_data(TrainConfig(**settings), Preprocess(size=64))
+
+
+def names(data: TrainingData, split: str, source: str | None = None) -> set[str]:
+    return {row["image"] for row in data.split if row["split"] == split and source in (None, row["source"])}
+
+
+def share(data: TrainingData, source: str) -> float:
+    """How much of the draws comes from a source."""
+    sources = [row["source"] for row in data.split if row["split"] == "train"]
+    return sum(weight for weight, one in zip(data.weights.tolist(), sources, strict=True) if one == source)
+
+
+def test_a_folder_is_split_and_counted(root):
+    data = load(data=str(root))
+    assert len(data.train) == 20 and len(data.validation) == 5
+    assert names(data, "train") | names(data, "validation") == {sample.name for sample in index_folder(root)}
+    assert Counter(sample.label for sample in data.validation.samples) == {"benign": 2, "malignant": 2, "normal": 1}
+    assert data.facts["main"] == "busi" and data.facts["images_indexed"] == 25
+    assert data.facts["train"] == {"busi": {"benign": 8, "malignant": 8, "normal": 4}}
+    assert data.facts["validation"] == {"busi": {"benign": 2, "malignant": 2, "normal": 1}}
+    assert data.weights.sum().item() == pytest.approx(1)
+    assert data.train.augmentation is not None and data.validation.augmentation is None
+
+
+def test_fold_and_seed_choose_the_validation_images(root):
+    chosen = [names(load(data=str(root), **settings), "validation") for settings in ({}, {"fold": 1}, {"seed": 5})]
+    assert not chosen[0] & chosen[1] and chosen[0] != chosen[2]
+
+
+def test_phantoms_are_a_small_share_and_never_validate(root):
+    data = load(data=str(root), phantom_share=0.1)
+    assert share(data, "phantoms") == pytest.approx(0.1) and share(data, "busi") == pytest.approx(0.9)
+    assert data.facts["train"]["phantoms"] == dict.fromkeys(CLASSES, 10)
+    assert set(data.facts["validation"]) == {"busi"}
+
+
+def test_phantoms_alone():
+    data = load(data="phantoms")
+    assert (len(data.train), len(data.validation)) == (24, 6)
+    assert data.facts["main"] == "phantoms"
+    assert not names(data, "train") & names(data, "validation")
+
+
+def test_without_any_data_phantoms_stand_in_and_it_is_said(tmp_path, monkeypatch, capsys):
+    def offline(name: str) -> str:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(kagglehub, "dataset_download", offline)
+    monkeypatch.delenv("BUSI_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert load().facts["main"] == "phantoms"
+    said = capsys.readouterr().err
+    assert "BUSI was not found" in said and "phantoms" in said
+
+
+def test_a_named_folder_that_is_missing_is_an_error_not_phantoms(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        load(data=str(tmp_path / "nowhere"))
+
+
+def test_phantoms_of_other_seeds_are_other_images():
+    first, second = phantom_samples(2, first_seed=0), phantom_samples(2, first_seed=2)
+    assert [sample.label for sample in first] == ["benign", "benign", "malignant", "malignant", "normal", "normal"]
+    assert len({sample.name for sample in first + second}) == 12
+    assert (first[0].read()[0] != second[0].read()[0]).any()
+    assert (first[0].read()[0] == first[0].read()[0]).all()
+
+
+def test_further_folders_train_but_never_validate(root, tmp_path):
+    extra = tmp_path / "other"
+    for i in range(6):
+        save_grey(extra / "benign" / f"extra {i}.png", picture(500 + i))
+        save_grey(extra / "benign" / f"extra {i}_mask.png", disc(72, 96, 30, 30, 9))
+    data = load(data=str(root), extra=(str(extra),), main_share=0.4)
+    assert len(names(data, "train", "other")) == 6
+    assert names(data, "validation") == names(load(data=str(root)), "validation")
+    assert share(data, "busi") == pytest.approx(0.4) and share(data, "other") == pytest.approx(0.6)
+
+
+def test_further_folders_lose_what_is_like_a_validation_image(root, tmp_path):
+    held_out = load(data=str(root)).validation.samples[0]
+    extra = tmp_path / "other"
+    for name, pixels in (("copy", held_out.read()[0][:, ::-1]), ("unlike", picture(500))):
+        save_grey(extra / "benign" / f"{name}.png", pixels)
+        save_grey(extra / "benign" / f"{name}_mask.png", disc(72, 96, 30, 30, 9))
+    data = load(data=str(root), extra=(str(extra),))
+    assert names(data, "train", "other") == {"unlike.png"}
+    assert data.facts["extra_left_out_as_near_duplicates"] == 1
+
+
+def test_an_uncertain_class_never_validates(root):
+    save_grey(root / "benign" / "benign (433).png", picture(400))
+    save_grey(root / "benign" / "benign (433)_mask.png", disc(72, 96, 30, 30, 9))
+    trained = 0
+    for fold in range(5):
+        data = load(data=str(root), fold=fold)
+        assert "benign (433).png" not in names(data, "validation")
+        trained += "benign (433).png" in names(data, "train")
+        left_out = data.facts["uncertain_class_left_out_of_validation"]
+        assert left_out == ("benign (433).png" not in names(data, "train"))
+    assert trained == 4
+
+
+def test_a_class_without_training_images_is_named(tmp_path):
+    root = write_busi(tmp_path / "busi", {"benign": 10, "malignant": 10})
+    with pytest.raises(InputError, match="no image of the class normal to train on"):
+        load(data=str(root))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import DiscSample
+
+from busi_demo.data.dataset import CanvasDataset
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.heads import ClassificationHead
+from busi_demo.preprocess import Preprocess
+from busi_demo.training.validate import validate
+from busi_demo.types import ModelOutput
+
+
+class BrightPixels(ApproachModel):
+    """Outlines the bright pixels; the class logits are (area, 0, 1) with the area as a share of the input in tenths."""
+
+    key = title = summary = "bright"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = ClassificationHead(1)
+
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        area = 10 * (x > 0.5).float().mean(dim=(1, 2, 3))
+        logits = torch.stack([area, torch.zeros_like(area), torch.ones_like(area)], dim=1)
+        return ModelOutput((x - 0.5) * 20, logits, x, self.head)
+
+
+PREPROCESS = Preprocess(size=64, mean=0.0, std=1.0)
+
+
+def results_of(*samples: DiscSample):
+    return validate(BrightPixels(), CanvasDataset(samples, PREPROCESS), PREPROCESS, "fp32")
+
+
+def test_results_and_logits_in_order():
+    samples = [DiscSample("benign", name=f"{i}") if i % 3 else DiscSample("normal", name=f"{i}") for i in range(40)]
+    results, logits = results_of(*samples)
+    assert [result.image for result in results] == [f"{i}" for i in range(40)]
+    assert [result.predicted_class for result in results] == [sample.label for sample in samples]
+    assert logits.shape == (40, 3) and logits.dtype == torch.float32
+    for result, row in zip(results, logits, strict=True):
+        assert list(result.probabilities.values()) == pytest.approx(row.softmax(0).tolist(), abs=1e-6)
+
+
+def test_masks_are_scored_where_they_are_known_and_not_empty():
+    results, _ = results_of(DiscSample("benign"), DiscSample("benign", mask_complete=False), DiscSample("normal"))
+    assert results[0].mask_dice == pytest.approx(1, abs=0.02)
+    assert 0.1 < results[0].predicted_mask_fraction < 0.2
+    assert results[1].mask_dice is None and results[2].mask_dice is None
+    assert results[2].predicted_mask_fraction == 0
+
+
+def test_a_normal_verdict_withdraws_the_mask_as_at_inference():
+    # 10 px in radius: 5 % of the input, logits (0.5, 0, 1): called normal although bright
+    results, _ = results_of(DiscSample("malignant"))
+    assert results[0].predicted_class == "normal"
+    assert results[0].predicted_mask_fraction == 0 and results[0].mask_dice == 0
+
+
+def test_the_mode_of_the_model_is_left_as_it_was():
+    model = BrightPixels().train()
+    validate(model, CanvasDataset([DiscSample("benign")], PREPROCESS), PREPROCESS, "fp32")
+    assert model.training
