@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from busi_demo.evaluation.metrics import dice, iou
+from busi_demo.evaluation.record import prediction_record
 from busi_demo.figure import figure_image, five_panels
 from busi_demo.imaging import read_mask
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import Predictor, load_predictor
-from busi_demo.types import InputError, Prediction
+from busi_demo.types import InputError
 
 
 def add_predict(subcommands: Any) -> None:
@@ -55,7 +55,7 @@ def predict(arguments: argparse.Namespace) -> int:
         arguments.output.mkdir(parents=True, exist_ok=True)
     except (InputError, OSError) as error:
         return _complain(str(error))
-    status, written = 0, {}
+    status, written = 0, dict[str, Path]()
     for path in arguments.images:
         try:
             if path.stem in written:
@@ -76,28 +76,13 @@ def _predict_one(
     """Write figure and mask of every approach; returns what to print of each."""
     lines = []
     for predictor in predictors:
-        prediction, truth, notes = predictor.predict(path), None, ()
-        if mask_path:
-            truth, notes = read_mask(mask_path, prediction.image.shape)
+        prediction = predictor.predict(path)
+        truth, notes = read_mask(mask_path, prediction.image.shape) if mask_path else (None, ())
         stem = output / f"{path.stem}.{predictor.key}"
         _save(figure_image(five_panels(prediction, truth, predictor.title)), Path(f"{stem}.png"))
         _save(Image.fromarray(prediction.mask.astype(np.uint8) * 255), Path(f"{stem}.mask.png"))
-        lines.append(_line(path, prediction, truth, notes))
+        lines.append({"image": str(path), **prediction_record(prediction, truth, notes)})
     return lines
-
-
-def _line(path: Path, prediction: Prediction, truth: np.ndarray | None, notes: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "image": str(path),
-        "approach": prediction.approach,
-        "predicted_class": prediction.predicted_class,
-        "probabilities": dict(prediction.probabilities),
-        "lesion_area_fraction": prediction.lesion_area_fraction,
-        "dice": None if truth is None else dice(prediction.mask, truth),
-        "iou": None if truth is None else iou(prediction.mask, truth),
-        "warnings": [*prediction.warnings, *notes],
-        "seconds": prediction.seconds,
-    }
 
 
 def _sentence(line: dict[str, Any]) -> str:

@@ -40,6 +40,13 @@ _INK, _FAINT, _BLANK = "#1a1a1a", "#4d4d4d", "#e9e9e9"
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 
 
+def percent(share: float) -> str:
+    """A share in [0, 1] for reading; never rounded to a certainty that it is not."""
+    if 0 < share < 0.001:
+        return "<0.1%"
+    return ">99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
 def five_panels(
     prediction: Prediction, ground_truth: np.ndarray | None = None, title: str | None = None, columns: int = 5
 ) -> Figure:
@@ -83,17 +90,10 @@ def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _percent(share: float) -> str:
-    """A share in [0, 1] for reading; never rounded to a certainty that it is not."""
-    if 0 < share < 0.001:
-        return "<0.1%"
-    return ">99.9%" if 0.999 < share < 1 else f"{share:.1%}"
-
-
 def _heading(prediction: Prediction, title: str, columns: int) -> list[tuple[str, dict]]:
     """Lines above the panels, broken to the figure's width, with their text properties."""
-    answer = f"Predicted class: {prediction.predicted_class} ({_percent(prediction.confidence)})"
-    all_classes = " · ".join(f"{name} {_percent(p)}" for name, p in prediction.probabilities.items())
+    answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
+    all_classes = " · ".join(f"{name} {percent(p)}" for name, p in prediction.probabilities.items())
     width = columns * (_SLOT + _GAP)
     large = {"fontsize": 16, "fontweight": "bold", "color": _INK}
     small = {"fontsize": 11.5, "color": _FAINT}
@@ -153,7 +153,7 @@ def _say(panel: Axes, text: str) -> None:
 def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
     """Draw a bool (H, W) mask in white on black; returns what to say of its size."""
     panel.imshow(mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    return f"lesion: {_percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
+    return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
 
 
 def _draw_input(panel: Axes, image: np.ndarray) -> None:
@@ -186,7 +186,8 @@ def _draw_cam(panel: Axes, prediction: Prediction) -> None:
     bar.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     bar.tick_params(labelsize=9.5, length=2.5, pad=2, colors=_INK)
     bar.set_xlabel(
-        f"relative class evidence for {prediction.cam_class}\n1 = strongest pixel ({prediction.cam_peak:.2g} logit units)",
+        f"relative class evidence for {prediction.cam_class}\n"
+        f"1 = strongest pixel ({prediction.cam_peak:.2g} logit units)",
         fontsize=9.5, color=_INK, labelpad=2,
     )  # fmt: skip
 

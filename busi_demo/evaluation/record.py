@@ -1,0 +1,33 @@
+"""What is reported of one image, the same on the command line, on the page and in its API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from busi_demo.evaluation.metrics import dice, iou
+from busi_demo.types import Prediction
+
+
+def prediction_record(
+    prediction: Prediction, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A prediction as plain JSON values, without its maps.
+
+    Args:
+        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown, as are then
+            `dice` and `iou`.
+        notes: sentences on how the ground truth was read; they go behind the prediction's own warnings.
+    """
+    return {
+        "approach": prediction.approach,
+        "predicted_class": prediction.predicted_class,
+        "probabilities": dict(prediction.probabilities),
+        "lesion_area_fraction": prediction.lesion_area_fraction,
+        "dice": None if ground_truth is None else dice(prediction.mask, ground_truth),
+        "iou": None if ground_truth is None else iou(prediction.mask, ground_truth),
+        "warnings": [*prediction.warnings, *notes],
+        "seconds": prediction.seconds,
+    }

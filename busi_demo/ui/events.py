@@ -1,0 +1,14 @@
+"""How listeners are declared: keywords for `button.click(...)` and its like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+"""No endpoint for programs: the page's own business."""
+
+QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+"""Answers at once and touches no network."""
+
+MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+"""Runs a network: all of these wait in one line, first come, first served, so that the last wish is answered last."""

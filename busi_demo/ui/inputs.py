@@ -1,0 +1,65 @@
+"""Inputs as Gradio does not make them."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.component_meta import ComponentMeta
+from gradio.processing_utils import save_pil_to_cache
+from PIL import Image
+
+_BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+
+
+class _WithoutStub(ComponentMeta):
+    """Gradio's metaclass, save that no .pyi file is written beside the source of the subclass."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> Any:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class ImageInput(gr.Image, metaclass=_WithoutStub):
+    """An image input that hands on the path of the uploaded file, unopened.
+
+    Gradio itself would open the file first, and one that is no image would fail before our own reader can say what is
+    wrong with it. The path has passed Gradio's check that it is an upload by then.
+    """
+
+    is_template = True  # shown by the same front end as gr.Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        """What the browser sent -> path of the file, or `None` where there is none."""
+        return payload.path if payload else None
+
+
+def image_input(**options: Any) -> ImageInput:
+    """An `ImageInput` for upload, drop and paste that keeps every bit of the file."""
+    return ImageInput(
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=["upload", "clipboard"],
+        buttons=["fullscreen"],
+        interactive=True,
+        **options,
+    )
+
+
+def stand_in(path: str, pixels: np.ndarray, folder: str) -> str | None:
+    """A picture to show instead of an upload that browsers cannot show, such as TIFF.
+
+    Args:
+        path: the upload.
+        pixels: uint8 (H, W), the image as read from it.
+        folder: Gradio's temporary files, `GRADIO_CACHE` of any component; they are deleted with the uploads.
+    Returns:
+        Path of a PNG; `None` where none is needed.
+    """
+    with Image.open(path) as image:
+        if image.format in _BROWSERS_SHOW:
+            return None
+    return save_pil_to_cache(Image.fromarray(pixels), folder, Path(path).stem, format="png")

@@ -1,0 +1,45 @@
+"""The whole page, and how it is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from busi_demo.ui import texts
+from busi_demo.ui.analyse_tab import AnalyseTab
+from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
+from busi_demo.ui.theme import CSS_FILE, PASTE_SCRIPT, make_theme
+
+_HOUR = 3600
+
+LAUNCH_OPTIONS: dict[str, Any] = {
+    "theme": make_theme(),
+    "css_paths": CSS_FILE,
+    "head": PASTE_SCRIPT,
+    # Uploads are pictures of people: nothing of them is kept longer than it is needed, or sent anywhere.
+    "run_history": False,
+    "enable_monitoring": False,
+    "share": False,
+    "max_file_size": f"{texts.LARGEST_UPLOAD_MB}mb",
+    "footer_links": ["api"],
+    "quiet": True,
+}
+"""Keywords for `launch`: looks and manners."""
+
+
+def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
+    """The app as a `gr.Blocks`, to be launched with `LAUNCH_OPTIONS`.
+
+    Args:
+        examples_folder: what the gallery shows; without an examples.json there is no gallery.
+    """
+    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as demo:
+        gr.HTML(
+            f'<header><h1>{texts.TITLE}</h1><p>{texts.INTRO}</p><p class="disclaimer">{texts.DISCLAIMER}</p></header>',
+            elem_id="header",
+            padding=False,
+        )
+        AnalyseTab(load_examples(examples_folder))
+    return demo.queue(max_size=64)

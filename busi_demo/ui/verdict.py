@@ -1,0 +1,48 @@
+"""The verdict on an image, as HTML for the card beside the inputs."""
+
+from __future__ import annotations
+
+from html import escape
+
+from busi_demo.figure import percent
+from busi_demo.ui import texts
+from busi_demo.ui.analysis import Analysis
+
+
+def answer(analysis: Analysis) -> str:
+    """The predicted class with its probability."""
+    return f"{analysis.prediction.predicted_class} ({percent(analysis.prediction.confidence)})"
+
+
+def verdict(analysis: Analysis) -> str:
+    """Class and probability in large type, all probabilities, overlap with the truth, a sentence, and warnings."""
+    prediction, record = analysis.prediction, analysis.record
+    probabilities = prediction.probabilities
+    first, second, *_ = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+    lesion = percent(prediction.lesion_area_fraction) if prediction.mask.any() else None
+    sentence = texts.sentence(analysis.title, lesion, first, second, percent(probabilities[second]))
+    parts = [
+        f'<p class="by">{escape(analysis.title)}</p>',
+        f"<h2>{first.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
+        *(_bar(name, share, name == first) for name, share in probabilities.items()),
+        _overlap(record["dice"], record["iou"]),
+        f"<p>{escape(sentence)}</p>",
+        *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
+    ]
+    return f'<section class="verdict" role="status">{"".join(parts)}</section>'
+
+
+def _bar(name: str, share: float, predicted: bool) -> str:
+    return (
+        f'<div class="bar{" predicted" if predicted else ""}"><span>{name}</span>'
+        f'<i aria-hidden="true"><b style="width:{share:.1%}"></b></i><span>{percent(share)}</span></div>'
+    )
+
+
+def _overlap(dice: float | None, iou: float | None) -> str:
+    if dice is None:
+        return ""
+    return (
+        f'<p class="overlap"><strong>{texts.DICE} {dice:.3f}</strong> <strong>{texts.IOU} {iou:.3f}</strong> '
+        f"<small>{texts.OVERLAP_HINT}</small></p>"
+    )
