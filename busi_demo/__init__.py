@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,10 +14,7 @@ __all__ = ["CLASSES", "InputError", "Prediction", "Predictor", "load_predictor"]
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the training code need not load what only inference needs, nor the other way round."""
-    if name in ("Predictor", "load_predictor"):
-        from busi_demo import predictor as module
-    elif name in __all__:
-        from busi_demo import types as module
-    else:
+    if name not in __all__:
         raise AttributeError(f"module 'busi_demo' has no attribute {name!r}")
-    return getattr(module, name)
+    home = "predictor" if name in ("Predictor", "load_predictor") else "types"
+    return getattr(import_module(f"busi_demo.{home}"), name)

@@ -10,9 +10,7 @@ from busi_demo import cli
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m busi_demo", description="Breast ultrasound demo, no diagnosis."
-    )
+    parser = argparse.ArgumentParser(prog="python -m busi_demo", description="Breast ultrasound demo, no diagnosis.")
     cli.add_predict(parser.add_subparsers(dest="command", required=True))
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)

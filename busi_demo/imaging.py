@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -204,7 +205,7 @@ def _open(source: Source) -> Iterator[Image.Image]:
         yield image
 
 
-def _stream(source: str | Path | bytes) -> io.BufferedIOBase:
+def _stream(source: str | Path | bytes) -> BinaryIO:
     """Open a file or wrap its bytes for reading."""
     if isinstance(source, bytes):
         return io.BytesIO(source)

@@ -22,7 +22,8 @@ from busi_demo.preprocess import Preprocess
 from busi_demo.types import CLASSES, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS_FOLDER = ROOT / "weights"
+WEIGHTS_FOLDER = Path(os.environ.get("BUSI_DEMO_WEIGHTS", ROOT / "weights"))
+"""Where the approaches lie, one folder each; the environment variable BUSI_DEMO_WEIGHTS names another place."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 

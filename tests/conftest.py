@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import signal
 import sys
@@ -18,10 +19,14 @@ from busi_demo.predictor import Predictor
 from busi_demo.preprocess import Preprocess
 from busi_demo.weights import load_weights, save_weights
 
+# For inputs this small threads only get in each other's way, here and in the scripts that tests start.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def models() -> dict[str, ApproachModel]:
-    """Every approach in evaluation mode, with the weights of `fill_weights`. Not to be changed: copy one to train it."""
+    """Every approach in evaluation mode, with the weights of `fill_weights`. Copy one before you change it."""
     return {key: fill_weights(create_model(key)).eval() for key in APPROACHES}
 
 

@@ -65,7 +65,8 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
     assert complaint.startswith("error: ") and "broken.png" in complaint
 
     lines = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [(line["image"], line["approach"]) for line in lines] == [(str(i), key) for i in images for key in APPROACHES]
+    answered = [(line["image"], line["approach"]) for line in lines]
+    assert answered == [(str(path), key) for path in images for key in APPROACHES]
     for line in lines:
         assert list(line) == ["image", "approach", "predicted_class", "probabilities", "lesion_area_fraction", "dice",
                               "iou", "warnings", "seconds"]  # fmt: skip

@@ -25,25 +25,30 @@ _MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
 
 
 class Sample(Protocol):
-    """One labelled image, wherever it comes from: a file of a data set or a phantom.
+    """One labelled image, wherever it comes from: a file of a data set or a phantom."""
 
-    Attributes:
-        name: unique within its data set.
-        label: one of `CLASSES`.
-        group: images that share it (one patient, one near-duplicate) never stand on both sides of a split.
-        mask_complete: False where part of the true mask is known to be missing: never segmented against.
-        label_certain: False where near-duplicates carry different classes: never classified against.
-    """
+    @property
+    def name(self) -> str:
+        """Unique within its data set."""
 
-    name: str
-    label: str
-    group: str
-    mask_complete: bool
-    label_certain: bool
+    @property
+    def label(self) -> str:
+        """One of `CLASSES`."""
+
+    @property
+    def group(self) -> str:
+        """Images that share it (one patient, one near-duplicate) never stand on both sides of a split."""
+
+    @property
+    def mask_complete(self) -> bool:
+        """False where part of the true mask is known to be missing: never segmented against."""
+
+    @property
+    def label_certain(self) -> bool:
+        """False where near-duplicates carry different classes: never classified against."""
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 (H, W), and its mask, bool (H, W), True inside a lesion."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def index_folder(root: Path) -> list[FileSample]:
 
 def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Mapping[str, str]]) -> list[FileSample]:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    images, masks = {}, {}
+    images, masks = dict[str, Path](), dict[str, list[Path]]()
     for path in files:
         if match := _MASK_STEM.match(path.stem):
             masks.setdefault(match["name"], []).append(path)

@@ -26,7 +26,7 @@ class ReliabilityCurve(NamedTuple):
 
     confidence: np.ndarray
     accuracy: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # tuple.count is not needed here
 
 
 def reliability_curve(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) -> ReliabilityCurve:

@@ -157,7 +157,7 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> float | None:
     return float(roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else None
 
 
-def _mean(values: Sequence[float | None] | np.ndarray) -> float | None:
+def _mean(values: Sequence[Any] | np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 

@@ -47,7 +47,8 @@ def mask_guided(features: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tens
     Returns:
         float (N, 2C, h, w).
     """
-    mask = F.adaptive_avg_pool2d(mask_logits.detach().float().sigmoid(), features.shape[-2:])
+    height, width = features.shape[-2:]
+    mask = F.adaptive_avg_pool2d(mask_logits.detach().float().sigmoid(), (height, width))
     weight = mask / (mask.mean(dim=(2, 3), keepdim=True) + _EMPTY_MASK_SHARE)
     return torch.cat([features, features * weight.to(features.dtype)], dim=1)
 

@@ -41,7 +41,7 @@ def finish(
     Weights that lie there already are copied to `output/<approach>.previous/` first. The metrics are those of the
     validation split, with calibrated probabilities at the network's resolution. The example figures show phantoms.
     """
-    model = model.to("cpu", memory_format=torch.contiguous_format).float().eval()
+    model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
     temperature = fit_temperature(logits.numpy(), data.validation.labels.numpy())
     calibrated = (logits / temperature).softmax(1).tolist()

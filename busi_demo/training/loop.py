@@ -75,7 +75,7 @@ def fit(
     folder, progress = RunFolder(run_folder), _Progress()
     settings = config.to_dict()
     state = folder.load_checkpoint(settings, resume)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     precision = config.precision if state is None else state["precision"]
     precision = choose_precision(model, device, config.image_size, precision)
     trained = objective.trained(model)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from busi_demo.data.dataset import CanvasDataset
 from busi_demo.evaluation.metrics import ImageResult, dice, iou
-from busi_demo.models.base import ApproachModel
 from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.precision import autocast
@@ -18,7 +18,7 @@ _BATCH = 16
 
 @torch.no_grad()
 def validate(
-    model: ApproachModel,
+    model: nn.Module,
     dataset: CanvasDataset,
     preprocess: Preprocess,
     precision: str,
@@ -28,6 +28,7 @@ def validate(
     """Run the whole model over the dataset in evaluation mode.
 
     Args:
+        model: an approach, on any device.
         threshold, min_area: of `postprocess.agreeing_mask`, which makes the masks here as it does at inference.
     Returns:
         One result an image, in order, and the class logits, float32 (N, 3), for calibration. Images whose mask is

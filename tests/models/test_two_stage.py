@@ -45,8 +45,8 @@ def test_a_lesion_as_large_as_the_image_takes_the_whole_image(boxes):
 
 
 def test_the_largest_region_counts(boxes):
-    large, small = (slice(20, 28), slice(20, 36)), (slice(50, 60), slice(50, 60))
-    assert boxes(small, large) == boxes(large)
+    large, above, below = (slice(20, 28), slice(20, 36)), (slice(4, 10), slice(4, 10)), (slice(50, 60), slice(50, 60))
+    assert boxes(above, large, below) == boxes(large)
 
 
 def test_each_image_of_a_batch_has_its_own_box(models):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def test_the_learning_rate_by_hand():
     # half way down the cosine of 8 steps: 0.01 + 0.99 / 2 of the peak
     assert rates[6] == pytest.approx(0.1 * 0.505)
     assert rates[9] == pytest.approx(0.1 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * 7 / 8))))
-    assert all(a >= b for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[1:]))
 
 
 def test_a_run_of_one_step_has_a_learning_rate():
