@@ -34,8 +34,8 @@ def agreeing_mask(
     """The lesion mask that goes with a verdict.
 
     The rule: the class, which weighs the whole image, decides whether there is a lesion; the mask says where. A normal
-    verdict withdraws the mask. A tumour verdict without a mask lowers the threshold, once, to half of the highest
-    probability; below a peak of 0.05 the mask stays empty and the contradiction is told.
+    verdict withdraws the mask. A tumour verdict without a mask lowers the threshold, once, to half of itself or of
+    the highest probability, whichever is less; below a peak of 0.05 the mask stays empty and the contradiction is told.
 
     Args:
         probability, threshold, min_area: as for `lesion_mask`.
@@ -52,8 +52,9 @@ def agreeing_mask(
     if mask.any():
         return mask, ()
     peak = float(probability.max())
+    lower = min(peak, threshold) / 2
     if peak >= _FAINTEST_PEAK:
-        mask = lesion_mask(probability, peak / 2, min_area)
+        mask = lesion_mask(probability, lower, min_area)
     if mask.any():
-        return mask, (f"The outline is faint: the mask probability reaches only {peak:.0%}, cut at {peak / 2:.0%}.",)
+        return mask, (f"The outline is faint: the mask was cut at a probability of {lower:.0%}, not {threshold:.0%}.",)
     return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)

@@ -51,7 +51,14 @@ def test_normal_without_a_mask_needs_no_words():
 def test_a_tumour_with_a_faint_mask_is_cut_at_half_its_peak():
     mask, (note,) = agreeing_mask(probability(0.3), "benign", 0.5, 0.003)
     assert np.array_equal(mask, LESION)
-    assert "30%" in note and "15%" in note
+    assert "15%" in note and "50%" in note
+
+
+def test_a_tumour_whose_confident_core_is_a_speck_is_cut_at_half_the_threshold():
+    halo = np.where(SPECK, 0.9, probability(0.3)).astype(np.float32)
+    mask, (note,) = agreeing_mask(halo, "benign", 0.5, 0.003)
+    assert np.array_equal(mask, LESION)  # the speck stays too small
+    assert "25%" in note
 
 
 @pytest.mark.parametrize("faint", [probability(0.04), probability(0.3, SPECK)], ids=["below 5 %", "a speck"])

@@ -84,7 +84,7 @@ class JointObjective:
         return {"loss": total, "segmentation": segmentation, "classification": classification}
 
     def score(self, summary: Mapping[str, Any]) -> float:
-        return (_class_score(summary) + summary["lesion_dice"]) / 2
+        return (_class_score(summary) + _mask_score(summary)) / 2
 
 
 class SegmentationObjective:
@@ -98,7 +98,7 @@ class SegmentationObjective:
         return {"loss": loss, "segmentation": loss}
 
     def score(self, summary: Mapping[str, Any]) -> float:
-        return float(summary["lesion_dice"])
+        return _mask_score(summary)
 
 
 class CropObjective:
@@ -124,10 +124,11 @@ class CropObjective:
         """Jittered crop boxes for true masks, bool (N, S, S): float32 (N, 4) as x0, y0, x1, y1 in pixels."""
         side = float(masks.shape[-1])
         boxes = model.boxes(masks).tolist()
-        lesions = [box for box in boxes if box[2] - box[0] < side]
+        has_lesion = masks.flatten(1).any(1).tolist()
+        lesions = [box for box, lesion in zip(boxes, has_lesion, strict=True) if lesion]
         drawn = []
-        for box in boxes:
-            if box[2] - box[0] >= side and lesions:
+        for box, lesion in zip(boxes, has_lesion, strict=True):
+            if not lesion and lesions:
                 box = lesions[int(torch.randint(len(lesions), ()))]
             if not lesions or float(torch.rand(())) < self.whole_image_share:
                 drawn.append([0.0, 0.0, side, side])
@@ -146,3 +147,7 @@ class CropObjective:
 def _class_score(summary: Mapping[str, Any]) -> float:
     areas = [value for value in summary["auc"].values() if value is not None]
     return (summary["macro_f1"] + sum(areas) / len(areas)) / 2 if areas else float(summary["macro_f1"])
+
+
+def _mask_score(summary: Mapping[str, Any]) -> float:
+    return summary["lesion_dice"] or 0.0  # None where no validation image has a lesion mask: the same for every epoch

@@ -38,11 +38,11 @@ def announce(data: TrainingData, model: ApproachModel) -> None:
 
 
 def main(train: Callable[[], None]) -> None:
-    """Run a training script: a person's error becomes one line and exit status 2, an interruption status 130."""
+    """Run a training script: what a person can mend becomes one line and exit status 2, an interruption status 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train()
-    except InputError as error:
+    except (InputError, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

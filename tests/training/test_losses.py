@@ -142,6 +142,12 @@ class TestCropBoxes:
         found = self.boxes(models, torch.zeros(3, 64, 64, dtype=torch.bool))
         assert found.tolist() == [[0, 0, 64, 64]] * 3
 
+    def test_a_lesion_that_fills_the_image_is_no_normal_image(self, models):
+        masks = torch.stack([torch.ones(64, 64, dtype=torch.bool), batch_of(2)["mask"][0, 0] > 0.5])
+        for seed in range(10):
+            x0, y0, x1, y1 = self.boxes(models, masks, seed=seed)[0].tolist()
+            assert x1 - x0 > 38  # 64 less at most 20 % a side; the other lesion's box is at most 34 wide
+
     def test_one_in_five_is_the_whole_image(self, models):
         masks = (batch_of(2)["mask"][:1, 0] > 0.5).expand(400, -1, -1)
         found = self.boxes(models, masks, share=0.2)
@@ -158,3 +164,5 @@ def test_scores_by_hand():
     assert JointObjective().score(summary()) == pytest.approx((0.7 + 0.5) / 2)
     assert SegmentationObjective().score(summary()) == 0.5
     assert CropObjective().score(summary(auc=dict.fromkeys(("benign", "malignant", "normal")))) == 0.6
+    assert JointObjective().score(summary(lesion_dice=None)) == pytest.approx(0.7 / 2)
+    assert SegmentationObjective().score(summary(lesion_dice=None)) == 0.0

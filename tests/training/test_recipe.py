@@ -31,6 +31,15 @@ def test_an_error_of_the_person_is_one_line_and_status_2(capsys):
     assert capsys.readouterr().err == "error: There is no such folder.\n"
 
 
+@pytest.mark.parametrize("error", [FloatingPointError("The loss is nan."), OSError(28, "No space left on device")])
+def test_what_the_machine_says_is_one_line_too(capsys, error):
+    def train() -> None:
+        raise error
+
+    assert status_of(train) == 2
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
 def test_an_error_of_the_program_is_not_hidden():
     def train() -> None:
         raise RuntimeError("a bug")
