@@ -82,6 +82,7 @@ def test_imports_go_downwards(module):
     ("pytorch_grad_cam", ("busi_demo.explain",)),
     ("safetensors", ("busi_demo.weights",)),
     ("kagglehub", ("busi_demo.data.locate",)),
+    ("segmentation_models_pytorch", ("busi_demo.models.backbones",)),
 ])  # fmt: skip
 def test_a_library_has_its_doors(library, doors):
     users = [module for module, path in FILES.items() if imports_library(path, library)]
@@ -109,4 +110,9 @@ def test_nobody_reaches_through_the_package_itself():
 
 def test_the_package_itself_is_cheap_to_import():
     code = "import sys, busi_demo; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0
+
+
+def test_the_first_page_waits_for_no_network_library():
+    code = "import sys, app; sys.exit(any(name in sys.modules for name in ('torchvision', 'timm', 'pytorch_grad_cam')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0

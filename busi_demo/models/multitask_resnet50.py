@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from segmentation_models_pytorch.encoders import get_encoder
 
+from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead, UpsampleDecoder, mask_guided
 from busi_demo.types import ModelOutput
@@ -29,7 +29,7 @@ class MultitaskResNet50(ApproachModel):
     def __init__(self, decoder_width: int = 96, dropout: float = 0.3, encoder_weights: str | None = None) -> None:
         super().__init__()
         self.config = {"decoder_width": decoder_width, "dropout": dropout}
-        self.encoder = get_encoder("resnet50", in_channels=1, depth=5, weights=encoder_weights)
+        self.encoder = resnet50_encoder(encoder_weights)
         channels = self.encoder.out_channels
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)
         self.head = ClassificationHead(2 * channels[-1], dropout)

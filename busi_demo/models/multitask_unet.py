@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import segmentation_models_pytorch as smp
 import torch
 
+from busi_demo.models.backbones import unet
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, mask_guided
 from busi_demo.types import InputError, ModelOutput
@@ -42,10 +42,8 @@ class MultitaskUNet(ApproachModel):
         if attention not in (None, "scse"):
             raise InputError(f"attention must be 'scse' or left out, got {attention!r}.")
         self.config = {"encoder_name": encoder_name, "attention": attention, "width": width, "dropout": dropout}
-        unet = smp.Unet(
-            encoder_name, encoder_weights=encoder_weights, decoder_attention_type=attention, in_channels=1, classes=1
-        )
-        self.encoder, self.decoder, self.segmentation_head = unet.encoder, unet.decoder, unet.segmentation_head
+        parts = unet(encoder_name, encoder_weights, attention)
+        self.encoder, self.decoder, self.segmentation_head = parts.encoder, parts.decoder, parts.segmentation_head
         self.scales = MultiScaleFeatures(self.encoder.out_channels[3:], width)
         self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
 

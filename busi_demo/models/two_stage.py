@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
 from scipy import ndimage
-from segmentation_models_pytorch.encoders import get_encoder
-from torchvision.ops import roi_align
 
+from busi_demo.models.backbones import resnet50_encoder, unet
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.types import ModelOutput
@@ -50,8 +48,8 @@ class TwoStage(ApproachModel):
             "threshold": threshold,
             "dropout": dropout,
         }
-        self.segmenter = smp.Unet(encoder_name, encoder_weights=encoder_weights, in_channels=1, classes=1)
-        self.encoder = get_encoder("resnet50", in_channels=1, depth=5, weights=encoder_weights)
+        self.segmenter = unet(encoder_name, encoder_weights)
+        self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
@@ -67,6 +65,8 @@ class TwoStage(ApproachModel):
             boxes: float (N, 4) as x0, y0, x1, y1 in input pixels.
             mask_logits: float (N, 1, S, S), handed on.
         """
+        from torchvision.ops import roi_align  # loaded here, as in `backbones`
+
         # float32: roi_align has no bfloat16 kernel on every machine
         crops = roi_align(x.float(), list(boxes.float().split(1)), x.shape[-2:], sampling_ratio=1, aligned=True)
         features = self.encoder(crops)[-1]

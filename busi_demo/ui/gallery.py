@@ -8,9 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from busi_demo.weights import ROOT
-
-EXAMPLES_FOLDER = ROOT / "examples"
+EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 _THUMBNAIL = (320, 320)
 
 
