@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import AbstractContextManager
 
@@ -9,6 +10,7 @@ import torch
 
 from busi_demo.models.base import ApproachModel
 
+_ROUNDS = 4
 _MIN_GAIN = 1.1
 _MAX_DISAGREEMENT = 0.05
 
@@ -27,14 +29,15 @@ def choose_precision(model: ApproachModel, device: torch.device, size: int, requ
     x = torch.randn(4, 1, size, size, generator=generator).to(device)
     was_training = model.training
     model.eval()
-    seconds, masks = {}, {}
-    for precision in ("fp32", "bf16"):
-        with torch.no_grad(), autocast(device, precision):
-            masks[precision] = model(x).mask_logits.float().sigmoid()
-            start = time.perf_counter()
-            for _ in range(2):
-                model(x).mask_logits.sum().item()
-            seconds[precision] = time.perf_counter() - start
+    seconds, masks = {"fp32": math.inf, "bf16": math.inf}, {}
+    with torch.no_grad():
+        for _ in range(_ROUNDS):  # the fastest of several, in turn: other work on the machine must not decide
+            for precision in seconds:
+                start = time.perf_counter()
+                with autocast(device, precision):
+                    masks[precision] = model(x).mask_logits.float().sigmoid()
+                masks[precision].sum().item()
+                seconds[precision] = min(seconds[precision], time.perf_counter() - start)
     model.train(was_training)
     agrees = float((masks["fp32"] - masks["bf16"]).abs().max()) <= _MAX_DISAGREEMENT
     return "bf16" if agrees and seconds["fp32"] >= _MIN_GAIN * seconds["bf16"] else "fp32"
