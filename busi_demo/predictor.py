@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from busi_demo.explain import grad_cam
 from busi_demo.imaging import Source, read_image
 from busi_demo.postprocess import agreeing_mask
 from busi_demo.types import CLASSES, ModelOutput, Prediction
-from busi_demo.weights import Weights, load_weights
+from busi_demo.weights import Weights, load_weights, reinitialised
+
+_BATCH = 16
 
 
 class Predictor:
@@ -43,8 +46,7 @@ class Predictor:
         pixels, preprocess = grey.pixels, self._weights.preprocess
         with torch.no_grad():
             output = self._weights.model(preprocess(pixels))
-        probabilities = (output.class_logits[0].double() / self._weights.temperature).softmax(0).tolist()
-        by_class = dict(zip(CLASSES, probabilities, strict=True))
+        by_class = dict(zip(CLASSES, self._calibrated(output)[0].tolist(), strict=True))
         predicted = max(by_class, key=by_class.__getitem__)
         mask_probability = preprocess.restore(output.mask_logits[0, 0].sigmoid(), *pixels.shape).clip(0, 1)
         mask, mask_notes = agreeing_mask(mask_probability, predicted, self._weights.threshold, self._weights.min_area)
@@ -63,6 +65,28 @@ class Predictor:
             warnings=grey.notes + mask_notes + cam_notes,
             seconds=time.perf_counter() - start,
         )
+
+    @torch.no_grad()
+    def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Classify many images in batches, as `predict` does one by one, without its maps.
+
+        Args:
+            images: N grey images, uint8 (H, W) each.
+        Returns:
+            float64 (N, 3) in [0, 1], calibrated, columns in the order of `CLASSES`, rows summing to 1.
+        """
+        rows = [np.zeros((0, len(CLASSES)))]
+        for start in range(0, len(images), _BATCH):
+            batch = torch.cat([self._weights.preprocess(image) for image in images[start : start + _BATCH]])
+            rows.append(self._calibrated(self._weights.model(batch)).numpy())
+        return np.concatenate(rows)
+
+    def randomised(self, seed: int = 0) -> Predictor:
+        """The same approach with random weights, to tell what its explanations owe to the training."""
+        return Predictor(reinitialised(self._weights, seed))
+
+    def _calibrated(self, output: ModelOutput) -> torch.Tensor:
+        return (output.class_logits.double() / self._weights.temperature).softmax(1)
 
     def _cam(self, output: ModelOutput, class_name: str, shape: tuple[int, int]) -> tuple[np.ndarray, float]:
         """Grad-CAM at the image's size, divided by its peak, and the peak in logit units."""

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,14 @@ def _build(key: str, place: Path, config: Mapping[str, Any], data: bytes) -> Wei
         temperature=config["temperature"],
         config=config,
     )
+
+
+def reinitialised(weights: Weights, seed: int = 0) -> Weights:
+    """The same architecture and settings with random weights; the same seed makes the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = create_model(weights.model.key, **weights.model.config)
+    return replace(weights, model=model.eval())
 
 
 def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:

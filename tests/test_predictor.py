@@ -184,3 +184,28 @@ def test_load_predictor_loads_once(weights_folder):
 def test_load_predictor_of_missing_weights(tmp_path):
     with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
         load_predictor("multitask_cnn", tmp_path)
+
+
+def test_many_probabilities_are_those_of_each_alone(predictors, approach):
+    images = [picture(seed, 70 + seed, 90) for seed in range(18)]  # more than one batch, of unlike sizes
+    found = predictors[approach].probabilities(images)
+    assert found.shape == (18, 3) and found.dtype == np.float64
+    for i in (0, 15, 16, 17):
+        alone = predictors[approach].predict(images[i]).probabilities
+        assert found[i].tolist() == pytest.approx(list(alone.values()), abs=1e-4)
+    assert predictors[approach].probabilities([]).shape == (0, 3)
+
+
+def test_many_probabilities_are_calibrated():
+    image = np.full((64, 64), 255, dtype=np.uint8)
+    (row,) = stub_predictor((2.0, 0.0, 0.0), temperature=2.0).probabilities(image[None])
+    assert row.tolist() == pytest.approx((np.exp([1, 0, 0]) / np.exp([1, 0, 0]).sum()).tolist())
+
+
+def test_random_weights_answer_otherwise_and_leave_the_trained_ones(predictors):
+    trained, image = predictors["multitask_cnn"], picture(0)
+    before = trained.predict(image)
+    one, same, other = (trained.randomised(seed).predict(image) for seed in (0, 0, 1))
+    assert one.probabilities == same.probabilities
+    assert len({tuple(p.probabilities.values()) for p in (before, one, other)}) == 3
+    assert trained.predict(image).probabilities == before.probabilities

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, picture
+from helpers import ROOT, disc, picture, save_grey
 from safetensors.torch import load_file
 
 from busi_demo.models import APPROACHES
@@ -45,6 +45,14 @@ def check_written(output: Path, key: str) -> None:
     assert {f"example_{label}.png" for label in CLASSES} <= report
     prediction = load_predictor(key, output).predict(picture(0))
     assert prediction.mask.shape == (72, 96)
+
+
+def history_of(folder: Path) -> list[dict[str, str]]:
+    """history.csv but for the column that a clock fills."""
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 <= float(row.pop("data_wait_share")) <= 1 for row in rows)
+    return rows
 
 
 @pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
@@ -123,8 +131,8 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path):
         assert process.returncode == 0, errors
     one, other = (tmp_path / name / "multitask_cnn" / "model.safetensors" for name in ("undisturbed", "killed"))
     assert one.read_bytes() == other.read_bytes()
-    one, other = (tmp_path / f"run-{name}" / "history.csv" for name in ("undisturbed", "killed"))
-    assert one.read_text() == other.read_text()
+    one, other = (history_of(tmp_path / f"run-{name}") for name in ("undisturbed", "killed"))
+    assert one == other
 
 
 class TestEvaluate:
@@ -178,6 +186,80 @@ class TestEvaluate:
         (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
         assert [path.name for path in (tmp_path / "figures").iterdir()] == ["benign case (2).png"]
+
+    def test_intervals_and_subgroups_stand_beside_the_metrics(self, evaluate, busi):
+        save_grey(busi / "benign" / "benign case (9).png", picture(1)[:, ::-1])  # the mirror image of benign case (1)
+        save_grey(busi / "benign" / "benign case (9)_mask.png", disc(72, 96, 36, 48, 8))
+        status, report, _ = evaluate("--bootstrap", 300)
+        assert status == 0
+        found = report["intervals"]
+        assert (found["level"], found["resamples"], found["groups"]) == (0.95, 300, 9)
+        low, high = found["accuracy"]
+        assert low <= report["accuracy"] <= high
+        low, high = found["lesion_dice"]
+        assert low < report["lesion_dice"] < high
+        assert found["normal_false_mask_rate"] is None  # two normals among ten images
+        assert {name: part["n"] for name, part in report["subgroups"]["class"].items()} == {
+            "benign": 5, "malignant": 3, "normal": 2}  # fmt: skip
+        # the new lesion is the smallest, all others are alike
+        assert {name: part["n"] for name, part in report["subgroups"]["lesion_size"].items()} == {"small": 8}
+        assert list(report["subgroups"]["calipers"]) == ["unknown"]
+        assert report["subgroups"]["class"]["benign"]["intervals"].keys() >= {"accuracy", "lesion_dice"}
+
+    def test_without_bootstrap_the_rest_is_the_same(self, evaluate):
+        full, bare = evaluate()[1], evaluate("--bootstrap", 0)[1]
+        assert full["intervals"]["resamples"] == 2000 and "intervals" not in bare
+        assert "intervals" not in bare["subgroups"]["class"]["benign"]
+        assert full.keys() - bare.keys() == {"intervals"} and "cam" not in full
+        assert all(full[key] == bare[key] for key in bare if key != "subgroups")
+
+    def test_the_grad_cams_are_examined_on_request(self, evaluate):
+        status, report, _ = evaluate("--faithfulness", "--bootstrap", 100)
+        assert status == 0
+        cam = report["cam"]
+        assert [row["image"] for row in cam["per_image"]] == [row["image"] for row in report["per_image"]]
+        tumours = sum(
+            row["class"] != "normal" and max(row["probabilities"], key=row["probabilities"].get) != "normal"
+            for row in report["per_image"]
+        )
+        assert cam["measures"]["energy_inside"]["n"] == tumours > 0
+        for name in ("deletion_auc", "insertion_auc_random", "randomised_correlation"):
+            assert cam["measures"][name]["n"] == 9 and cam["without_evidence_n"] == 0
+            assert len(cam["measures"][name]["interval"]) == 2
+        row = cam["per_image"][0]
+        assert row["deletion_gain"] == pytest.approx(row["deletion_auc_random"] - row["deletion_auc"])
+        assert row["area_share"] == pytest.approx(disc(72, 96, 36, 48, 72 / 5).mean())
+
+    def test_two_approaches_are_compared_image_by_image(self, evaluate, tmp_path):
+        _, first, _ = evaluate()
+        earlier = tmp_path / "earlier.json"
+        changed = {**first, "approach": "other", "per_image": first["per_image"][::-1]}
+        for row in changed["per_image"]:
+            row["dice"] = row["dice"] and row["dice"] / 2
+        earlier.write_text(json.dumps(changed))
+        status, report, _ = evaluate("--compare", earlier)
+        assert status == 0
+        found = report["difference"]
+        assert found["minus"] == "other" and found["accuracy"] == {"difference": 0, "interval": [0, 0], "p": 1}
+        dice = found["lesion_dice"]
+        assert dice["difference"] == pytest.approx(report["lesion_dice"] / 2)
+        assert dice["interval"][0] < dice["difference"] < dice["interval"][1] and dice["p"] < 0.05
+
+    def test_only_reports_of_the_same_images_are_compared(self, evaluate, tmp_path):
+        (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
+        _, first, _ = evaluate("--images", tmp_path / "one.csv")
+        (tmp_path / "one.json").write_text(json.dumps(first))
+        (tmp_path / "none.json").write_text("{}")
+        for name, words, message in (
+            ("one.json", (), "is of other images (1, here 9)"),
+            ("none.json", (), "none.json is not a report"),
+            ("nowhere.json", (), "nowhere.json is not a report"),
+            ("one.json", ("--bootstrap", 0), "--bootstrap must not be negative, nor 0 where --compare is given"),
+        ):
+            status, _, err = evaluate("--compare", tmp_path / name, *words)
+            assert status == 2
+            (line,) = err.splitlines()
+            assert line.startswith("error: ") and message in line
 
     @pytest.mark.parametrize(("images", "message"), [
         ("locked_test", "None of the 156 images of 'locked_test' lies in the data folder"),

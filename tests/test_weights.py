@@ -12,7 +12,15 @@ from safetensors.torch import load_file, save_file
 from busi_demo.models import create_model
 from busi_demo.preprocess import Preprocess
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights import CONFIG_FILE, MODEL_FILE, load_part, load_weights, read_config, save_weights
+from busi_demo.weights import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    load_part,
+    load_weights,
+    read_config,
+    reinitialised,
+    save_weights,
+)
 
 KEY = "multitask_cnn"
 TINY = {"widths": [4, 4, 8, 8], "decoder_width": 4, "class_width": 4, "dropout": 0.1}
@@ -177,3 +185,18 @@ def test_load_part_is_strict(saved):
 def test_load_part_of_a_missing_file_says_so(tmp_path):
     with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
         load_part(tmp_path / KEY, "", create_model(KEY, **TINY))
+
+
+def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, approach):
+    trained = load_weights(approach, weights_folder)
+    before, state = {n: t.clone() for n, t in trained.model.state_dict().items()}, torch.get_rng_state()
+    one, same, other = (reinitialised(trained, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not one.model.training and one.model.config == trained.model.config
+    assert (one.preprocess, one.threshold, one.temperature) == (
+        trained.preprocess, trained.threshold, trained.temperature)  # fmt: skip
+    for name in (n for n, p in trained.model.named_parameters() if p.ndim > 1):
+        assert torch.equal(one.model.state_dict()[name], same.model.state_dict()[name])
+        assert not torch.equal(one.model.state_dict()[name], other.model.state_dict()[name])
+        assert not torch.equal(one.model.state_dict()[name], before[name])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())

@@ -9,20 +9,30 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from busi_demo.data.busi import FileSample, index_folder, locked_test
+from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
 from busi_demo.data.locate import find_data
+from busi_demo.data.splits import near_duplicate_groups
+from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
+from busi_demo.evaluation.cam_report import CamResult, examine_cam, summarise_cams
 from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
+from busi_demo.evaluation.record import result_of_row, result_row
+from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.figure import figure_image, five_panels
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import Predictor, load_predictor
 from busi_demo.training.recipe import main
+from busi_demo.training.sources import fingerprints
 from busi_demo.types import InputError
 from busi_demo.weights import WEIGHTS_FOLDER, read_config
+
+RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
 
 
 def choose(samples: Sequence[FileSample], images: str, weights: Path) -> list[FileSample]:
@@ -62,26 +72,68 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def measure(predictor: Predictor, sample: FileSample, figures: Path | None) -> ImageResult:
-    """Predict one sample at its own size, and draw it where a folder is given. Incomplete masks are not scored."""
-    image, truth = sample.read()
-    prediction = predictor.predict(image)
-    scored = sample.mask_complete and bool(truth.any())
-    if figures:
-        heading = f"{predictor.title}, {sample.name} ({sample.label})"
-        figure_image(five_panels(prediction, truth, heading)).save(figures / f"{Path(sample.name).stem}.png")
-    return ImageResult(
-        image=sample.name,
-        label=sample.label,
-        probabilities=prediction.probabilities,
-        mask_dice=dice(prediction.mask, truth) if scored else None,
-        mask_iou=iou(prediction.mask, truth) if scored else None,
-        predicted_mask_fraction=prediction.lesion_area_fraction,
-        seconds=prediction.seconds,
-    )
+def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[ImageResult]]:
+    """The approach of an earlier report, and its results in the order of these samples.
+
+    Raises:
+        InputError: the file cannot be read, is no report, or is of other images.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        approach, rows = str(report["approach"]), [result_of_row(row) for row in report["per_image"]]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a report that can be compared with ({error!r}): --compare takes the --output "
+                         "of another approach.") from error  # fmt: skip
+    if sorted((r.image, r.label) for r in rows) != sorted((s.name, s.label) for s in samples):
+        raise InputError(f"{path} is of other images ({len(rows)}, here {len(samples)}): a paired comparison needs the "
+                         "same --data and --images.")  # fmt: skip
+    by_name = {(r.image, r.label): r for r in rows}
+    return approach, [by_name[s.name, s.label] for s in samples]
 
 
-def evaluate() -> None:
+def measure(
+    predictor: Predictor, samples: Sequence[FileSample], figures: Path | None, faithfulness: bool
+) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
+    """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
+
+    Returns:
+        How each went; each lesion's share of its image, `None` without a complete mask; with `faithfulness`, what is
+        found of each CAM.
+    """
+    results: list[ImageResult] = []
+    area_shares: list[float | None] = []
+    cams: list[CamResult] = []
+    randomised = [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS if faithfulness else 0)]
+    generator = np.random.default_rng(0)
+    for sample in tqdm(samples, predictor.key, disable=None):
+        image, truth = sample.read()
+        prediction = predictor.predict(image)
+        scored = sample.mask_complete and bool(truth.any())
+        results.append(
+            ImageResult(
+                image=sample.name,
+                label=sample.label,
+                probabilities=prediction.probabilities,
+                mask_dice=dice(prediction.mask, truth) if scored else None,
+                mask_iou=iou(prediction.mask, truth) if scored else None,
+                predicted_mask_fraction=prediction.lesion_area_fraction,
+                seconds=prediction.seconds,
+            )
+        )
+        area_shares.append(float(truth.mean()) if scored else None)
+        if faithfulness:
+            random_cams = [other.predict(image).cam for other in randomised]
+            known_truth = truth if scored else None
+            cams.append(
+                examine_cam(sample.name, prediction, known_truth, random_cams, predictor.probabilities, generator)
+            )
+        if figures:
+            heading = f"{predictor.title}, {sample.name} ({sample.label})"
+            figure_image(five_panels(prediction, truth, heading)).save(figures / f"{Path(sample.name).stem}.png")
+    return results, area_shares, cams
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure one approach on a folder in BUSI layout.")
     parser.add_argument("--data", help="the folder (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
     parser.add_argument("--approach", choices=list(APPROACHES), default=DEFAULT_APPROACH)
@@ -90,34 +142,61 @@ def evaluate() -> None:
                              "locked test list, or those named in a CSV file")  # fmt: skip
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--bootstrap", type=int, default=RESAMPLES, metavar="N",
+                        help="resamples for the 95 %% intervals, drawn by near-duplicate group (default "
+                             f"{RESAMPLES}); 0 for no intervals")  # fmt: skip
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE.json",
+        help="the --output of another approach on the same images: adds the paired differences",
+    )
+    parser.add_argument("--faithfulness", action="store_true",
+                        help="also examine the Grad-CAMs: some 50 runs of the network an image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image there; weights/APPROACH/report/real is kept out "
                              "of git, for pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
+    if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
+        raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
+    return arguments
+
+
+def evaluate() -> None:
+    arguments = parse()
     root = find_data(arguments.data)
     samples = choose(index_folder(root), arguments.images, arguments.weights / arguments.approach)
+    compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_predictor(arguments.approach, arguments.weights)
     if arguments.figures:
         arguments.figures.mkdir(parents=True, exist_ok=True)
-    results = [
-        measure(predictor, sample, arguments.figures) for sample in tqdm(samples, arguments.approach, disable=None)
-    ]
+    results, area_shares, cams = measure(predictor, samples, arguments.figures, arguments.faithfulness)
     summary = summarise(results)
+    more: dict[str, Any] = {}
+    weights = None
+    if arguments.bootstrap:
+        groups = near_duplicate_groups(samples, fingerprints(samples))
+        weights = draw_resamples(groups, arguments.bootstrap)
+        facts = {"level": LEVEL, "resamples": arguments.bootstrap, "groups": int(groups.max()) + 1}
+        more["intervals"] = {**facts, **intervals(results, weights)}
+        if compared:
+            more["difference"] = {"minus": compared[0], **paired_differences(results, compared[1], weights)}
+    calipers = known_calipers([sample.name for sample in samples])
+    more["subgroups"] = summarise_subgroups(results, area_shares, calipers, weights)
+    if arguments.faithfulness:
+        more["cam"] = summarise_cams(cams, weights)
     report = {
         "approach": arguments.approach,
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": read_config(arguments.approach, arguments.weights)["sha256"],
         **summary,
-        "per_image": [
-            {"image": r.image, "class": r.label, "probabilities": dict(r.probabilities), "dice": r.mask_dice,
-             "iou": r.mask_iou, "lesion_area_fraction": r.predicted_mask_fraction}
-            for r in results
-        ],
-    }  # fmt: skip
+        **more,
+        "per_image": [result_row(r) for r in results],
+    }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     partial = arguments.output.with_name(arguments.output.name + ".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(partial, arguments.output)
     print(f"{arguments.approach} on {len(results)} images: accuracy {summary['accuracy']:.3f}, "
           f"macro F1 {summary['macro_f1']:.3f}, lesion Dice {_text(summary['lesion_dice'])}, "

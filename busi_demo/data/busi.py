@@ -141,6 +141,13 @@ def image_notes() -> dict[str, dict[str, str]]:
     return {row["image"]: row for row in _read_resource("image_notes.csv")}
 
 
+def known_calipers(names: Sequence[str]) -> list[bool | None]:
+    """Whether measuring marks are drawn on each image, from a column `calipers` of the notes (1 or 0); `None` where it
+    is empty or, as long as nobody has published such labels, missing."""
+    notes = image_notes()
+    return [{"1": True, "0": False}.get(notes.get(name, {}).get("calipers", "")) for name in names]
+
+
 def locked_test() -> dict[str, dict[str, str]]:
     """The locked test images by file name, with `class` and `phash` (64 bits, hexadecimal)."""
     return {row["image"]: row for row in _read_resource("locked_test.csv")}

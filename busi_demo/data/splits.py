@@ -50,11 +50,10 @@ def split_samples(
     """
     if not 0 <= fold < folds:
         raise InputError(f"fold must lie between 0 and {folds - 1}, got {fold}.")
-    locked_list, notes = locked_test(), image_notes()
+    locked_list = locked_test()
     is_locked = matches_hash(prints, [row["phash"] for row in locked_list.values()])
     is_locked |= np.array([sample.name in locked_list for sample in samples], dtype=bool)
-    audited = [notes[s.name]["known_group"] if s.name in notes else s.group for s in samples]
-    groups = group_near_duplicates(prints, known=audited)
+    groups = near_duplicate_groups(samples, prints)
     is_locked = np.isin(groups, groups[is_locked])
     free = np.flatnonzero(~is_locked)
     if len(np.unique(groups[free])) < folds:
@@ -71,3 +70,14 @@ def split_samples(
         locked=tuple(np.flatnonzero(is_locked).tolist()),
         groups=tuple(groups.tolist()),
     )
+
+
+def near_duplicate_groups(samples: Sequence[Sample], prints: Sequence[Fingerprint]) -> np.ndarray:
+    """Number the groups of samples that belong together: found by their fingerprints, known from audits, or both.
+
+    Returns:
+        int (N,): equal numbers for images of one group.
+    """
+    notes = image_notes()
+    audited = [notes[s.name]["known_group"] if s.name in notes else s.group for s in samples]
+    return group_near_duplicates(prints, known=audited)

@@ -1,13 +1,13 @@
-"""What is reported of one image, the same on the command line, on the page and in its API."""
+"""What is reported of one image, the same on the command line, on the page and in its API; and in evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from busi_demo.evaluation.metrics import dice, iou
+from busi_demo.evaluation.metrics import ImageResult, dice, iou
 from busi_demo.types import Prediction
 
 
@@ -31,3 +31,32 @@ def prediction_record(
         "warnings": [*prediction.warnings, *notes],
         "seconds": prediction.seconds,
     }
+
+
+def result_row(result: ImageResult) -> dict[str, Any]:
+    """One row of `per_image` in the report of train/evaluate.py, in plain JSON values."""
+    return {
+        "image": result.image,
+        "class": result.label,
+        "probabilities": dict(result.probabilities),
+        "dice": result.mask_dice,
+        "iou": result.mask_iou,
+        "lesion_area_fraction": result.predicted_mask_fraction,
+    }
+
+
+def result_of_row(row: Mapping[str, Any]) -> ImageResult:
+    """Undo `result_row`; the seconds, which are not in it, become 0.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such row.
+    """
+    return ImageResult(
+        image=row["image"],
+        label=row["class"],
+        probabilities=row["probabilities"],
+        mask_dice=row["dice"],
+        mask_iou=row["iou"],
+        predicted_mask_fraction=row["lesion_area_fraction"],
+        seconds=0.0,
+    )

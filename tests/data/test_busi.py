@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import disc, picture, save_grey, write_busi
 
+from busi_demo.data import busi as busi_data
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.types import CLASSES, InputError
 
@@ -157,3 +158,11 @@ def test_the_published_notes():
     assert locked.keys() <= notes.keys()
     assert sum(note["several_masks"] == "1" for note in notes.values()) == 17
     assert [sum(row["class"] == label for row in locked.values()) for label in CLASSES] == [87, 42, 27]
+
+
+def test_calipers_are_told_only_where_the_notes_do(monkeypatch):
+    names = ["benign (1).png", "benign (2).png", "benign (3).png", "elsewhere.png"]
+    assert busi_data.known_calipers(names) == [None] * 4  # nobody has published such labels
+    notes = {name: {"calipers": told} for name, told in zip(names, ("1", "0", ""), strict=False)}
+    monkeypatch.setattr(busi_data, "image_notes", lambda: notes)
+    assert busi_data.known_calipers(names) == [True, False, None, None]

@@ -109,3 +109,14 @@ def test_too_few_groups_are_refused(data):
 def test_a_fold_that_does_not_exist_is_refused(data, fold):
     with pytest.raises(InputError, match=f"fold must lie between 0 and 4, got {fold}"):
         split_samples(*data, fold=fold)
+
+
+def test_near_duplicate_groups_are_found_or_known():
+    looks, group = [0, 0, 1, 2, 3, 4], ["a", "b", "b", "c", "d", "e"]
+    samples = [FileSample(f"{i}.png", "benign", name, None, ()) for i, name in enumerate(group)]
+    audited = [FileSample(f"benign ({i}).png", "benign", f"{i}", None, ()) for i in (433, 1)]
+    audited.append(FileSample("malignant (145).png", "malignant", "z", None, ()))  # the pixels of benign (433)
+    prints = [fingerprint(picture(seed)) for seed in (*looks, 5, 6, 7)]
+    numbers = splits.near_duplicate_groups(samples + audited, prints)
+    assert numbers[0] == numbers[1] == numbers[2] and numbers[6] == numbers[8]
+    assert len(set(numbers)) == 9 - 2 - 1
