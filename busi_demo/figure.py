@@ -17,6 +17,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from busi_demo.evaluation.metrics import dice, iou
@@ -35,7 +36,8 @@ DPI = 160
 # All lengths in inches.
 _SLOT, _GAP, _MARGIN = 2.8, 0.2, 0.2
 _TALLEST = 1.5 * _SLOT
-_TITLE, _CAPTION, _FOOTER = 0.34, 0.82, 0.34
+_TITLE, _BELOW, _FOOTER = 0.34, 0.16, 0.34
+_NARROWEST_BAR = 1.6
 _INK, _FAINT, _BLANK = "#1a1a1a", "#4d4d4d", "#e9e9e9"
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 
@@ -63,17 +65,21 @@ def five_panels(
         InputError: ground_truth is not bool or has another shape than the image.
         ValueError: columns is not 1 to 5.
     """
+    if columns not in range(1, len(PANELS) + 1):
+        raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
     if ground_truth is not None and (ground_truth.shape != prediction.image.shape or ground_truth.dtype != np.bool_):
         raise InputError(
             f"The ground truth must be bool {prediction.image.shape} like the image, "
             f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
         )
-    figure, axes = _layout(prediction.image.shape, _heading(prediction, title or prediction.approach, columns), columns)
+    figure, axes = _titled_axes(prediction.image.shape, columns)
     _draw_input(axes[0], prediction.image)
     _draw_ground_truth(axes[1], ground_truth)
     _draw_predicted_mask(axes[2], prediction, ground_truth)
     _draw_cam(axes[3], prediction)
     _draw_overlay(axes[4], prediction, ground_truth)
+    heading = _write_heading(figure, prediction, title or prediction.approach, columns)
+    _arrange(figure, axes, heading, columns)
     return figure
 
 
@@ -90,51 +96,69 @@ def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _heading(prediction: Prediction, title: str, columns: int) -> list[tuple[str, dict]]:
-    """Lines above the panels, broken to the figure's width, with their text properties."""
-    answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
-    all_classes = " · ".join(f"{name} {percent(p)}" for name, p in prediction.probabilities.items())
-    width = columns * (_SLOT + _GAP)
-    large = {"fontsize": 16, "fontweight": "bold", "color": _INK}
-    small = {"fontsize": 11.5, "color": _FAINT}
-    rows = [(line, large) for line in textwrap.wrap(answer, int(width * 6.6))]
-    for text in (f"{title} · {all_classes}",) if columns > 2 else (title, all_classes):
-        rows += [(line, small) for line in textwrap.wrap(text, int(width * 10.5))]
-    return rows
-
-
-def _layout(shape: tuple[int, int], heading: list[tuple[str, dict]], columns: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure with its heading and footer, and five titled axes of the image's aspect ratio, row by row."""
-    if not 1 <= columns <= len(PANELS):
-        raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
+def _titled_axes(shape: tuple[int, int], columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of its final width and five titled axes of the image's aspect ratio, of their final size in inches.
+    Where they stand and how high the figure is, `_arrange` settles when it is known what stands below each."""
     aspect = shape[0] / shape[1]
-    panel_width, panel_height = min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)
-    rows = -(-len(PANELS) // columns)
-    row_height = _TITLE + panel_height + _CAPTION
-    heading_height = _MARGIN + sum(properties["fontsize"] for _, properties in heading) * 1.45 / 72
+    size = np.array((min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)))
     width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
-    height = heading_height + rows * row_height + _FOOTER
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width, size[1]), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-
-    top = _MARGIN
-    for text, properties in heading:
-        figure.text(_MARGIN / width, 1 - top / height, text, va="top", **properties)
-        top += properties["fontsize"] * 1.45 / 72
-    figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=_FAINT)
-
     axes = []
-    for i, name in enumerate(PANELS):
-        row, column = divmod(i, columns)
-        left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - panel_width) / 2
-        bottom = height - heading_height - row * row_height - _TITLE - panel_height
-        panel = figure.add_axes((left / width, bottom / height, panel_width / width, panel_height / height))
+    for name in PANELS:
+        panel = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
         panel.set_title(name, fontsize=13, fontweight="bold", color=_INK, pad=5)
         panel.set(xticks=[], yticks=[], facecolor=_BLANK)
         for spine in panel.spines.values():
             spine.set(color="#808080", linewidth=0.6)
         axes.append(panel)
     return figure, axes
+
+
+def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
+    """Write what stands above the panels, broken to the figure's width; returns its height in inches."""
+    answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
+    # No line shall begin with a dot or part a name from its number: only the blank behind a dot is one to break at.
+    all_classes = "\N{NO-BREAK SPACE}· ".join(
+        f"{name}\N{NO-BREAK SPACE}{percent(p)}" for name, p in prediction.probabilities.items()
+    )
+    top = _MARGIN
+    for text in (answer, f"{title} · {all_classes}") if columns > 2 else (answer, title, all_classes):
+        style = {"fontsize": 11.5, "color": _FAINT}
+        if text is answer:
+            style = {"fontsize": 16, "fontweight": "bold", "color": _INK}
+        top += _write_lines(figure, text, top, style)
+    return top
+
+
+def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
+    """Write text `top` inches below the figure's upper edge, in as few lines as fit between the margins; returns
+    their height in inches."""
+    place = figure.transFigure + ScaledTranslation(_MARGIN, -top, figure.dpi_scale_trans)
+    written = figure.text(0, 1, "", va="top", transform=place, linespacing=1.25, parse_math=False, **style)
+    room = (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
+    longest = len(text)
+    while True:
+        lines = textwrap.wrap(text, longest)
+        written.set_text("\n".join(lines))
+        if longest == 1 or written.get_window_extent().width <= room:
+            return len(lines) * style["fontsize"] * 1.45 / 72
+        longest = max(1, max(map(len, lines)) - 1)
+
+
+def _arrange(figure: Figure, axes: list[Axes], heading: float, columns: int) -> None:
+    """Set the axes row by row below the heading, each row as high as what is drawn in it, and write the footer."""
+    size = axes[0].bbox.size / figure.dpi
+    below = [(panel.bbox.y0 - panel.get_tightbbox().y0) / figure.dpi for panel in axes]
+    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(axes), columns)]
+    width, height = figure.get_figwidth(), heading + sum(rows) + _FOOTER
+    for i, panel in enumerate(axes):
+        row, column = divmod(i, columns)
+        left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - size[0]) / 2
+        bottom = height - heading - sum(rows[:row]) - _TITLE - size[1]
+        panel.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
+    figure.set_figheight(height)
+    figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=_FAINT)
 
 
 def _caption(panel: Axes, text: str) -> None:
@@ -146,8 +170,12 @@ def _caption(panel: Axes, text: str) -> None:
 
 
 def _say(panel: Axes, text: str) -> None:
-    """A sentence in the middle of a panel that has nothing to show."""
-    panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=12, color=_FAINT)
+    """A sentence in the middle of a panel that has nothing to show, or below it where it is too small for that."""
+    sentence = panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=12)
+    sentence.set_color(_FAINT)
+    if (sentence.get_window_extent().size > panel.bbox.size).any():
+        sentence.remove()
+        _caption(panel, text)
 
 
 def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
@@ -180,8 +208,9 @@ def _draw_cam(panel: Axes, prediction: Prediction) -> None:
         _say(panel, f"no positive evidence\nfor {prediction.cam_class}")
         return
     panel.imshow(prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, aspect="auto")
-    height = panel.figure.get_figheight() * panel.get_position().height
-    bar = panel.inset_axes((0, -0.18 / height, 1, 0.1 / height))
+    width, height = panel.bbox.size / panel.figure.dpi
+    share = max(1, _NARROWEST_BAR / width)
+    bar = panel.inset_axes((0.5 - share / 2, -0.18 / height, share, 0.1 / height))
     panel.figure.colorbar(ScalarMappable(Normalize(0, 1), CAM_COLOURS), cax=bar, orientation="horizontal")
     bar.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     bar.tick_params(labelsize=9.5, length=2.5, pad=2, colors=_INK)
@@ -204,7 +233,7 @@ def _draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray 
     if handles:
         panel.legend(
             handles=handles[::-1], loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False,
-            fontsize=10.5, labelcolor=_INK, borderaxespad=0.3, handlelength=2.4, columnspacing=1.4,
+            fontsize=10.5, labelcolor=_INK, borderaxespad=0.3, handlelength=1.75, columnspacing=1.2,
         )  # fmt: skip
     else:
         _caption(panel, "no lesion to outline")

@@ -59,13 +59,15 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str) -> Figu
             best = epochs[np.nanargmax(score)]
             axes.axvline(best, color=GREY, linewidth=1, alpha=0.7, zorder=0, label=f"best epoch: {best:.0f}")
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=9)
+    loss_axes.update_datalim([(0, 0)], updatex=False)
     loss_axes.set(ylabel="loss")
+    loss_axes.autoscale_view(scalex=False)
     loss_axes.set_ylim(bottom=0)
     score_axes.set(ylabel="validation metric", ylim=(0, 1.02))
-    figure.suptitle(f"Learning curves: {title}, {len(history)} epoch{'s' if len(history) > 1 else ''}")
+    _entitle(figure, f"Learning curves: {title}, {len(history)} epoch{'s' if len(history) > 1 else ''}")
     return figure
 
 
@@ -82,7 +84,7 @@ def confusion_matrix_figure(summary: Mapping[str, Any], *, title: str) -> Figure
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), [f"{c}\n(n = {n})" for c, n in zip(classes, counts.sum(axis=1), strict=True)])
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"Confusion matrix: {title}, n = {counts.sum()}\naccuracy {summary['accuracy']:.3f}", fontsize=11)
+    _entitle(figure, f"Confusion matrix: {title}, n = {counts.sum()}\naccuracy {summary['accuracy']:.3f}")
     figure.colorbar(image, ax=axes, label="share of the true class", format=lambda value, _: f"{value:.0%}")
     return figure
 
@@ -106,10 +108,8 @@ def reliability_figure(confidences: np.ndarray, correct: np.ndarray, *, title: s
     below.bar(left, curve.count, color=GREY, **bar)
     below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     below.set(xlabel="confidence (probability of the predicted class)", ylabel="images")
-    figure.suptitle(
-        f"Reliability: {title}, n = {curve.count.sum()}\nexpected calibration error {ece(confidences, correct):.3f}",
-        fontsize=11,
-    )
+    error = f"expected calibration error {ece(confidences, correct):.3f}"
+    _entitle(figure, f"Reliability: {title}, n = {curve.count.sum()}\n{error}")
     return figure
 
 
@@ -135,7 +135,7 @@ def roc_figure(labels: Sequence[str], probabilities: np.ndarray, *, title: str) 
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
     axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set_title(f"ROC, each class against the rest: {title}, n = {len(labels)}", fontsize=11)
+    _entitle(figure, f"ROC, each class against the rest: {title}, n = {len(labels)}")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=9)
     return figure
@@ -215,6 +215,12 @@ def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if value in (None, "") else float(value) for value in values])
 
 
+def _entitle(figure: Figure, text: str) -> None:
+    """Write the title, in as many lines as the figure's width asks for; a dollar in a folder's name is no formula."""
+    # Escaped, for parse_math=False is not heeded where Matplotlib wraps.
+    figure.suptitle(text.replace("$", r"\$"), fontsize=11, wrap=True)
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
@@ -223,7 +229,9 @@ def _png(figure: Figure) -> bytes:
     """The figure as PNG with a palette: a third of the size, for reports are committed."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    # Not the default median cut: it gives a thin line the colour of another.
+    palette = Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette.save(small, format="PNG", optimize=True)
     return small.getvalue()
 
 
