@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from segmentation_models_pytorch import Unet
-    from torch import nn
+    from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
 
 
 def unet(encoder_name: str, encoder_weights: str | None = None, attention: str | None = None) -> Unet:
@@ -25,7 +25,7 @@ def unet(encoder_name: str, encoder_weights: str | None = None, attention: str |
     )
 
 
-def resnet50_encoder(encoder_weights: str | None = None) -> nn.Module:
+def resnet50_encoder(encoder_weights: str | None = None) -> ResNetEncoder:
     """ResNet50 (He et al., CVPR 2016) on one grey channel: float (N, 1, S, S) -> feature maps at strides 1, 2, 4, 8, 16
     and 32; their channels are its `out_channels`."""
     from segmentation_models_pytorch.encoders import get_encoder

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from busi_demo.data.phantom import make_phantom
-from busi_demo.evaluation.calibration import fit_temperature
+from busi_demo.evaluation.calibration import apply_temperature, fit_temperature
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.report import write_report
 from busi_demo.figure import figure_image, five_panels
@@ -44,7 +44,7 @@ def finish(
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
     temperature = fit_temperature(logits.numpy(), data.validation.labels.numpy())
-    calibrated = (logits / temperature).softmax(1).tolist()
+    calibrated = apply_temperature(logits.numpy(), temperature).tolist()
     results = [
         replace(result, probabilities=dict(zip(CLASSES, row, strict=True)))
         for result, row in zip(results, calibrated, strict=True)
@@ -62,7 +62,8 @@ def finish(
     title = f"{model.key}, {data.facts['main']} validation"
     write_report(folder / "report", title=title, summary=summary, results=results, history=history)
     _draw_examples(Predictor(load_weights(model.key, output)), folder / "report")
-    print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {summary['lesion_dice']:.3f}")
+    overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
+    print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")
 
 
