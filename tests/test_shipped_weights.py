@@ -1,0 +1,101 @@
+"""The weights in the repository: whole, strict, small enough, and honest about where they come from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+from busi_demo.data.busi import locked_test
+from busi_demo.evaluation.metrics import dice
+from busi_demo.models import APPROACHES
+from busi_demo.predictor import Predictor
+from busi_demo.types import CLASSES
+from busi_demo.ui.gallery import load_examples
+from busi_demo.weights import ROOT, load_weights
+
+WEIGHTS = ROOT / "weights"  # not WEIGHTS_FOLDER, which the environment may move
+REPORT = {"classification_report.txt", "confusion_matrix.png", "learning_curves.png", "metrics.json", "reliability.png",
+          "roc.png", *(f"example_{name}.png" for name in CLASSES)}  # fmt: skip
+MEGABYTE = 1e6
+
+
+@cache
+def predictor(approach: str) -> Predictor:
+    return Predictor(load_weights(approach, WEIGHTS))
+
+
+def rows(approach: str) -> list[dict[str, str]]:
+    with (WEIGHTS / approach / "split.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_they_load_strictly_and_know_their_numbers(approach):
+    loaded = load_weights(approach, WEIGHTS)
+    assert (loaded.preprocess.size, loaded.model.key) == (224, approach)
+    assert loaded.temperature > 0
+    assert re.fullmatch(r"[0-9a-f]{40}", loaded.config["git_commit"])
+    report = json.loads((WEIGHTS / approach / "report" / "metrics.json").read_text(encoding="utf-8"))
+    assert report == loaded.config["metrics"]["validation"]
+
+
+def test_they_fit_the_repository():
+    sizes = [path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file() and ".previous" not in str(path)]
+    assert max(sizes) < 95 * MEGABYTE
+    assert sum(sizes) < 200 * MEGABYTE
+
+
+def test_the_report_is_there(approach):
+    assert {path.name for path in (WEIGHTS / approach / "report").glob("*.*")} == REPORT
+
+
+def test_no_group_crosses_the_split_and_nothing_locked_is_in_it(approach):
+    split = rows(approach)
+    groups = {
+        name: {(r["source"], r["group"]) for r in split if r["split"] == name} for name in ("train", "validation")
+    }
+    assert groups["train"] and groups["validation"]
+    assert not groups["train"] & groups["validation"]
+    assert not {r["image"] for r in split} & set(locked_test())
+
+
+def test_all_were_validated_on_the_same_images():
+    validated = {frozenset(r["image"] for r in rows(key) if r["split"] == "validation") for key in APPROACHES}
+    assert len(validated) == 1
+
+
+def test_they_name_no_folder_of_the_machine_that_trained_them(approach):
+    for path in (WEIGHTS / approach).rglob("*"):
+        if path.suffix in (".json", ".csv", ".txt"):
+            assert not re.search(
+                r"(?<![\w.])/(work|home|tmp|root|Users)/|[A-Z]:\\\\", path.read_text(encoding="utf-8")
+            ), path
+
+
+def test_they_passed_the_floor_on_their_validation_split(approach):
+    metrics = load_weights(approach, WEIGHTS).config["metrics"]["validation"]
+    assert metrics["accuracy"] >= 0.75
+    assert metrics["lesion_dice"] >= 0.65
+
+
+def test_a_click_in_the_gallery_gives_a_sensible_answer(approach):
+    """Simulated images are no measure of quality; most of them should be named and outlined as they were drawn."""
+    named, overlaps = [], []
+    for example in load_examples():
+        prediction, truth = predictor(approach).predict(example.image), np.asarray(example.mask) > 0
+        named.append(prediction.predicted_class == example.label)
+        if truth.any():
+            overlaps.append(dice(prediction.mask, truth))
+    assert np.mean(named) >= 7 / 9
+    assert np.mean(overlaps) >= 0.7
+
+
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_an_even_image_has_no_lesion(approach, grey):
+    prediction = predictor(approach).predict(np.full((300, 400), grey, dtype=np.uint8))
+    assert not prediction.mask.any()
+    assert np.isfinite(list(prediction.probabilities.values())).all()
