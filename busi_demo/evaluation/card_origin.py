@@ -1,0 +1,116 @@
+"""Sections of the model card on where weights come from: architecture, data, licences, and the command to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from busi_demo.evaluation.card_tables import table
+from busi_demo.evaluation.licences import source_of, terms_of_weights
+from busi_demo.models import APPROACHES
+from busi_demo.types import CLASSES
+
+TWO_STAGE = "two_stage"
+
+Configs = Mapping[str, Mapping[str, Any]]
+"""Key of an approach -> its config.json."""
+
+
+def models_section(configs: Configs) -> str:
+    """One row an approach, those without weights too."""
+    rows = []
+    for key, model in APPROACHES.items():
+        row = [f"`{key}`", model.title]
+        if c := configs.get(key):
+            commit = (c.get("git_commit") or "unknown")[:12]
+            row += [c["parameters"], c["preprocess"]["size"], c["threshold"], f"{c['temperature']:.3f}"]
+            row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
+        else:
+            row += ["no weights here"] * 6
+        rows.append(row)
+    heads = ["approach", "what it is", "parameters", "input side, px", "mask threshold", "temperature", "git commit",
+             "sha256"]  # fmt: skip
+    return "## The approaches\n\n" + table(heads, rows)
+
+
+def data_section(configs: Configs, published: Mapping[str, int]) -> str:
+    """Counts at every step, from the files of the published data set to the images of each split."""
+    text = "## Data\n\nThe published data set (BUSI):\n\n" + table(
+        ["step", "count"], list(map(list, published.items()))
+    )
+    if not configs:
+        return f"{text}\n\nTraining and validation: not recorded, there are no weights here."
+    facts = [config.get("data", {}) for config in configs.values()]
+
+    def row(label: str, get: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+        found = [get(f) for f in facts]
+        return [label, *("not recorded" if value is None else value for value in found)]
+
+    rows = [
+        row("main data set", lambda f: f.get("main")),
+        row("its images found", lambda f: f.get("images_indexed")),
+        row("groups of near-duplicates", lambda f: f.get("near_duplicate_groups")),
+        row("locked test images found and left out", lambda f: f.get("locked_test_left_out")),
+        row("of uncertain class, left out of validation", lambda f: f.get("uncertain_class_left_out_of_validation")),
+        row("of other sets, left out as near-duplicates", lambda f: f.get("extra_left_out_as_near_duplicates")),
+        row("fold that validates, number of folds", lambda f: f"{f['fold']}, {f['folds']}" if "fold" in f else None),
+    ]
+    for split in ("train", "validation"):
+        for source in sorted({source for f in facts for source in f.get(split, {})}):
+            label = f"{split}, {source}: {', '.join(CLASSES)}"
+            rows.append(row(label, lambda f, s=split, n=source: _by_class(f, s, n)))  # type: ignore[misc]
+    heads = ["step", *(f"`{key}`" for key in configs)]
+    return f"{text}\n\nWhat each approach was trained and validated on:\n\n{table(heads, rows)}"
+
+
+def _by_class(facts: Mapping[str, Any], split: str, source: str) -> str | None:
+    if split not in facts:
+        return None
+    counts = facts[split].get(source)
+    return ", ".join(str(counts[label]) for label in CLASSES) if counts else "none"
+
+
+def licence_section(configs: Configs) -> str:
+    """The terms of the data that took part, and what follows for each approach's weights."""
+    text = "## Licences\n\nCode: MIT. The data is not part of this repository."
+    if not configs:
+        return f"{text} What was trained on: not recorded, there are no weights here."
+    trained = {key: sorted(c.get("data", {}).get("train", {})) for key, c in configs.items()}
+    names = sorted({name for own in trained.values() for name in own})
+    sources = [[name, source_of(name).citation, source_of(name).terms] for name in names]
+    weights = [[f"`{key}`", ", ".join(own) or "not recorded", terms_of_weights(own)] for key, own in trained.items()]
+    return "\n\n".join([
+        text,
+        table(["trained on", "source", "terms"], sources),
+        table(["weights", "trained on", "terms of these weights"], weights),
+        "Weights that a run started from (`--init-from` and its like) are not recorded; their terms bind too.",
+    ])  # fmt: skip
+
+
+def reproduce_section(configs: Configs) -> str:
+    """One command an approach that trains it as it was, as far as it is recorded."""
+    lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
+    lines += [f"```sh\n{training_command(key, config)}\n```" for key, config in configs.items()]
+    if TWO_STAGE in configs:
+        lines.append(
+            f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
+        )
+    return "\n\n".join(lines if configs else [*lines, "None: there are no weights here."])
+
+
+def training_command(key: str, config: Mapping[str, Any]) -> str:
+    """The command that trains an approach with the settings recorded in its config.json.
+
+    Data sets stand for their folders, and where weights came from that it started with is not known.
+    """
+    data = config.get("data", {})
+    main = data.get("main", "DIR")
+    extra = [name for name in sorted(data.get("train", {})) if name not in (main, "phantoms")]
+    two_stage = key == TWO_STAGE
+    words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
+    words += ["--extra", *extra] if extra else []
+    for name, value in config.get("training", {}).items():
+        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls")):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,43 @@
+"""What is known of the terms of the data sets that weights were trained on; the same as in weights/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from and what may be done with weights that were trained on it."""
+
+    citation: str
+    terms: str
+    commercial: bool
+
+
+_BUSI = Source("Al-Dhabyani et al., *Dataset of breast ultrasound images*, Data in Brief 2020", "CC0 on Kaggle", True)
+SOURCES = {
+    "Dataset_BUSI_with_GT": _BUSI,
+    "BUS-BRA": Source("Gómez-Flores et al., Medical Physics 2023", "free use with citation", True),
+    "BUS-UCLM": Source(
+        "Vallez et al., Scientific Data 2025",
+        "at least one source says CC BY-NC: treated as non-commercial",
+        False,
+    ),
+    "phantoms": Source("simulated by `busi_demo/data/phantom.py`", "MIT", True),
+}
+"""By the name of the folder, as in the facts of config.json."""
+
+
+def source_of(name: str) -> Source:
+    """What is known of a data set; of one that is not known, that."""
+    return SOURCES.get(name, Source("not known here", "not known here: they bind the weights", False))
+
+
+def terms_of_weights(names: Sequence[str]) -> str:
+    """The terms of weights that were trained on these data sets."""
+    if not names or any(name not in SOURCES for name in names):
+        return "not known here: find out the terms of the data first"
+    if all(SOURCES[name].commercial for name in names):
+        return "free, with citation of the data sets"
+    return "non-commercial research and teaching only, with citation of the data sets"
