@@ -83,6 +83,9 @@ def test_imports_go_downwards(module):
     ("safetensors", ("busi_demo.weights",)),
     ("kagglehub", ("busi_demo.data.locate",)),
     ("segmentation_models_pytorch", ("busi_demo.models.backbones",)),
+    ("accelerate", ("busi_demo.training.processes",)),
+    ("optuna", ("busi_demo.training.tune",)),
+    ("torch.utils.tensorboard", ("busi_demo.training.listeners",)),
 ])  # fmt: skip
 def test_a_library_has_its_doors(library, doors):
     users = [module for module, path in FILES.items() if imports_library(path, library)]

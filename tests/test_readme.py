@@ -30,9 +30,16 @@ def is_python(words: list[str]) -> bool:
     return Path(words[0]).name in ("python", "python3")
 
 
+def without_torchrun(words: list[str]) -> list[str]:
+    """`torchrun --nproc_per_node P SCRIPT ...` as the call of the script that it makes."""
+    return ["python", *words[3:]] if words[:2] == ["torchrun", "--nproc_per_node"] else words
+
+
 # (what is run, its options) of every call of a script or module that parses options
 CALLS = {}
-for _words in filter(is_python, commands()):
+for _words in map(without_torchrun, commands()):
+    if not is_python(_words):
+        continue
     _target = tuple(_words[1:4]) if _words[1:3] == ["-m", "busi_demo"] else (_words[1],)
     if _target[0].startswith("train/") or _target[:2] == ("-m", "busi_demo"):
         CALLS.setdefault(_target, []).append(_words[1 + len(_target) :])
@@ -47,6 +54,7 @@ def test_there_are_commands_of_each_kind():
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_is_known(words):
     """A line of a shell block is one of these kinds, each tested here; another kind needs a test first."""
+    words = without_torchrun(words)
     if words[0] == "make":
         run = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr

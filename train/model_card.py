@@ -60,7 +60,8 @@ def write_card() -> None:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches (default: weights)"
     )
-    parser.add_argument("--autopsy", type=Path, default=ROOT / "train" / "results" / "autopsy.json", metavar="FILE.json",
+    measured = ROOT / "train" / "results" / "autopsy.json"
+    parser.add_argument("--autopsy", type=Path, default=measured, metavar="FILE.json",
                         help="of train/autopsy.py (default: train/results/autopsy.json, if it is there)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=ROOT / "MODEL_CARD.md", help="default: MODEL_CARD.md")
     arguments = parser.parse_args()

@@ -11,39 +11,56 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.models import create_model
+from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.finish import finish
+from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
-from busi_demo.training.recipe import add_run_arguments, announce, main, run_folder
-from busi_demo.training.sources import load_training_data
+from busi_demo.training.processes import Processes
+from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
+from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
 from busi_demo.weights import load_part
+
+
+def build(config: TrainConfig) -> ApproachModel:
+    torch.manual_seed(config.seed)
+    model = create_model(config.approach, encoder_weights=config.encoder_weights)
+    if config.init_from:
+        load_part(Path(config.init_from), "", model)
+    return model
 
 
 def train(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train one of the multi-task approaches end to end.")
     add_arguments(parser, TrainConfig())
     add_run_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     config = config_from(arguments)
     if config.approach == TwoStage.key:
         raise InputError("two_stage is trained in two stages: use train/train_two_stage.py.")
-    torch.manual_seed(config.seed)
-    model = create_model(config.approach, encoder_weights=config.encoder_weights)
-    if config.init_from:
-        load_part(Path(config.init_from), "", model)
+    model = build(config)
     preprocess = Preprocess(size=config.image_size)
-    data = load_training_data(config, preprocess)
-    announce(data, model)
-    objective = JointObjective(config.w_seg, config.w_cls, config.label_smoothing)
-    history = fit(
-        model, objective, data.train, data.weights, data.validation, preprocess, config,
-        run_folder(arguments, config.approach), arguments.resume,
-    )  # fmt: skip
-    finish(model, data, preprocess, config, history, arguments.output)
+    data = load_data(config, preprocess, model)
+
+    def run(
+        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *told: Listener
+    ) -> list[dict[str, float]]:
+        objective = JointObjective(config.w_seg, config.w_cls, config.label_smoothing)
+        return fit(
+            model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
+            resume, listeners=(*listeners_of(arguments, folder), *told),
+        )  # fmt: skip
+
+    if arguments.tune:
+        tune(parser, arguments, config, lambda c, folder, told: run(build(c), c, folder, True, told))
+        return
+    history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
+    if Processes().is_main:
+        finish(model, data, preprocess, config, history, arguments.output)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,40 @@ from busi_demo.preprocess import Preprocess
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.finish import finish
+from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
-from busi_demo.training.losses import CropObjective, SegmentationObjective
-from busi_demo.training.recipe import add_run_arguments, announce, main, run_folder
-from busi_demo.training.sources import load_training_data
+from busi_demo.training.losses import CropObjective, Objective, SegmentationObjective
+from busi_demo.training.processes import Processes
+from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
+from busi_demo.training.sources import weights_for
 from busi_demo.weights import load_part
+
+
+def stages_of(
+    arguments: argparse.Namespace, config: TrainConfig, folder: Path
+) -> Sequence[tuple[Objective, TrainConfig, Path]]:
+    """Objective, settings and run folder of each stage."""
+    second = replace(
+        config,
+        epochs=arguments.classifier_epochs or config.epochs,
+        start_size=arguments.classifier_start_size or config.start_size,
+    )
+    return (
+        (SegmentationObjective(), config, folder / "segmentation"),
+        (CropObjective(config.label_smoothing), second, folder / "classification"),
+    )
+
+
+def build(arguments: argparse.Namespace, config: TrainConfig) -> TwoStage:
+    torch.manual_seed(config.seed)
+    model = TwoStage(encoder_weights=config.encoder_weights)
+    if config.init_from:
+        load_part(Path(config.init_from), "", model)
+    if arguments.segmenter_from:
+        load_part(arguments.segmenter_from, "", model.segmenter)
+    if arguments.encoder_from:
+        load_part(arguments.encoder_from, "encoder", model.encoder)
+    return model
 
 
 def train(argv: list[str] | None = None) -> None:
@@ -31,36 +61,37 @@ def train(argv: list[str] | None = None) -> None:
     parser.add_argument("--classifier-start-size", type=int, help="--start-size of the second stage")
     parser.add_argument("--segmenter-from", type=Path, metavar="DIR", help="weights of multitask_unet to start from")
     parser.add_argument("--encoder-from", type=Path, metavar="DIR", help="weights of multitask_resnet50 to start from")
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     config = config_from(arguments, approach=TwoStage.key)
-    second = replace(
-        config,
-        epochs=arguments.classifier_epochs or config.epochs,
-        start_size=arguments.classifier_start_size or config.start_size,
-    )
-    stages = (
-        (SegmentationObjective(), config, run_folder(arguments, TwoStage.key) / "segmentation"),
-        (CropObjective(config.label_smoothing), second, run_folder(arguments, TwoStage.key) / "classification"),
-    )
-    for _, settings, folder in stages:
-        RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)  # refuse before anything is overwritten
-    torch.manual_seed(config.seed)
-    model = TwoStage(encoder_weights=config.encoder_weights)
-    if config.init_from:
-        load_part(Path(config.init_from), "", model)
-    if arguments.segmenter_from:
-        load_part(arguments.segmenter_from, "", model.segmenter)
-    if arguments.encoder_from:
-        load_part(arguments.encoder_from, "encoder", model.encoder)
+    stages = stages_of(arguments, config, run_folder(arguments, TwoStage.key))
+    if not arguments.tune:
+        for _, settings, folder in stages:  # refuse before anything is overwritten
+            RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)
+    model = build(arguments, config)
     preprocess = Preprocess(size=config.image_size)
-    data = load_training_data(config, preprocess)
-    announce(data, model)
-    for objective, settings, folder in stages:
-        print(f"stage: {folder.name}", flush=True)
-        history = fit(
-            model, objective, data.train, data.weights, data.validation, preprocess, settings, folder, arguments.resume
-        )
-    finish(model, data, preprocess, second, history, arguments.output)
+    data = load_data(config, preprocess, model)
+
+    def run(
+        model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *told: Listener
+    ) -> list[dict[str, float]]:
+        for objective, settings, folder in stages:
+            if Processes().is_main:
+                print(f"stage: {folder.name}", flush=True)
+            history = fit(
+                model, objective, data.train, weights_for(settings, data), data.validation, preprocess, settings,
+                folder, resume,
+                listeners=(*listeners_of(arguments, folder), *told),
+            )  # fmt: skip
+        return history
+
+    if arguments.tune:
+        tune(parser, arguments, config, lambda c, folder, told: run(
+            build(arguments, c), stages_of(arguments, c, folder), True, told
+        ))  # fmt: skip
+        return
+    history = run(model, stages, arguments.resume)
+    if Processes().is_main:
+        finish(model, data, preprocess, stages[-1][1], history, arguments.output)
 
 
 if __name__ == "__main__":

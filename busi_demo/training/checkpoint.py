@@ -62,6 +62,11 @@ class RunFolder:
             )
         return state
 
+    def drop_weights(self) -> None:
+        """Leave the history alone, where nobody will go on."""
+        for name in ("checkpoint.pt", "best.pt"):
+            (self.path / name).unlink(missing_ok=True)
+
     def _write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
             return

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage, square_box
+from busi_demo.training.processes import total
 
 _DICE_SMOOTHING = 0.005  # share of the image's pixels
 
@@ -25,7 +26,7 @@ class Objective(Protocol):
 
     def losses(self, model: Any, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """Scalar losses by name; `loss` is the one to minimise. `x` is float32 (N, 1, S, S), normalised; the
-        batch's masks have the same S."""
+        batch's masks have the same S. With several processes: summands, whose sum is the whole batch's loss."""
         ...
 
     def score(self, summary: Mapping[str, Any]) -> float:
@@ -64,7 +65,8 @@ def classification_loss(
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return (values * weights).sum() / weights.sum().clamp(min=1)
+    """The weighted mean over the images of all processes; of it, this process's summand."""
+    return (values * weights).sum() / total(weights.sum()).clamp(min=1)
 
 
 class JointObjective:

@@ -3,27 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from busi_demo.models.base import ApproachModel
-from busi_demo.training.sources import PHANTOMS, TrainingData
+from busi_demo.preprocess import Preprocess
+from busi_demo.training.config import TrainConfig
+from busi_demo.training.listeners import Listener, TensorBoard
+from busi_demo.training.optional import require
+from busi_demo.training.processes import Processes, leave
+from busi_demo.training.sources import PHANTOMS, TrainingData, load_training_data
+from busi_demo.training.tune import search
 from busi_demo.types import InputError
 from busi_demo.weights import WEIGHTS_FOLDER
 
+_RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
+
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of where a run writes and whether it goes on; none of them changes the result."""
+    """Options of where a run writes, whether it goes on and what it tells; none of them changes the result."""
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     parser.add_argument("--run-dir", type=Path, help="checkpoints and history.csv (default: runs/<approach>)")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run or search")
+    parser.add_argument("--tensorboard", action="store_true", help="write scalars to <run-dir>/tensorboard as well")
+    parser.add_argument("--tune", type=int, metavar="N", help="try N settings, print the best, train nothing else")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        InputError: a run option asks for what cannot be had here; told before anything is loaded.
+    """
+    arguments = parser.parse_args(argv)
+    if arguments.tensorboard:
+        require("tensorboard", by="--tensorboard")
+    if arguments.tune is not None:
+        require("optuna", by="--tune")
+        if arguments.tune < 1:
+            raise InputError(f"--tune must be at least 1, got {arguments.tune}.")
+        if Processes().count > 1:
+            raise InputError("--tune runs in one process: start it without torchrun.")
+    return arguments
 
 
 def run_folder(arguments: argparse.Namespace, name: str) -> Path:
     """Where this run's checkpoints lie."""
     return arguments.run_dir or Path("runs") / name
+
+
+def listeners_of(arguments: argparse.Namespace, folder: Path) -> tuple[Listener, ...]:
+    """Who asked on the command line to be told of a run in this folder."""
+    return (TensorBoard(folder),) if arguments.tensorboard else ()
+
+
+def load_data(config: TrainConfig, preprocess: Preprocess, model: ApproachModel) -> TrainingData:
+    """Load the data, the main process first, for it may have to download them, and announce the run."""
+    processes = Processes()
+    with processes.main_first():
+        data = load_training_data(config, preprocess)
+    if processes.is_main:
+        announce(data, model)
+        print(f"{processes.count} process{'es' if processes.count > 1 else ''} on {processes.device.type}", flush=True)
+    return data
 
 
 def announce(data: TrainingData, model: ApproachModel) -> None:
@@ -37,13 +84,36 @@ def announce(data: TrainingData, model: ApproachModel) -> None:
     print(f"{data.facts['locked_test_left_out']} images of the locked test set left out", flush=True)
 
 
+def tune(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    config: TrainConfig,
+    run: Callable[[TrainConfig, Path, Listener], object],
+) -> None:
+    """Do what `--tune` asks for, in `tune/` of the run folder; `run` is that of `tune.search`."""
+    folder = run_folder(arguments, config.approach) / "tune"
+    search(config, arguments.tune, folder, run, lambda v: command_line(parser, arguments, v), arguments.resume)
+
+
+def command_line(parser: argparse.ArgumentParser, arguments: argparse.Namespace, values: Mapping[str, Any]) -> str:
+    """The call of a training script with these arguments, but the settings `values` and no run options."""
+    words = ["python", f"train/{parser.prog}"]
+    for action in parser._actions:
+        value = values.get(action.dest, getattr(arguments, action.dest, None))
+        if action.dest not in _RUN_OPTIONS and value != action.default and value != ():
+            words += [action.option_strings[-1], *map(str, value if isinstance(value, list | tuple) else [value])]
+    return shlex.join(words)
+
+
 def main(train: Callable[[], None]) -> None:
     """Run a training script: what a person can mend becomes one line and exit status 2, an interruption status 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train()
+        leave()
     except (InputError, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        rank = int(os.environ.get("RANK", "0"))
+        print(f"error{f' in process {rank}' if rank else ''}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -112,12 +112,11 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     samples, sources = [row[0] for row in chosen], [row[1] for row in chosen]
     if missing := sorted(set(CLASSES) - {s.label for s in samples}):
         raise InputError(f"There is no image of the class {missing[0]} to train on: add a folder that has some.")
-    weights = sampling_weights(samples, sources, _shares(config, name, Counter(sources)))
     rows = [_row(*row) for row in chosen]
     rows += [_row(main[i], name, groups[i], "validation") for i in split.validation if main[i].label_certain]
     return TrainingData(
         train=CanvasDataset(samples, preprocess, training_augmentation()),
-        weights=weights,
+        weights=_weights(samples, sources, name, config),
         validation=CanvasDataset(validation, preprocess),
         split=tuple(rows),
         facts={
@@ -134,6 +133,16 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             "validation": _counts(rows, "validation"),
         },
     )
+
+
+def weights_for(config: TrainConfig, data: TrainingData) -> torch.Tensor:
+    """The weights that loaded data have under other shares, see `TrainingData.weights`."""
+    sources = [row["source"] for row in data.split if row["split"] == "train"]
+    return _weights(data.train.samples, sources, data.facts["main"], config)
+
+
+def _weights(samples: Sequence[Any], sources: Sequence[str], main: str, config: TrainConfig) -> torch.Tensor:
+    return sampling_weights(samples, sources, _shares(config, main, Counter(sources)))
 
 
 def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:

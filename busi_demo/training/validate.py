@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from busi_demo.data.dataset import CanvasDataset
-from busi_demo.evaluation.metrics import ImageResult, dice, iou
+from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
 from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask
 from busi_demo.preprocess import Preprocess
+from busi_demo.training.losses import Objective
 from busi_demo.training.precision import autocast
 from busi_demo.types import CLASSES
 
@@ -63,3 +64,20 @@ def validate(
             )
     model.train(was_training)
     return results, torch.cat(logits)
+
+
+def validation_row(
+    model: nn.Module, dataset: CanvasDataset, preprocess: Preprocess, precision: str, objective: Objective
+) -> dict[str, float]:
+    """The validation columns of the history; None where no image can be scored."""
+    results, logits = validate(model, dataset, preprocess, precision)
+    summary = summarise(results)
+    return {
+        "val_cross_entropy": float(nn.functional.cross_entropy(logits, dataset.labels)),
+        "val_accuracy": summary["accuracy"],
+        "val_macro_f1": summary["macro_f1"],
+        "val_malignant_auc": summary["auc"]["malignant"],
+        "val_lesion_dice": summary["lesion_dice"],
+        "val_normal_false_mask_rate": summary["normal_false_mask_rate"],
+        "val_score": objective.score(summary),
+    }

@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.training.config import TrainConfig
-from busi_demo.training.loop import _ema, _parameter_groups, input_size, learning_rate
+from busi_demo.training.schedule import input_size, learning_rate
+from busi_demo.training.step import _ema, _parameter_groups
 
 
 def test_the_learning_rate_by_hand():

@@ -1,0 +1,143 @@
+"""One optimisation step: from a batch to changed weights and their average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from busi_demo.data.dataset import Batch
+from busi_demo.models.base import ApproachModel
+from busi_demo.preprocess import Preprocess
+from busi_demo.training.batchnorm import normalise_whole_batches
+from busi_demo.training.config import TrainConfig
+from busi_demo.training.losses import Objective
+from busi_demo.training.precision import autocast
+from busi_demo.training.processes import Processes, total
+
+
+class Learner:
+    """A model with its optimiser and its averaged weights: all that a step changes.
+
+    Args:
+        model: on `processes.device`; its batch norms become `WholeBatchNorm` where there are several processes.
+        precision: "fp32" or "bf16".
+
+    Attributes:
+        trained: the part of the model that the objective changes.
+        averaged: the model with the exponential moving average of its weights.
+    """
+
+    def __init__(
+        self,
+        model: ApproachModel,
+        objective: Objective,
+        preprocess: Preprocess,
+        config: TrainConfig,
+        precision: str,
+        processes: Processes,
+    ) -> None:
+        self.model, self.preprocess, self.precision, self.processes = model, preprocess, precision, processes
+        self.trained = objective.trained(model)
+        if processes.count > 1:
+            normalise_whole_batches(self.trained)
+        self._losses = processes.spread(_Losses(model, objective, self.trained))
+        self.averaged = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
+        groups = _parameter_groups(self.trained, config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold; the same in all processes."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def step(self, batch: Batch, size: int, rate: float) -> dict[str, float]:
+        """Change the weights once.
+
+        Args:
+            batch: this process's share, on the CPU.
+            size: input side, pixels.
+            rate: learning rate.
+        Returns:
+            The losses of the whole batch, by name.
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        batch = _prepare(batch, self.processes.device, size)
+        x = self.preprocess.normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(x.device, self.precision):
+            losses = self._losses(x, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        # each process holds a summand of the loss, and gradients are averaged over the processes
+        (losses["loss"] * self.processes.count).backward()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, max_norm=5.0)
+        self.optimizer.step()
+        values = dict(zip(losses, total(torch.stack([v.detach() for v in losses.values()])).tolist(), strict=True))
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(f"The loss is {values['loss']}: lower --learning-rate and start again.")
+        self.averaged.update_parameters(self.model)
+        return values
+
+
+class _Losses(nn.Module):
+    """The objective as a module, for gradients are exchanged when a module was called. It owns the trained part alone:
+    every parameter it has gets a gradient in every step."""
+
+    def __init__(self, model: ApproachModel, objective: Objective, trained: nn.Module) -> None:
+        super().__init__()
+        self.trained = trained
+        self._losses = lambda x, batch: objective.losses(model, x, batch)
+
+    def forward(self, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        return self._losses(x, batch)
+
+
+def _prepare(batch: Batch, device: torch.device, size: int) -> Batch:
+    """To the device as float, at this epoch's resolution; grey values stay 0..255 and masks 0..1."""
+    batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    for name in ("image", "mask"):
+        batch[name] = batch[name].float()
+        if batch[name].shape[-1] != size:
+            batch[name] = nn.functional.interpolate(
+                batch[name], (size, size), mode="bilinear", align_corners=False, antialias=True
+            )
+    return batch
+
+
+def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for weights of convolutions and linear layers, none for biases and normalisation."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _ema(decay: float) -> Callable[..., None]:
+    """Exponential moving average whose horizon grows with the number of steps, so that short runs are averaged too."""
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        weight = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:
+                mean.copy_(value)
+
+    return update
