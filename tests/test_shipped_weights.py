@@ -99,3 +99,11 @@ def test_an_even_image_has_no_lesion(approach, grey):
     prediction = predictor(approach).predict(np.full((300, 400), grey, dtype=np.uint8))
     assert not prediction.mask.any()
     assert np.isfinite(list(prediction.probabilities.values())).all()
+
+
+def test_the_model_card_is_the_one_these_weights_give(run_script, tmp_path):
+    status, _, error = run_script(
+        "train/model_card.py", "--weights", str(WEIGHTS), "--output", str(tmp_path / "card.md")
+    )
+    assert status == 0, error
+    assert (tmp_path / "card.md").read_bytes() == (ROOT / "MODEL_CARD.md").read_bytes()
