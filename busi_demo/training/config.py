@@ -50,7 +50,9 @@ class TrainConfig:
     fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)
     seed: int = _setting(0, "of the split, the draws, the augmentation and the initial weights", low=0)
     workers: int = _setting(0, "processes that prepare batches; 0: the training process itself", low=0)
-    precision: str = _setting("auto", "auto (timed at the start), fp32 or bf16", choices=("auto", "fp32", "bf16"))
+    precision: str = _setting(
+        "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
+    )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
     encoder_weights: str | None = _setting(None, "'imagenet' downloads pretrained encoder weights",
                                            choices=(None, "imagenet"))  # fmt: skip
