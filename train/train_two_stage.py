@@ -47,7 +47,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> TwoStage:
     if config.init_from:
         load_part(Path(config.init_from), "", model)
     if arguments.segmenter_from:
-        load_part(arguments.segmenter_from, "", model.segmenter)
+        load_part(arguments.segmenter_from, "unet", model.segmenter)
     if arguments.encoder_from:
         load_part(arguments.encoder_from, "encoder", model.encoder)
     return model

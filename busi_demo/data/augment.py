@@ -87,7 +87,7 @@ def training_augmentation() -> v2.Compose:
         [
             v2.RandomHorizontalFlip(0.5),
             v2.RandomApply(
-                [v2.RandomAffine(degrees=12, translate=(0.1, 0.1), scale=(0.75, 1.3), shear=(-6, 6, -6, 6),
+                [v2.RandomAffine(degrees=12, translate=(0.1, 0.1), scale=(0.75, 1.6), shear=(-6, 6, -6, 6),
                                  interpolation=v2.InterpolationMode.BILINEAR)],
                 p=0.85,
             ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from busi_demo.models.backbones import unet
+from busi_demo.models.backbones import DECODER_CHANNELS, UNet
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, mask_guided
 from busi_demo.types import InputError, ModelOutput
@@ -14,11 +16,10 @@ class MultitaskUNet(ApproachModel):
     """U-Net (Ronneberger et al., MICCAI 2015) whose class head pools the encoder at strides 8, 16 and 32.
 
     Args:
-        encoder_name: any ResNet of segmentation_models_pytorch.
-        attention: `"scse"` puts spatial and channel squeeze-and-excitation (Roy et al., MICCAI 2018) into the decoder.
+        encoder_name, decoder_channels, attention: of the U-Net, see `backbones.UNet`.
         width: channels that each scale gives to the class head.
         dropout: before the linear layer.
-        encoder_weights: `"imagenet"` downloads pretrained weights of the encoder; `None` starts from scratch.
+        encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     Raises:
         InputError: attention is neither None nor "scse".
     """
@@ -32,7 +33,8 @@ class MultitaskUNet(ApproachModel):
 
     def __init__(
         self,
-        encoder_name: str = "resnet18",
+        encoder_name: str = "tu-tf_efficientnet_lite0",
+        decoder_channels: Sequence[int] = DECODER_CHANNELS,
         attention: str | None = None,
         width: int = 128,
         dropout: float = 0.3,
@@ -41,14 +43,19 @@ class MultitaskUNet(ApproachModel):
         super().__init__()
         if attention not in (None, "scse"):
             raise InputError(f"attention must be 'scse' or left out, got {attention!r}.")
-        self.config = {"encoder_name": encoder_name, "attention": attention, "width": width, "dropout": dropout}
-        parts = unet(encoder_name, encoder_weights, attention)
-        self.encoder, self.decoder, self.segmentation_head = parts.encoder, parts.decoder, parts.segmentation_head
-        self.scales = MultiScaleFeatures(self.encoder.out_channels[3:], width)
+        self.config = {
+            "encoder_name": encoder_name,
+            "decoder_channels": list(decoder_channels),
+            "attention": attention,
+            "width": width,
+            "dropout": dropout,
+        }
+        self.unet = UNet(encoder_name, decoder_channels, attention, encoder_weights)
+        self.scales = MultiScaleFeatures(self.unet.out_channels[3:], width)
         self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
-        maps = self.encoder(x)
-        mask_logits = self.segmentation_head(self.decoder(maps))
+        maps = self.unet.encoder(x)
+        mask_logits = self.unet.decode(maps, x.shape[-2:])
         features = mask_guided(self.scales(maps[3:]), mask_logits)
         return ModelOutput(mask_logits, self.head(features), features, self.head)

