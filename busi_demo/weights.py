@@ -156,6 +156,18 @@ def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
         raise InputError(f"{path} is not valid JSON ({error}): fetch it again.") from error
 
 
+def identity(folder: Path) -> dict[str, str | None]:
+    """What names the weights in a folder anywhere: `approach`, `sha256` of the model file and the `git_commit`; the
+    hash alone where there is no config.json, as in the middle of a training.
+
+    Raises:
+        InputError: there are no weights.
+    """
+    digest = hashlib.sha256(_read(folder / MODEL_FILE)).hexdigest()
+    config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
+    return {"approach": config.get("approach"), "sha256": digest, "git_commit": config.get("git_commit")}
+
+
 def load_part(folder: Path, part: str, module: torch.nn.Module) -> None:
     """Start a part of a network from the part of the same shape of a trained one, strictly.
 

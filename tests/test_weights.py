@@ -23,7 +23,7 @@ from busi_demo.weights import (
 )
 
 KEY = "multitask_cnn"
-TINY = {"widths": [4, 4, 8, 8], "decoder_width": 4, "class_width": 4, "dropout": 0.1}
+TINY = {"decoder_width": 4, "class_width": 4, "dropout": 0.1}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
+from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
@@ -49,7 +50,7 @@ def train(argv: list[str] | None = None) -> None:
     def run(
         model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *told: Listener
     ) -> list[dict[str, float]]:
-        objective = JointObjective(config.w_seg, config.w_cls, config.label_smoothing)
+        objective = with_teacher(JointObjective(config.w_seg, config.w_cls, config.label_smoothing), config)
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
             resume, listeners=(*listeners_of(arguments, folder), *told),

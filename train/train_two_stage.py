@@ -16,6 +16,7 @@ from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
+from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
@@ -36,8 +37,8 @@ def stages_of(
         start_size=arguments.classifier_start_size or config.start_size,
     )
     return (
-        (SegmentationObjective(), config, folder / "segmentation"),
-        (CropObjective(config.label_smoothing), second, folder / "classification"),
+        (with_teacher(SegmentationObjective(), config), config, folder / "segmentation"),
+        (with_teacher(CropObjective(config.label_smoothing), config), second, folder / "classification"),
     )
 
 
@@ -91,7 +92,8 @@ def train(argv: list[str] | None = None) -> None:
         return
     history = run(model, stages, arguments.resume)
     if Processes().is_main:
-        finish(model, data, preprocess, stages[-1][1], history, arguments.output)
+        parts_from = {name: getattr(arguments, name) for name in ("segmenter_from", "encoder_from")}
+        finish(model, data, preprocess, stages[-1][1], history, arguments.output, parts_from)
 
 
 if __name__ == "__main__":

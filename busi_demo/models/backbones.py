@@ -1,11 +1,10 @@
 """The door to segmentation_models_pytorch and timm. It is opened when a network is built, not when this project is
-imported: the libraries take longer to load than the first page may, which needs no more than the names of the approaches.
-"""
+imported: they take longer to load than the first page may, which needs no more than the names of the approaches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from busi_demo.models.pretrained import LITE, load_efficientnet_lite
 
 if TYPE_CHECKING:
     from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
+    from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 
 # Half the resolution of the input is where the decoder stops: the last doubling took a third of the time on a CPU and
 # gained nothing that bilinear interpolation does not.
@@ -73,7 +73,7 @@ def resnet50_encoder(encoder_weights: str | None = None) -> ResNetEncoder:
     return _encoder("resnet50", encoder_weights)
 
 
-def compact_encoder(encoder_weights: str | None = None) -> nn.Module:
+def compact_encoder(encoder_weights: str | None = None) -> TimmUniversalEncoder:
     """The blocks of EfficientNet-Lite0 (Tan & Le, EfficientNet, ICML 2019, without squeeze-and-excitation) down to
     stride 16, 0.8 million parameters: float (N, 1, S, S) -> maps at strides 1, 2, 4, 8 and 16; their channels are its
     `out_channels`."""
@@ -87,7 +87,7 @@ def compact_encoder(encoder_weights: str | None = None) -> nn.Module:
     return encoder
 
 
-def _encoder(name: str, weights: str | None) -> nn.Module:
+def _encoder(name: str, weights: str | None) -> Any:
     from segmentation_models_pytorch.encoders import get_encoder
 
     if name not in LITE or weights is None:

@@ -11,9 +11,8 @@ from busi_demo.types import ModelOutput
 
 
 class MultitaskCNN(ApproachModel):
-    """The encoder of `backbones.compact_encoder`, a segmentation branch from stride 4 and a classification branch on the
-    stride 8 grid: a CAM of 28 x 28 at 224. It goes no deeper than stride 16, so that every part of the evidence has a
-    place.
+    """The encoder of `backbones.compact_encoder`, a segmentation branch from stride 4 and a classification branch on
+    the stride 8 grid: a CAM of 28 x 28 at 224. It goes no deeper than stride 16, so that all evidence has a place.
 
     Args:
         decoder_width: channels of the segmentation branch.

@@ -54,8 +54,10 @@ class TrainConfig:
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
     )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
-    encoder_weights: str | None = _setting(None, "'imagenet' downloads pretrained encoder weights",
+    encoder_weights: str | None = _setting(None, "'imagenet' starts encoders from pretrained weights",
                                            choices=(None, "imagenet"))  # fmt: skip
+    teacher: str | None = _setting(None, "folder of trained weights of any approach to learn from beside the truth")
+    teacher_share: float = _setting(0.5, "of the targets, how much comes from the teacher", low=0.0, high=0.5)
 
     def __post_init__(self) -> None:
         approach_class(self.approach)

@@ -22,10 +22,11 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData
 from busi_demo.training.validate import validate
 from busi_demo.types import CLASSES
-from busi_demo.weights import load_weights, save_weights
+from busi_demo.weights import identity, load_weights, save_weights
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
+_WEIGHTS_OPTIONS = ("init_from", "teacher")
 
 
 def finish(
@@ -35,11 +36,15 @@ def finish(
     config: TrainConfig,
     history: Sequence[Mapping[str, float]],
     output: Path,
+    parts_from: Mapping[str, Path | None] | None = None,
 ) -> None:
     """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
 
     Weights that lie there already are copied to `output/<approach>.previous/` first. The metrics are those of the
     validation split, with calibrated probabilities at the network's resolution. The example figures show phantoms.
+
+    Args:
+        parts_from: option -> folder of the weights that a part of the network started from, beside those in `config`.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
@@ -52,8 +57,14 @@ def finish(
     summary = summarise(results)
     folder = output / model.key
     _keep_previous(folder)
-    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", "init_from")}
-    facts = {"metrics": {"validation": summary}, "data": data.facts, "training": settings}
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
+    origins = {name: getattr(config, name) for name in _WEIGHTS_OPTIONS} | dict(parts_from or {})
+    facts = {
+        "metrics": {"validation": summary},
+        "data": data.facts,
+        "training": settings,
+        "learnt_from": {name: identity(Path(place)) for name, place in origins.items() if place},
+    }
     save_weights(folder, model, preprocess, temperature=temperature, facts=facts)
     with (folder / "split.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(data.split[0]))

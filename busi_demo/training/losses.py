@@ -60,7 +60,8 @@ def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: tor
 def classification_loss(
     logits: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
-    """Cross-entropy with label smoothing over the images whose class is certain. logits (N, 3), labels int64 (N,)."""
+    """Cross-entropy with label smoothing over the images whose class is certain. logits float (N, 3); labels int64
+    (N,), or float (N, 3) where a target is a mixture of classes."""
     return _mean(F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing), known)
 
 

@@ -57,7 +57,7 @@ def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool 
         for i, label in enumerate(("benign", "malignant", "normal", "malignant", "benign", "benign", "normal"))
     ]
     preprocess, said = Preprocess(size=64), []
-    model = create_model("multitask_cnn", widths=(8, 8, 16, 16), decoder_width=8, class_width=8, dropout=0.0)
+    model = create_model("multitask_cnn", decoder_width=8, class_width=8, dropout=0.0)
     train_set = CanvasDataset(samples, preprocess, training_augmentation())
     validation = CanvasDataset([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
     history = fit(
@@ -70,7 +70,7 @@ def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool 
 def one_step(processes: Processes) -> dict[str, torch.Tensor]:
     """The gradients and the loss of one step on five images, of which two masks and three classes are known."""
     torch.manual_seed(0)
-    model = create_model("multitask_cnn", widths=(8, 8, 16, 16), decoder_width=8, class_width=8, dropout=0.0)
+    model = create_model("multitask_cnn", decoder_width=8, class_width=8, dropout=0.0)
     model.to(memory_format=torch.channels_last).train()
     learner = Learner(model, JointObjective(w_seg=2.0), Preprocess(size=64), CONFIG, "fp32", processes)
     whole = {

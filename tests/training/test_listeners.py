@@ -47,7 +47,7 @@ class Recorder(Listener):
 def train(folder: Path, *listeners: Listener, resume: bool = False) -> list[str]:
     torch.manual_seed(0)
     samples, preprocess, said = [DiscSample(k) for k in ("benign", "malignant", "normal")], Preprocess(size=64), []
-    model = create_model("multitask_cnn", widths=(8, 8, 8, 8), decoder_width=8, class_width=8)
+    model = create_model("multitask_cnn", decoder_width=8, class_width=8)
     fit(model, JointObjective(), CanvasDataset(samples, preprocess), torch.ones(3), CanvasDataset(samples, preprocess),
         preprocess, CONFIG, folder, resume, said.append, listeners)  # fmt: skip
     return said

@@ -54,7 +54,7 @@ def train(data):
 
     def run(folder, config=CONFIG, objective=None, resume=False):
         torch.manual_seed(0)
-        model = create_model("multitask_cnn", widths=(8, 8, 16, 16), decoder_width=8, class_width=8)
+        model = create_model("multitask_cnn", decoder_width=8, class_width=8)
         objective = objective or JointObjective()
         weights, said = torch.ones(6), []
         history = fit(
@@ -189,7 +189,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path):
 
 def test_a_validation_set_without_normals_is_scored(data, tmp_path):
     validation = CanvasDataset([DiscSample("benign"), DiscSample("malignant")], Preprocess(size=64))
-    model = create_model("multitask_cnn", widths=(8, 8, 8, 8), decoder_width=8, class_width=8)
+    model = create_model("multitask_cnn", decoder_width=8, class_width=8)
     said = []
     history = fit(model, JointObjective(), data[0], torch.ones(6), validation, Preprocess(size=64), CONFIG, tmp_path,
                   say=said.append)  # fmt: skip

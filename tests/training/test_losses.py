@@ -30,7 +30,7 @@ def batch_of(n: int, size: int = 64, **flags: float) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def cnn():
     torch.manual_seed(0)
-    return create_model("multitask_cnn", widths=(8, 8, 8, 8), decoder_width=8, class_width=8)
+    return create_model("multitask_cnn", decoder_width=8, class_width=8)
 
 
 def half_mask() -> torch.Tensor:

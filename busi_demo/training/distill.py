@@ -1,0 +1,80 @@
+"""Learning from a trained approach beside the truth: what a small data set cannot teach a network from scratch, a
+teacher with pretrained weights can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from busi_demo.data.dataset import Batch
+from busi_demo.models.base import ApproachModel
+from busi_demo.training.config import TrainConfig
+from busi_demo.training.losses import Objective
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights import CONFIG_FILE, Weights, load_weights
+
+
+class Distilled:
+    """An objective whose targets are a blend of the truth and of a teacher's answers to the same augmented images
+    (Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015).
+
+    The class target becomes `(1 - share) * one-hot + share * the teacher's calibrated probabilities`, the mask target
+    likewise for each pixel. Where a truth may not be learnt from, the teacher's answer is the whole target.
+
+    Args:
+        objective: what to learn.
+        teacher: a trained approach.
+        share: of the teacher in the targets, in (0, 0.5]: beyond one half a true lesion could fall out of its mask.
+    """
+
+    def __init__(self, objective: Objective, teacher: Weights, share: float = 0.5) -> None:
+        self.objective, self.teacher, self.share = objective, teacher, share
+
+    def trained(self, model: Any) -> nn.Module:
+        return self.objective.trained(model)
+
+    def score(self, summary: Mapping[str, Any]) -> float:
+        return self.objective.score(summary)
+
+    def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        return self.objective.losses(model, x, self.blended(x, batch))
+
+    @torch.no_grad()
+    def blended(self, x: torch.Tensor, batch: Batch) -> Batch:
+        """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
+        output = self.teacher.model.to(x.device)(x)
+        probabilities = (output.class_logits.float() / self.teacher.temperature).softmax(1)
+        one_hot = F.one_hot(batch["label"], len(CLASSES)).float()
+        known = torch.ones_like(batch["mask_known"])
+        return batch | {
+            "mask": torch.lerp(batch["mask"], output.mask_logits.float().sigmoid(), self._share(batch["mask_known"])),
+            "label": torch.lerp(one_hot, probabilities, self._share(batch["label_known"])[:, :, 0, 0]),
+            "mask_known": known,
+            "label_known": known,
+        }
+
+    def _share(self, known: torch.Tensor) -> torch.Tensor:
+        """(N,) -> (N, 1, 1, 1): the teacher's share where a truth is known, all where it is not."""
+        return torch.where(known > 0, self.share, 1.0)[:, None, None, None]
+
+
+def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
+    """The objective itself, or one that learns from `config.teacher` as well.
+
+    Raises:
+        InputError: there are no weights there, or they expect other grey values than the training gives.
+    """
+    if config.teacher is None:
+        return objective
+    folder = Path(config.teacher)
+    try:
+        key = json.loads((folder / CONFIG_FILE).read_text())["approach"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"--teacher must be a folder with {CONFIG_FILE} and weights, got {folder}.") from error
+    return Distilled(objective, load_weights(key, folder.parent), config.teacher_share)
