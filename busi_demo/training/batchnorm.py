@@ -41,11 +41,31 @@ class WholeBatchNorm(nn.BatchNorm2d):
         variances.lerp_(variance, self.momentum)
 
 
+class WholeBatchNormAct(WholeBatchNorm):
+    """The same for timm's `BatchNormAct2d`, which drops and activates what it has normalised."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """float (N, C, h, w) -> the same shape and type; N may differ between processes."""
+        return self.act(self.drop(super().forward(x)))
+
+
 def normalise_whole_batches(module: nn.Module) -> None:
-    """Make every `BatchNorm2d` in a module a `WholeBatchNorm`, in place: same parameters, buffers and names."""
+    """Make every batch norm in a module one over all processes, in place: same parameters, buffers and names.
+
+    Raises:
+        NotImplementedError: a batch norm is neither torch's nor timm's.
+    """
+    from timm.layers import BatchNormAct2d
+
+    substitutes = {nn.BatchNorm2d: WholeBatchNorm, BatchNormAct2d: WholeBatchNormAct}
     for part in module.modules():
-        if type(part) is nn.BatchNorm2d:
-            part.__class__ = WholeBatchNorm
+        if isinstance(part, nn.BatchNorm2d):
+            if type(part) not in substitutes:
+                raise NotImplementedError(f"no batch norm over all processes is known for {type(part).__name__}")
+            part.__class__ = substitutes[type(part)]
 
 
 class _Total(torch.autograd.Function):

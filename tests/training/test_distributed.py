@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +13,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import ROOT
+from timm.layers import BatchNormAct2d
+from torch import nn
 from torch.utils.data import SequentialSampler
 
 from busi_demo.models import APPROACHES, create_model
-from busi_demo.training.batchnorm import WholeBatchNorm, normalise_whole_batches
+from busi_demo.training.batchnorm import WholeBatchNorm, WholeBatchNormAct, normalise_whole_batches
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import JointObjective
 from busi_demo.training.processes import BatchShares, Processes
@@ -140,8 +143,18 @@ class TestInOneProcess:
         names = list(model.state_dict())
         normalise_whole_batches(model)
         norms = [part for part in model.modules() if "norm" in type(part).__name__.lower()]
-        assert norms and all(type(part) is WholeBatchNorm for part in norms)
+        assert norms and all(type(part) in (WholeBatchNorm, WholeBatchNormAct) for part in norms)
         assert list(model.state_dict()) == names
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_a_batch_norm_with_activation_answers_as_before(self, training):
+        torch.manual_seed(0)
+        before = BatchNormAct2d(3, act_layer=nn.ReLU6).train(training)
+        after, x = deepcopy(before), torch.randn(4, 3, 5, 5) * 5
+        normalise_whole_batches(after)
+        torch.testing.assert_close(after(x), before(x))
+        torch.testing.assert_close(after.state_dict(), before.state_dict())
+        assert after(x).min() == 0
 
     def test_alone_everything_is_handed_through(self):
         processes = Processes()
