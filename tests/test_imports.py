@@ -22,7 +22,7 @@ LAYERS = (
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
-    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess"),
+    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess", "busi_demo.hub"),
     ("busi_demo.types",),
 )
 
@@ -82,6 +82,7 @@ def test_imports_go_downwards(module):
     ("pytorch_grad_cam", ("busi_demo.explain",)),
     ("safetensors", ("busi_demo.weights",)),
     ("kagglehub", ("busi_demo.data.locate",)),
+    ("huggingface_hub", ("busi_demo.hub", "busi_demo.publish")),
     ("segmentation_models_pytorch", ("busi_demo.models.backbones",)),
     ("accelerate", ("busi_demo.training.processes",)),
     ("optuna", ("busi_demo.training.tune",)),
