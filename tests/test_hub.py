@@ -119,7 +119,7 @@ def test_names_of_another_form_are_refused(name):
 @pytest.mark.parametrize("value", ["anna/busi", "anna/busi@"])
 def test_a_repository_needs_a_revision(local, monkeypatch, value):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, value)
-    with pytest.raises(InputError, match="REVISION|COMMIT"):
+    with pytest.raises(InputError, match=r"REVISION|COMMIT"):
         configured(local)
 
 
