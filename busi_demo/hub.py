@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face Hub where they do not lie in `weights/`: the only download of the demo, if it is wanted.
+"""Weights from the Hugging Face Hub where they do not lie in `weights/`: the one download of the demo, if it is wanted.
 
 Nothing is asked of the Hub unless a repository is configured with the revision to take: in the environment variable
 BUSI_WEIGHTS_REPO (`OWNER/NAME@REVISION`), or in `hub.json` in the folder of the weights, which `publish` puts there.
