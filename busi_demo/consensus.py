@@ -9,10 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from busi_demo.evaluation.metrics import dice
+from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
-CONSENSUS = "consensus"
-"""What stands for the key of an approach where the answer is that of all of them."""
 TITLE = "Consensus"
 
 LEAST_MEDIAN_DICE = 0.5
@@ -98,6 +97,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         threshold=threshold,
         warnings=tuple(warnings),
         seconds=sum(m.seconds for m in members),
+        spacing=members[0].spacing,
     )
     return Consensus(tuple(members), overlap, together)
 

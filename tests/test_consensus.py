@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from busi_demo.consensus import CONSENSUS, DISAGREEMENT, consensus, majority_mask, overlap_matrix
+from busi_demo.consensus import DISAGREEMENT, consensus, majority_mask, overlap_matrix
+from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
 SHAPE = (2, 4)
