@@ -64,6 +64,7 @@ class Predictor:
             threshold=self._weights.threshold,
             warnings=grey.notes + mask_notes + cam_notes,
             seconds=time.perf_counter() - start,
+            spacing=grey.spacing,
         )
 
     @torch.no_grad()

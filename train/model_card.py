@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from busi_demo.data.busi import image_notes, locked_test
 from busi_demo.evaluation.autopsy import PUBLISHED
 from busi_demo.evaluation.card import ApproachFacts, model_card
-from busi_demo.models import APPROACHES
+from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights import ROOT, WEIGHTS_FOLDER, read_config
@@ -31,12 +31,17 @@ def read_json(path: Path) -> Any:
 
 
 def read_approach(key: str, folder: Path) -> ApproachFacts:
-    """The JSON files of one approach. Of those in its report, only the reports of train/evaluate.py count."""
-    report = folder / key / "report"
-    metrics = read_json(report / "metrics.json") if (report / "metrics.json").is_file() else None
-    others = {path.stem: read_json(path) for path in sorted(report.glob("*.json")) if path.name != "metrics.json"}
-    evaluations = {name: r for name, r in others.items() if isinstance(r, dict) and r.keys() >= EVALUATION_KEYS}
-    return ApproachFacts(read_config(key, folder), metrics, evaluations)
+    """The JSON files of one approach."""
+    metrics = folder / key / "report" / "metrics.json"
+    return ApproachFacts(
+        read_config(key, folder), read_json(metrics) if metrics.is_file() else None, read_evaluations(key, folder)
+    )
+
+
+def read_evaluations(key: str, folder: Path) -> dict[str, Any]:
+    """The reports of train/evaluate.py in KEY/report; other JSON files there do not count."""
+    files = {path.stem: read_json(path) for path in sorted((folder / key / "report").glob("*.json"))}
+    return {name: r for name, r in files.items() if isinstance(r, dict) and r.keys() >= EVALUATION_KEYS}
 
 
 def published_counts() -> dict[str, int]:
@@ -69,8 +74,10 @@ def write_card() -> None:
         raise InputError(f"{arguments.autopsy} is not there: make it with train/autopsy.py.")
     known = {key: read_approach(key, arguments.weights) for key in APPROACHES
              if (arguments.weights / key / "config.json").is_file()}  # fmt: skip
+    sha256 = {key: facts.config["sha256"] for key, facts in known.items()}
+    together = ApproachFacts({"sha256": sha256}, None, read_evaluations(CONSENSUS, arguments.weights))
     autopsy = read_json(arguments.autopsy) if arguments.autopsy.is_file() else None
-    text = model_card(known, published_counts(), autopsy)
+    text = model_card({**known, CONSENSUS: together}, published_counts(), autopsy)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     partial = arguments.output.with_name(arguments.output.name + ".partial")
     partial.write_bytes(text.encode())

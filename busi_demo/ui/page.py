@@ -41,5 +41,7 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
             elem_id="header",
             padding=False,
         )
-        AnalyseTab(load_examples(examples_folder))
+        with gr.Tabs(elem_id="tabs"):  # noqa: SIM117 (goes with the second tab)
+            with gr.Tab(texts.TAB_ANALYSE, id="analyse"):
+                AnalyseTab(load_examples(examples_folder))
     return demo.queue(max_size=64)

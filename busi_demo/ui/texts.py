@@ -14,6 +14,8 @@ DISCLAIMER = (
     "nowhere else and deleted within two hours."
 )
 
+TAB_ANALYSE = "Analyse"
+
 IMAGE = "Ultrasound image"
 IMAGE_PLACEHOLDER = f"Drop an ultrasound here, paste it with Ctrl+V\nor click to upload (up to {LARGEST_UPLOAD_MB} MB)"
 IMAGE_ALT = "The chosen ultrasound image"
