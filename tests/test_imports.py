@@ -20,7 +20,7 @@ LAYERS = (
     ("busi_demo.model_readme", "busi_demo.shipped"),
     ("busi_demo.training",),
     ("busi_demo.ensemble",),
-    ("busi_demo.predictor", "busi_demo.data"),
+    ("busi_demo.predictor", "busi_demo.data", "busi_demo.reports"),
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
     ("busi_demo.consensus",),
     ("busi_demo.evaluation",),

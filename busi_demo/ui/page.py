@@ -10,6 +10,7 @@ import gradio as gr
 from busi_demo.ui import texts
 from busi_demo.ui.analyse_tab import AnalyseTab
 from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
+from busi_demo.ui.quality_tab import QualityTab
 from busi_demo.ui.theme import CSS_FILE, PASTE_SCRIPT, make_theme
 
 _HOUR = 3600
@@ -41,7 +42,9 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
             elem_id="header",
             padding=False,
         )
-        with gr.Tabs(elem_id="tabs"):  # noqa: SIM117 (goes with the second tab)
+        with gr.Tabs(elem_id="tabs"):
             with gr.Tab(texts.TAB_ANALYSE, id="analyse"):
                 AnalyseTab(load_examples(examples_folder))
+            with gr.Tab(texts.TAB_QUALITY, id="quality") as quality:
+                QualityTab(quality)
     return demo.queue(max_size=64)

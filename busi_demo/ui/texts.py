@@ -54,3 +54,94 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
     """
     found = f"outlines a lesion over {lesion} of the image" if lesion else "outlines no lesion"
     return f"{title} {found} and finds {predicted} most likely; {runner_up} comes next with {runner_up_share}."
+
+
+# ---- How good is it?
+
+TAB_QUALITY = "How good is it?"
+QUALITY_INTRO = (
+    "What was measured of each approach, from the files that ship with its weights. A bar shows the value and how far "
+    "it could lie off by the luck of the images (95 % interval)."
+)
+QUALITY_APPROACH = "Look closer at"
+QUALITY_WAITING = "Reading what was measured ..."
+NO_WEIGHTS = "There are no weights here, so nothing was measured: fetch the repository's weights folder."
+NO_CARD = "The model card is missing: `python train/model_card.py` writes it."
+NO_AUTOPSY = "The autopsy was not made yet: `python train/autopsy.py --data DIR --output train/results` makes it."
+UNDEFINED = "undefined"
+ALL_NUMBERS = "All numbers"
+NUMBER_HEADS = ("metric", "value", "95 % interval", "images")
+TABLE = "Table; scrolls sideways"
+PLOT_LABELS = {
+    "confusion": "Confusion matrix",
+    "reliability": "Reliability",
+    "roc": "ROC curves",
+    "curves": "Training curves",
+    "cam": "Faithfulness of the Grad-CAMs",
+}
+CASES = "### Best and worst cases"
+WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"
+CASE_HEADS = ("case", "image", "called", "probability", "Dice")
+CASES_HINT = "Click a picture to see what the approach makes of it."
+CASES_ELSEWHERE = (
+    "Pictures of the data set are not published. Where it lies in data/Dataset_BUSI_with_GT or in the folder that "
+    "$BUSI_DATA names, they are shown here."
+)
+AUTOPSY = "Why not 0.9272? The autopsy of an often quoted accuracy"
+AUTOPSY_TITLE = "The same small classifiers, scored three ways"
+CARD = "Model card"
+
+_MEASURED_ON = {
+    "locked_test": "the {n} locked test images, which took part in neither training nor choice",
+    "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
+}
+
+
+def not_measured(key: str) -> str:
+    """What is said of an approach without a report."""
+    return (
+        f"Not measured yet. This measures it: python train/evaluate.py --data DIR --approach {key} --images validation "
+        f"--output weights/{key}/report/validation.json"
+    )
+
+
+def measured_on(title: str, report: dict) -> str:
+    """On which images a report was made."""
+    if "images" not in report:
+        return (
+            f"{title}, as training left it: on {report['n']} validation images, masks at the network's resolution, "
+            "without intervals."
+        )
+    images = _MEASURED_ON.get(report["images"], "{n} images of " + report["images"]).format(n=report["n"])
+    return f"{title}, measured on {images}."
+
+
+def no_cases(title: str) -> str:
+    """What is said where a report does not name its images."""
+    return f"The report of {title} does not name single images: train/evaluate.py makes one that does."
+
+
+def case_caption(kind: str, predicted: str, confidence: float, overlap: float | None) -> str:
+    """What stands below the picture of a case."""
+    if kind == CONFIDENT_ERROR or overlap is None:
+        return f"{predicted} {confidence:.0%}"
+    return f"Dice {overlap:.2f}"
+
+
+def case_gone(image: str) -> str:
+    """What is said where the picture of a case cannot be had any more."""
+    return f"{image} is not on this machine any more: put the data set back, or choose another case."
+
+
+def plot_alt(plot: str, title: str, report: dict | None) -> str:
+    """What a screen reader says of a plot; the numbers themselves stand in the table."""
+    n = f", {report['n']} images" if report else ""
+    return f"{PLOT_LABELS[plot]} of {title}{n}"
+
+
+def autopsy_alt(quoted: dict) -> str:
+    """What a screen reader says of the autopsy's figure."""
+    return (
+        f"Accuracy of small classifiers with mask files counted as images, on a random split, and with near-duplicates "
+        f"on one side, beside the quoted {quoted['accuracy']}; the table below has the numbers"
+    )

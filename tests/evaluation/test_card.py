@@ -17,7 +17,7 @@ from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_dif
 from busi_demo.evaluation.cam_report import CamResult, summarise_cams
 from busi_demo.evaluation.card import ApproachFacts, model_card
 from busi_demo.evaluation.card_origin import training_command
-from busi_demo.evaluation.card_tables import WORST, confident_errors, worst_masks
+from busi_demo.evaluation.cases import CASES, confident_errors, worst_masks
 from busi_demo.evaluation.licences import SOURCES, terms_of_weights
 from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.record import result_row
@@ -304,9 +304,9 @@ class TestFailures:
         made = results(2)
         masks, errors = worst_masks(made), confident_errors(made)
         dices = sorted(r.mask_dice for r in made if r.mask_dice is not None)
-        assert [r.mask_dice for r in masks] == dices[:WORST]
+        assert [r.mask_dice for r in masks] == dices[:CASES]
         wrong = sorted((r.confidence for r in made if r.predicted_class != r.label), reverse=True)
-        assert wrong and [r.confidence for r in errors] == wrong[:WORST]
+        assert wrong and [r.confidence for r in errors] == wrong[:CASES]
 
     def test_equals_go_by_name(self):
         same = [ImageResult(n, "benign", dict(zip(CLASSES, (0, 1, 0), strict=True)), 0.5, 0.5, 0, 0) for n in "bca"]
