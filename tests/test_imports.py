@@ -16,7 +16,7 @@ from helpers import ROOT
 LAYERS = (
     ("app", "train"),
     ("busi_demo.__main__",),
-    ("busi_demo.ui", "busi_demo.cli", "busi_demo.publish"),
+    ("busi_demo.ui", "busi_demo.cli", "busi_demo.examples_cli", "busi_demo.publish"),
     ("busi_demo.model_readme", "busi_demo.shipped"),
     ("busi_demo.training",),
     ("busi_demo.ensemble",),

@@ -66,7 +66,7 @@ def test_a_tool_answers_like_the_command_line(url, tmp_path, predictors):
     data = f"data:image/png;base64,{base64.b64encode(scan.read_bytes()).decode()}"
 
     async def talk(session):
-        name = next(tool.name for tool in (await session.list_tools()).tools if tool."analyse" in name)
+        name = next(tool.name for tool in (await session.list_tools()).tools if "analyse" in tool.name)
         return await session.call_tool(name, {"image": data, "approach": KEY})
 
     answer = converse(url, talk)

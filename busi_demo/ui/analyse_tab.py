@@ -67,9 +67,10 @@ class AnalyseTab:
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(cards.hint(texts.WAITING), elem_id="card", padding=False)
         if examples:
-            gr.Markdown(texts.EXAMPLES, elem_id="examples")
+            real = any(example.real for example in examples)
+            gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
             self.gallery = gr.Gallery(
-                [(example.thumbnail, example.label) for example in examples],
+                [(example.thumbnail, example.caption) for example in examples],
                 show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
                 allow_preview=False, interactive=False, buttons=[], elem_id="gallery",
             )  # fmt: skip

@@ -28,6 +28,12 @@ ANALYSE = "Analyse"
 
 EXAMPLES = "**Examples.** Simulated images with known masks; a click analyses one with the approach chosen above."
 
+EXAMPLES_WITH_REAL = (
+    "**Examples.** Simulated images, and real ones that no approach was trained on, with known masks; a click analyses "
+    "one with the approach chosen above."
+)
+REAL_EXAMPLE = "{} (real)"
+
 WAITING = "The result appears here. Upload or paste an image, or click one of the examples."
 NO_IMAGE = "There is no image yet: upload or paste one, or click an example."
 API_NO_IMAGE = "There is no image: give a file as `image`."
