@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from busi_demo import weights
 from busi_demo.models import APPROACHES
@@ -110,7 +113,28 @@ def test_links_and_paths_lead_somewhere():
     assert missing == []
 
 
+FRONT = yaml.safe_load(README.split("---")[1])
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
 def test_the_space_starts_the_app_that_is_here():
-    front = README.split("---")[1]
-    assert re.search(r"^app_file: app\.py$", front, re.MULTILINE)
-    assert re.search(r"^sdk: gradio$", front, re.MULTILINE)
+    assert (FRONT["sdk"], FRONT["app_file"], FRONT["pinned"]) == ("gradio", "app.py", False)
+    assert "demo" in (ROOT / FRONT["app_file"]).read_text(encoding="utf-8")
+
+
+def test_the_front_matter_is_what_spaces_take():
+    assert README.startswith("---\n")
+    assert FRONT["title"] and len(FRONT["emoji"]) == 1 and {FRONT["colorFrom"], FRONT["colorTo"]} <= COLOURS
+    assert 0 < len(FRONT["short_description"]) <= 60
+    assert FRONT["license"] == "mit" and (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT")
+    assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in FRONT["tags"])
+
+
+def test_the_versions_of_the_space_are_ones_we_allow():
+    """Spaces install sdk_version after requirements.txt, so the range there must include it."""
+    (gradio,) = [r for line in (ROOT / "requirements.txt").read_text().splitlines()
+                 if line[:1].isalpha() and (r := Requirement(line)).name == "gradio"]  # fmt: skip
+    assert gradio.specifier.contains(FRONT["sdk_version"])
+    python = FRONT["python_version"]
+    assert isinstance(python, str), "unquoted, YAML reads 3.10 as 3.1"
+    assert python in ("3.10", "3.12") and Version(python) >= Version("3.11"), "what ZeroGPU has, and what we need"
