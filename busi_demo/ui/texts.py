@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 LARGEST_UPLOAD_MB = 50
 
 TITLE = "Breast ultrasound: segment, classify, explain"
@@ -111,7 +114,7 @@ def not_measured(key: str) -> str:
     )
 
 
-def measured_on(title: str, report: dict) -> str:
+def measured_on(title: str, report: Mapping[str, Any]) -> str:
     """On which images a report was made."""
     if "images" not in report:
         return (
@@ -139,13 +142,13 @@ def case_gone(image: str) -> str:
     return f"{image} is not on this machine any more: put the data set back, or choose another case."
 
 
-def plot_alt(plot: str, title: str, report: dict | None) -> str:
+def plot_alt(plot: str, title: str, report: Mapping[str, Any] | None) -> str:
     """What a screen reader says of a plot; the numbers themselves stand in the table."""
     n = f", {report['n']} images" if report else ""
     return f"{PLOT_LABELS[plot]} of {title}{n}"
 
 
-def autopsy_alt(quoted: dict) -> str:
+def autopsy_alt(quoted: Mapping[str, Any]) -> str:
     """What a screen reader says of the autopsy's figure."""
     return (
         f"Accuracy of small classifiers with mask files counted as images, on a random split, and with near-duplicates "
