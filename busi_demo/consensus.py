@@ -72,7 +72,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
-    mask_probability = np.mean([m.mask_probability for m in members], axis=0, dtype=np.float64)
+    mask_probability = _mean([m.mask_probability for m in members])
     mask = majority_mask([m.mask for m in members], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
     disagree = not same_class(members) or median_of_pairs(overlap) < LEAST_MEDIAN_DICE
@@ -144,6 +144,11 @@ def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np
     """Mean evidence in logit units divided by its peak, float32 (H, W), and the peak; zeros where there is none."""
     if not members:
         return np.zeros(shape, dtype=np.float32), 0.0
-    evidence = np.mean([m.cam * m.cam_peak for m in members], axis=0, dtype=np.float64)
+    evidence = _mean([m.cam * m.cam_peak for m in members])
     peak = float(evidence.max())
     return (evidence / peak if peak > 0 else evidence).astype(np.float32), peak
+
+
+def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of N maps, float64 (H, W)."""
+    return np.asarray(np.mean(maps, axis=0, dtype=np.float64))

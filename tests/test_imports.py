@@ -16,9 +16,10 @@ from helpers import ROOT
 LAYERS = (
     ("app", "train"),
     ("busi_demo.__main__",),
-    ("busi_demo.ui", "busi_demo.cli"),
+    ("busi_demo.ui", "busi_demo.cli", "busi_demo.batch_cli"),
     ("busi_demo.training",),
-    ("busi_demo.ensemble",),
+    ("busi_demo.batch",),
+    ("busi_demo.ensemble", "busi_demo.batch_sources"),
     ("busi_demo.predictor", "busi_demo.data"),
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
     ("busi_demo.consensus",),
