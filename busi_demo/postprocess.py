@@ -58,3 +58,25 @@ def agreeing_mask(
     if mask.any():
         return mask, (f"The outline is faint: the mask was cut at a probability of {lower:.0%}, not {threshold:.0%}.",)
     return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)
+
+
+def chosen_mask(
+    probability: np.ndarray, verdict: str, threshold: float, min_area: float
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The lesion mask at a threshold that a person chose: neither withdrawn nor helped, whatever the verdict.
+
+    Args:
+        probability, threshold, min_area: as for `lesion_mask`.
+        verdict: the predicted class.
+    Returns:
+        bool (H, W), and a sentence where mask and verdict do not agree.
+    """
+    mask = lesion_mask(probability, threshold, min_area)
+    if verdict == "normal" and mask.any():
+        return mask, (f"The class is normal, yet at {threshold:.0%} an outline covers {mask.mean():.1%} of the image.",)
+    if verdict != "normal" and not mask.any():
+        return mask, (
+            f"The class is {verdict}, but no lesion is outlined at {threshold:.0%}: "
+            f"the highest mask probability is {float(probability.max()):.0%}.",
+        )
+    return mask, ()

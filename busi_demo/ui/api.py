@@ -29,7 +29,7 @@ def analyse_endpoint(image: str | None, approach: str, mask: str | None = None) 
     """Segment, classify and explain one breast ultrasound image. Research demo, not a medical device.
 
     Args:
-        image: the ultrasound image, a PNG, JPEG, BMP, TIFF, WebP or GIF file.
+        image: the ultrasound image, a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM file.
         approach: key of the approach: two_stage, multitask_resnet50, multitask_cnn or multitask_unet (the default).
         mask: the ground-truth mask, a file that is white inside the lesion; optional, adds Dice and IoU.
     Returns:
