@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from busi_demo.evaluation.metrics import dice
+from busi_demo.evaluation.record import prediction_record
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
@@ -100,6 +102,31 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         spacing=members[0].spacing,
     )
     return Consensus(tuple(members), overlap, together)
+
+
+def consensus_record(
+    found: Consensus, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A comparison as plain JSON values, without its maps.
+
+    Args:
+        ground_truth, notes: as for `prediction_record`.
+    Returns:
+        consensus: its `prediction_record`.
+        approaches: that of each member.
+        classes_agree, median_dice, disagree: as of `Consensus`.
+        overlap: key -> key -> Dice of the two masks.
+    """
+    keys = [member.approach for member in found.members]
+    overlap = [dict(zip(keys, row, strict=True)) for row in found.overlap.tolist()]
+    return {
+        "consensus": prediction_record(found.prediction, ground_truth, notes),
+        "approaches": [prediction_record(member, ground_truth, notes) for member in found.members],
+        "classes_agree": found.classes_agree,
+        "median_dice": found.median_dice,
+        "disagree": found.disagree,
+        "overlap": dict(zip(keys, overlap, strict=True)),
+    }
 
 
 def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:

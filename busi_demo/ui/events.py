@@ -12,3 +12,6 @@ QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 """Runs a network: all of these wait in one line, first come, first served, so that the last wish is answered last."""
+
+LONG: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "batch"}
+"""Runs a network for minutes: a line of its own, lest everybody else waits for the end of it."""

@@ -9,6 +9,8 @@ import gradio as gr
 
 from busi_demo.ui import texts
 from busi_demo.ui.analyse_tab import AnalyseTab
+from busi_demo.ui.batch_tab import BatchTab
+from busi_demo.ui.compare_tab import CompareTab
 from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
 from busi_demo.ui.theme import CSS_FILE, PASTE_SCRIPT, make_theme
 
@@ -41,7 +43,12 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
             elem_id="header",
             padding=False,
         )
-        with gr.Tabs(elem_id="tabs"):  # noqa: SIM117 (goes with the second tab)
+        examples = load_examples(examples_folder)
+        with gr.Tabs(elem_id="tabs"):
             with gr.Tab(texts.TAB_ANALYSE, id="analyse"):
-                AnalyseTab(load_examples(examples_folder))
+                AnalyseTab(examples)
+            with gr.Tab(texts.TAB_COMPARE, id="compare"):
+                CompareTab(examples)
+            with gr.Tab(texts.TAB_BATCH, id="batch"):
+                BatchTab()
     return demo.queue(max_size=64)

@@ -54,3 +54,67 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
     """
     found = f"outlines a lesion over {lesion} of the image" if lesion else "outlines no lesion"
     return f"{title} {found} and finds {predicted} most likely; {runner_up} comes next with {runner_up_share}."
+
+
+# ---- Compare
+
+TAB_COMPARE = "Compare"
+COMPARE = "Compare all approaches"
+COMPARE_INTRO = (
+    "Every approach looks at the same image. Where they differ, the image is hard or unlike those they were trained on."
+)
+COMPARE_WAITING = "The comparison appears here. Upload or paste an image, or click one of the examples."
+COMPARE_EXAMPLES = "**Examples.** Simulated images with known masks; a click compares all approaches on one."
+WAITS, LOOKS = "waits", "is looking …"
+APPROACHES_AGREE = "The approaches agree on the class, and largely on the outline."
+NO_CONSENSUS = "Fewer than two approaches answered: there is nothing to compare."
+ANSWERS = "What each approach says"
+ANSWER_COLUMNS = ("Approach", "Class", "Lesion", "Dice")
+NO_LESION = "none"
+OVERLAP = "Overlap of the outlines"
+OVERLAP_EXPLAINED = (
+    "Dice of each pair of masks, 0 (apart) to 1 (the same); two masks without a lesion count as 1. Its median here:"
+)
+
+
+def consensus_by(count: int) -> str:
+    """Above the verdict of several approaches."""
+    return f"Consensus of {count} approaches"
+
+
+# ---- Batch
+
+TAB_BATCH = "Batch"
+BATCH_MOST_IMAGES = 200
+BATCH_UNPACKED_MB = 500
+BATCH_FILES = "Images or zip archives"
+BATCH_FOLDER = "Choose a folder"
+BATCH_START, BATCH_STOP = "Analyse all", "Stop"
+BATCH_ALL = "All, and their consensus"
+BATCH_LIMITS = (
+    f"Up to {BATCH_MOST_IMAGES} images at a time; a file or zip archive up to {LARGEST_UPLOAD_MB} MB, an archive up to "
+    f"{BATCH_UNPACKED_MB} MB unpacked. `NAME_mask.png` beside `NAME.png` is taken as its ground truth. More at a time: "
+    "`python -m busi_demo batch`."
+)
+BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
+BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
+BATCH_STOPPING = "Stopping after this image …"
+BATCH_TABLE = "Results"
+BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
+BATCH_COLUMNS = ("Image", "Approach", "Class", "Benign %", "Malignant %", "Normal %", "Lesion %", "Dice", "Remarks")
+API_NO_FILES = "There are no files: give images or zip archives as `files`."
+
+
+def batch_progress(done: int, total: int, name: str | None) -> str:
+    """Beside the progress bar.
+
+    Args:
+        name: of the image that is next; `None` when there is none.
+    """
+    return f"{done} of {total} images" + (f", now {name}" if name else "")
+
+
+def batch_summary(done: int, total: int, bad: int) -> str:
+    """What is said when a batch has ended, or was stopped."""
+    text = f"{done} of {total} images analysed" if done < total else f"All {total} images analysed"
+    return f"{text}; {bad} could not be used, see their remarks." if bad else f"{text}."

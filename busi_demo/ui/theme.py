@@ -12,7 +12,9 @@ PASTE_SCRIPT = """
 <script>
 document.addEventListener("paste", event => {
   const file = [...(event.clipboardData?.files ?? [])].find(f => f.type.startsWith("image/"));
-  const input = document.querySelector("#image input[type=file]");
+  const visible = element => element.closest(".block")?.offsetParent;
+  const inputs = [...document.querySelectorAll(":is(#image, #compare-image) input[type=file]")];
+  const input = inputs.find(visible);
   if (!file || !input) return;
   const files = new DataTransfer();
   files.items.add(file);

@@ -24,22 +24,24 @@ def verdict(analysis: Analysis) -> str:
     parts = [
         f'<p class="by">{escape(analysis.title)}</p>',
         f"<h2>{first.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
-        *(_bar(name, share, name == first) for name, share in probabilities.items()),
-        _overlap(record["dice"], record["iou"]),
+        *(bar(name, share, name == first) for name, share in probabilities.items()),
+        overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
 
-def _bar(name: str, share: float, predicted: bool) -> str:
+def bar(name: str, share: float, predicted: bool) -> str:
+    """The probability of a class as a bar with its number."""
     return (
         f'<div class="bar{" predicted" if predicted else ""}"><span>{name}</span>'
         f'<i aria-hidden="true"><b style="width:{share:.1%}"></b></i><span>{percent(share)}</span></div>'
     )
 
 
-def _overlap(dice: float | None, iou: float | None) -> str:
+def overlap(dice: float | None, iou: float | None) -> str:
+    """Dice and IoU; nothing where they are unknown."""
     if dice is None:
         return ""
     return (
