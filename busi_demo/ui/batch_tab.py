@@ -45,8 +45,8 @@ class BatchTab:
             self.figures = gr.DownloadButton(texts.BATCH_FIGURES, visible=False, elem_id="batch-figures")
         self.table = gr.Dataframe(
             headers=list(texts.BATCH_COLUMNS), datatype=["str", "str", "str", *_NUMBERS, "str"],
-            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True, buttons=["fullscreen"],
-            elem_id="batch-table",
+            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True,
+            buttons=["fullscreen"], elem_id="batch-table",
         )  # fmt: skip
         self._listen()
         declare_batch_endpoint(self.files, self.approach)
