@@ -55,7 +55,8 @@ def shown(tab: BatchTab, step: dict[Any, Any]) -> list[list[Any]]:
 
 
 def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):
-    steps = list(tab.run(files, KEY, WE))
+    loading, *steps = tab.run(files, KEY, WE)
+    assert texts.BATCH_LOADING in loading[tab.card]
     assert [len(shown(tab, step)) for step in steps] == [0, 1, 2, 3]
     assert "0 of 3 images, now a.png" in steps[0][tab.card] and 'value="0"' in steps[0][tab.card]
     assert [step[tab.stop].constructor_args["interactive"] for step in steps] == [True, True, True, False]
@@ -78,18 +79,18 @@ def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):
 
 def test_stop_ends_it_after_the_image_with_what_there_is(tab, files):
     steps = tab.run(files, KEY, WE)
-    next(steps), next(steps)
+    next(steps), next(steps), next(steps)
     answer = tab.ask_to_stop(WE)
     assert texts.BATCH_STOPPING in answer[tab.card]
     (end,) = steps
     assert len(shown(tab, end)) == 1 and "1 of 3 images analysed." in end[tab.card]
     assert Path(end[tab.csv].constructor_args["value"]).read_text().count("\n") == 2
-    assert len(list(tab.run(files, KEY, WE))) == 4  # the wish to stop is forgotten
+    assert len(list(tab.run(files, KEY, WE))) == 5  # the wish to stop is forgotten
 
 
 def test_another_session_is_not_stopped(tab, files):
     steps = tab.run(files, KEY, WE)
-    next(steps)
+    next(steps), next(steps)
     tab.ask_to_stop(SimpleNamespace(session_hash="others"))
     assert len(list(steps)) == 3
 
@@ -104,9 +105,10 @@ def test_what_nobody_waits_for_is_deleted(tmp_path, files):
 
 def test_wrong_moves_get_a_sentence(tab, files, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_job, "LIMITS", batch_job.Limits(images=2))
-    for given, sentence in ((None, texts.BATCH_NOTHING), ([], texts.BATCH_NOTHING),
-                            ([str(tmp_path / "no")], texts.EXPIRED), (files, "at most 2 are taken at a time")):  # fmt: skip
-        (end,) = tab.run(given, KEY, WE)
+    gone = str(tmp_path / "gone.png")
+    for given, sentence in ((None, texts.BATCH_NOTHING), ([], texts.BATCH_NOTHING), ([gone], texts.EXPIRED),
+                            (files, "at most 2 are taken at a time")):  # fmt: skip
+        *_, end = tab.run(given, KEY, WE)
         assert sentence in end[tab.card] and 'role="alert"' in end[tab.card]
 
 

@@ -60,9 +60,10 @@ def text(html: Any) -> str:
 
 
 def test_results_come_one_by_one(tab, image, predictors):
-    first, *steps = tab.run(image, None, NOBODY)
+    start, first, *steps = tab.run(image, None, NOBODY)
+    assert text(start[tab.card]) == texts.COMPARE_LOADING
     assert text(first[tab.card]).count(texts.WAITS) == 3 and text(first[tab.card]).count(texts.LOOKS) == 1
-    assert all(first[image].constructor_args["visible"] is False for pair in tab.figures.values() for image in pair)
+    assert all(start[image].constructor_args["visible"] is False for pair in tab.figures.values() for image in pair)
     for i, (key, step) in enumerate(zip(APPROACHES, steps, strict=False)):
         wide, narrow = (step[figure].constructor_args for figure in tab.figures[key])
         assert wide["visible"] and wide["value"].width > 2 * wide["value"].height
@@ -127,7 +128,10 @@ def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
     for given, sentence in (((None, None), texts.NO_IMAGE), ((str(tmp_path / "gone.png"), None), texts.EXPIRED),
                             ((str(tmp_path / "bad.png"), None), "bad.png cannot be read as an image"),
                             ((image, image), "is not a mask")):  # fmt: skip
-        *_, end = tab.run(*given, NOBODY)
+        shown: dict[Any, Any] = {}
+        for step in tab.run(*given, NOBODY):
+            shown |= step
+        end = shown
         assert sentence in text(end[tab.card]) and 'role="alert"' in end[tab.card]
         assert end[tab.tables].constructor_args["visible"] is False
 

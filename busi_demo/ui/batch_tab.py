@@ -70,13 +70,14 @@ class BatchTab:
         Yields:
             Component -> what it shows now.
         """
+        if refusal := _refusal(files):
+            yield {self.card: cards.alert(refusal)}
+            return
+        yield {self.card: cards.hint(texts.BATCH_LOADING), self.start: gr.Button(interactive=False)}
         from busi_demo.ui.batch_job import cells, progress_card, run_batch  # loads what the first page need not
 
         session = str(request.session_hash)
         self._stopping.discard(session)
-        if refusal := _refusal(files):
-            yield {self.card: cards.alert(refusal)}
-            return
         try:
             for now in run_batch(files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping):
                 changed = {} if session in self._stopping and not now.table else {self.card: progress_card(now)}
@@ -88,7 +89,7 @@ class BatchTab:
                     self.stop: gr.Button(interactive=now.table is None),
                 }
         except InputError as error:
-            yield {self.card: cards.alert(str(error))}
+            yield {self.card: cards.alert(str(error)), self.start: gr.Button(interactive=True)}
         finally:
             self._stopping.discard(session)
 

@@ -86,8 +86,6 @@ class CompareTab:
         Yields:
             Component -> what it shows now, first of all and after each approach.
         """
-        from busi_demo.ui import comparison  # loads what the first page need not wait for
-
         if image is None:
             yield self._refusal(texts.NO_IMAGE)
             return
@@ -95,7 +93,10 @@ class CompareTab:
         if not all(Path(path).is_file() for path in (source, mask) if path):
             yield self._refusal(texts.EXPIRED) | {self.image: None, self.mask: None}
             return
-        yield self._nothing() | {self.card: comparison.progress(None)}
+        yield self._nothing() | {self.card: cards.hint(texts.COMPARE_LOADING)}
+        from busi_demo.ui import comparison  # loads what the first page need not wait for
+
+        yield {self.card: comparison.progress(None)}
         try:
             for known in comparison.compare(source, mask):
                 yield self._show(known)

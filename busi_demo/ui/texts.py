@@ -65,6 +65,7 @@ COMPARE_INTRO = (
 )
 COMPARE_WAITING = "The comparison appears here. Upload or paste an image, or click one of the examples."
 COMPARE_EXAMPLES = "**Examples.** Simulated images with known masks; a click compares all approaches on one."
+COMPARE_LOADING = "Loading the approaches, the first time takes a while …"
 WAITS, LOOKS = "waits", "is looking …"
 APPROACHES_AGREE = "The approaches agree on the class, and largely on the outline."
 NO_CONSENSUS = "Fewer than two approaches answered: there is nothing to compare."
@@ -98,6 +99,7 @@ BATCH_LIMITS = (
 )
 BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
 BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
+BATCH_LOADING = "Loading the approach, the first time takes a while …"
 BATCH_STOPPING = "Stopping after this image …"
 BATCH_TABLE = "Results"
 BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
