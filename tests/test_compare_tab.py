@@ -143,7 +143,7 @@ def test_what_browsers_cannot_show_gets_a_stand_in(tab, tmp_path):
     assert last[tab.original] == (last[tab.image], str(path))
     with Image.open(last[tab.image]) as shown:
         assert shown.format == "PNG"
-    *_, again, _ = tab.run(last[tab.image], None, last[tab.original])
+    *_, again = tab.run(last[tab.image], None, last[tab.original])
     assert "16-bit grey values were scaled" in text(again[tab.card]) and again[tab.card] == end[tab.card]
 
 
