@@ -21,6 +21,7 @@ LAYERS = (
     ("busi_demo.predictor", "busi_demo.data"),
     ("busi_demo.look",),
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
+    ("busi_demo.panels",),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
     ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess", "busi_demo.cam_methods"),
