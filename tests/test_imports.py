@@ -22,7 +22,7 @@ LAYERS = (
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
-    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess"),
+    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess", "busi_demo.measure"),
     ("busi_demo.types",),
 )
 
