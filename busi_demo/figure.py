@@ -17,8 +17,8 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from busi_demo import panels
-from busi_demo.cam_methods import find_cam_method
-from busi_demo.panels import CAM_OPACITY, FAINT, INK, percent
+from busi_demo.cam_methods import CAM_OPACITY, find_cam_method
+from busi_demo.panels import FAINT, INK, percent
 from busi_demo.types import InputError, Prediction
 
 PANELS = ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")

@@ -24,8 +24,6 @@ TRUTH = {"color": "#F0E442", "linestyle": "--"}
 TOO_MUCH = {"color": PREDICTED["color"], "hatch": "////"}
 MISSED = {"color": TRUTH["color"], "hatch": "...."}
 CAM_COLOURS = "inferno"
-CAM_OPACITY = 0.55
-"""Of the strongest pixel in the overlay, unless another is asked for."""
 
 INK, FAINT = "#1a1a1a", "#4d4d4d"
 

@@ -14,9 +14,9 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from busi_demo.cam_methods import CAM_METHODS
+from busi_demo.cam_methods import CAM_METHODS, CAM_OPACITY
 from busi_demo.figure import DISCLAIMER, PANELS, figure_image, figure_pdf, five_panels
-from busi_demo.panels import CAM_COLOURS, CAM_OPACITY, MISSED, PREDICTED, TOO_MUCH, TRUTH, percent
+from busi_demo.panels import CAM_COLOURS, MISSED, PREDICTED, TOO_MUCH, TRUTH, percent
 from busi_demo.types import CLASSES, InputError, Prediction
 
 SHAPES = [(60, 800), (800, 60), (20, 20), (300, 440), (440, 300)]

@@ -24,7 +24,13 @@ LAYERS = (
     ("busi_demo.panels",),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
-    ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess", "busi_demo.cam_methods"),
+    (
+        "busi_demo.imaging",
+        "busi_demo.preprocess",
+        "busi_demo.postprocess",
+        "busi_demo.measure",
+        "busi_demo.cam_methods",
+    ),
     ("busi_demo.types",),
 )
 
