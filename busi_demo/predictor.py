@@ -105,6 +105,14 @@ def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
 
 def _detached(output: ModelOutput) -> ModelOutput:
     """The same without a graph, on the CPU."""
-    boxes = None if output.boxes is None else output.boxes.detach().cpu()
-    maps = (output.mask_logits, output.class_logits, output.features)
-    return ModelOutput(*(tensor.detach().float().cpu() for tensor in maps), output.head, boxes)
+
+    def kept(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().float().cpu()
+
+    return ModelOutput(
+        mask_logits=kept(output.mask_logits),
+        class_logits=kept(output.class_logits),
+        features=kept(output.features),
+        head=output.head,
+        boxes=None if output.boxes is None else kept(output.boxes),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from busi_demo.figure import percent
+from busi_demo.panels import percent
 from busi_demo.ui import texts
 from busi_demo.ui.analysis import Analysis
 
@@ -28,6 +28,7 @@ def verdict(analysis: Analysis) -> str:
         _overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
+        f'<p class="passed">{escape(texts.passed(f"{analysis.network_seconds:.2f}"))}</p>',
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
