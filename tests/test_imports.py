@@ -19,7 +19,7 @@ LAYERS = (
     ("busi_demo.ui", "busi_demo.cli"),
     ("busi_demo.training",),
     ("busi_demo.predictor", "busi_demo.data"),
-    ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
+    ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights", "busi_demo.trust"),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
     ("busi_demo.imaging", "busi_demo.preprocess", "busi_demo.postprocess", "busi_demo.measure"),
