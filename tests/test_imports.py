@@ -20,7 +20,7 @@ LAYERS = (
     ("busi_demo.training",),
     ("busi_demo.predictor", "busi_demo.data"),
     ("busi_demo.look",),
-    ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights"),
+    ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights", "busi_demo.trust"),
     ("busi_demo.panels",),
     ("busi_demo.evaluation",),
     ("busi_demo.models",),
