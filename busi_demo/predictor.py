@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ class Predictor:
         self.key, self.title = weights.model.key, weights.model.title
         weights.model.requires_grad_(False)  # a CAM then writes no gradient that requests would share
         self._weights = weights
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """config.json of the weights."""
+        return self._weights.config
 
     def predict(self, image: Source) -> Prediction:
         """Segment, classify and explain one image in one forward pass.

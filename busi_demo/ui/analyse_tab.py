@@ -168,7 +168,7 @@ class AnalyseTab:
         except InputError as error:
             return {self.card: cards.alert(str(error))}
         return {
-            self.card: verdict(analysis),
+            self.card: verdict(session.examined, analysis),
             self.results: gr.Column(visible=True),
             self.figure: gr.Image(
                 analysis.figure(columns=1 if narrow else 5), alt_text=texts.figure_alt(analysis.title, answer(analysis))

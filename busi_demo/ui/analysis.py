@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from busi_demo.imaging import read_mask
 from busi_demo.look import Look
 from busi_demo.measure import Measurements, measure
 from busi_demo.predictor import load_predictor
+from busi_demo.trust import Trust, assess
 from busi_demo.types import InputError, Prediction
 from busi_demo.ui.settings import Settings
 
@@ -72,12 +74,16 @@ class Examined:
         look: what the network made of the image.
         ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
         notes: sentences on how the ground truth was read.
+        trust: how far to trust the answer as the approach gives it, whatever the view.
+        config: config.json of the weights.
     """
 
     title: str
     look: Look
     ground_truth: np.ndarray | None
     notes: tuple[str, ...]
+    trust: Trust
+    config: Mapping[str, Any]
 
     def view(self, settings: Settings) -> Analysis:
         """See the answer in a certain way; the network does not run.
@@ -95,7 +101,7 @@ class Examined:
 
 
 def examine(image: str | Path, approach: str, mask: str | Path | None = None) -> Examined:
-    """Run the network over one image file, once.
+    """Run the network over one image file: once for the answer, and once over its mirror image for the trust in it.
 
     Args:
         image: path of the ultrasound.
@@ -107,7 +113,8 @@ def examine(image: str | Path, approach: str, mask: str | Path | None = None) ->
     predictor = load_predictor(approach)
     look = predictor.look(image)
     truth, notes = read_mask(mask, look.grey.pixels.shape) if mask else (None, ())
-    return Examined(predictor.title, look, truth, notes)
+    trust = assess(look.prediction(), predictor.predict, look.min_area)
+    return Examined(predictor.title, look, truth, notes, trust, predictor.config)
 
 
 def analyse(

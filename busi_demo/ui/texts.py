@@ -78,6 +78,11 @@ FIGURE_PNG = "Figure as PNG"
 FIGURE_PDF = "Figure as PDF"
 FORGOTTEN = "This result is no longer kept on the server: press Analyse to have it again."
 
+TRUST = "How far to trust this answer"
+LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
+"""Sign and word for each level of trust."""
+NOTHING_AGAINST = "No check speaks against this answer."
+TRUST_LIMITS = "These checks find answers that contradict themselves; one that passes all of them may still be wrong."
 ABOUT_THE_MAP = "The map"
 MEASUREMENTS = "Measurements"
 NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
@@ -96,4 +101,4 @@ def passed(seconds: str) -> str:
     Args:
         seconds: as text.
     """
-    return f"The network ran once, in {seconds} s. The settings below do not run it again."
+    return f"The network answered in {seconds} s. The settings below do not run it again."

@@ -6,7 +6,8 @@ from html import escape
 
 from busi_demo.panels import percent
 from busi_demo.ui import texts
-from busi_demo.ui.analysis import Analysis
+from busi_demo.ui.analysis import Analysis, Examined
+from busi_demo.ui.findings import trust_line
 
 
 def answer(analysis: Analysis) -> str:
@@ -14,7 +15,7 @@ def answer(analysis: Analysis) -> str:
     return f"{analysis.prediction.predicted_class} ({percent(analysis.prediction.confidence)})"
 
 
-def verdict(analysis: Analysis) -> str:
+def verdict(examined: Examined, analysis: Analysis) -> str:
     """Class and probability in large type, all probabilities, overlap with the truth, a sentence, and warnings."""
     prediction, record = analysis.prediction, analysis.record
     probabilities = prediction.probabilities
@@ -27,6 +28,7 @@ def verdict(analysis: Analysis) -> str:
         *(_bar(name, share, name == first) for name, share in probabilities.items()),
         _overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
+        trust_line(examined.trust),
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
         f'<p class="passed">{escape(texts.passed(f"{analysis.network_seconds:.2f}"))}</p>',
     ]
