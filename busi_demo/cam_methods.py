@@ -75,6 +75,9 @@ CAM_METHODS: dict[str, CamMethod] = {
 
 DEFAULT_CAM_METHOD = "grad_cam"
 
+CAM_OPACITY = 0.55
+"""Of a map's strongest pixel where it lies over the image, unless another is asked for."""
+
 
 def find_cam_method(key: str) -> CamMethod:
     """Look a method up.

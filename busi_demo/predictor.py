@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ class Predictor:
         self.key, self.title = weights.model.key, weights.model.title
         weights.model.requires_grad_(False)  # a CAM then writes no gradient that requests would share
         self._weights = weights
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """config.json of the weights."""
+        return self._weights.config
 
     def predict(self, image: Source) -> Prediction:
         """Segment, classify and explain one image in one forward pass.
@@ -105,6 +111,14 @@ def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
 
 def _detached(output: ModelOutput) -> ModelOutput:
     """The same without a graph, on the CPU."""
-    boxes = None if output.boxes is None else output.boxes.detach().cpu()
-    maps = (output.mask_logits, output.class_logits, output.features)
-    return ModelOutput(*(tensor.detach().float().cpu() for tensor in maps), output.head, boxes)
+
+    def kept(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().float().cpu()
+
+    return ModelOutput(
+        mask_logits=kept(output.mask_logits),
+        class_logits=kept(output.class_logits),
+        features=kept(output.features),
+        head=output.head,
+        boxes=None if output.boxes is None else kept(output.boxes),
+    )

@@ -12,9 +12,10 @@ from PIL import Image
 
 from busi_demo.consensus import TITLE, Consensus, consensus
 from busi_demo.evaluation.metrics import dice, iou
-from busi_demo.figure import figure_image, five_panels, percent
+from busi_demo.figure import figure_image, five_panels
 from busi_demo.imaging import read_image, read_mask
 from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.panels import percent
 from busi_demo.predictor import load_predictor
 from busi_demo.types import InputError, Prediction
 from busi_demo.ui import texts

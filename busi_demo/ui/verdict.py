@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from busi_demo.figure import percent
+from busi_demo.panels import percent
 from busi_demo.ui import texts
-from busi_demo.ui.analysis import Analysis
+from busi_demo.ui.analysis import Analysis, Examined
+from busi_demo.ui.findings import trust_line
 
 
 def answer(analysis: Analysis) -> str:
@@ -14,7 +15,7 @@ def answer(analysis: Analysis) -> str:
     return f"{analysis.prediction.predicted_class} ({percent(analysis.prediction.confidence)})"
 
 
-def verdict(analysis: Analysis) -> str:
+def verdict(examined: Examined, analysis: Analysis) -> str:
     """Class and probability in large type, all probabilities, overlap with the truth, a sentence, and warnings."""
     prediction, record = analysis.prediction, analysis.record
     probabilities = prediction.probabilities
@@ -27,7 +28,9 @@ def verdict(analysis: Analysis) -> str:
         *(bar(name, share, name == first) for name, share in probabilities.items()),
         overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
+        trust_line(examined.trust),
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
+        f'<p class="passed">{escape(texts.passed(f"{analysis.network_seconds:.2f}"))}</p>',
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
