@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from busi_demo import cli, examples_cli, publish
+from busi_demo import batch_cli, cli, examples_cli, publish
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -13,6 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m busi_demo", description="Breast ultrasound demo, no diagnosis.")
     subcommands = parser.add_subparsers(dest="command", required=True)
     cli.add_predict(subcommands)
+    batch_cli.add_batch(subcommands)
     examples_cli.add_examples(subcommands)
     publish.add_publish(subcommands)
     arguments = parser.parse_args(argv)

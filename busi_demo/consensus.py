@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from busi_demo.evaluation.metrics import dice
+from busi_demo.evaluation.record import prediction_record
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
@@ -72,7 +74,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
-    mask_probability = np.mean([m.mask_probability for m in members], axis=0, dtype=np.float64)
+    mask_probability = _mean([m.mask_probability for m in members])
     mask = majority_mask([m.mask for m in members], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
     disagree = not same_class(members) or median_of_pairs(overlap) < LEAST_MEDIAN_DICE
@@ -100,6 +102,31 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         spacing=members[0].spacing,
     )
     return Consensus(tuple(members), overlap, together)
+
+
+def consensus_record(
+    found: Consensus, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A comparison as plain JSON values, without its maps.
+
+    Args:
+        ground_truth, notes: as for `prediction_record`.
+    Returns:
+        consensus: its `prediction_record`.
+        approaches: that of each member.
+        classes_agree, median_dice, disagree: as of `Consensus`.
+        overlap: key -> key -> Dice of the two masks.
+    """
+    keys = [member.approach for member in found.members]
+    overlap = [dict(zip(keys, row, strict=True)) for row in found.overlap.tolist()]
+    return {
+        "consensus": prediction_record(found.prediction, ground_truth, notes),
+        "approaches": [prediction_record(member, ground_truth, notes) for member in found.members],
+        "classes_agree": found.classes_agree,
+        "median_dice": found.median_dice,
+        "disagree": found.disagree,
+        "overlap": dict(zip(keys, overlap, strict=True)),
+    }
 
 
 def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:
@@ -144,6 +171,11 @@ def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np
     """Mean evidence in logit units divided by its peak, float32 (H, W), and the peak; zeros where there is none."""
     if not members:
         return np.zeros(shape, dtype=np.float32), 0.0
-    evidence = np.mean([m.cam * m.cam_peak for m in members], axis=0, dtype=np.float64)
+    evidence = _mean([m.cam * m.cam_peak for m in members])
     peak = float(evidence.max())
     return (evidence / peak if peak > 0 else evidence).astype(np.float32), peak
+
+
+def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of N maps, float64 (H, W)."""
+    return np.asarray(np.mean(maps, axis=0, dtype=np.float64))

@@ -50,11 +50,13 @@ class Prediction:
         cam: float32 (H, W) in [0, 1], class evidence for `cam_class` relative to its strongest pixel; all zero where
             there is no positive evidence.
         cam_class: the class that `cam` explains.
-        cam_peak: raw value (logit units) that 1.0 in `cam` stands for; 0.0 where there is no positive evidence.
+        cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM; 0.0 where there is no positive
+            evidence.
         threshold: mask probability from which a pixel counts as lesion, in (0, 1).
         warnings: sentences that belong beside the answer.
         seconds: wall time of the prediction, in seconds.
         spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where the file does not say.
+        cam_method: key of the method that made `cam`, see `busi_demo.cam_methods`.
     Raises:
         ValueError: a field has another shape, dtype or range than said here.
     """
@@ -71,6 +73,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     spacing: tuple[float, float] | None = None
+    cam_method: str = "grad_cam"
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:

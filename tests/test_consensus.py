@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from busi_demo.consensus import DISAGREEMENT, consensus, majority_mask, overlap_matrix
+from busi_demo.consensus import DISAGREEMENT, consensus, consensus_record, majority_mask, overlap_matrix
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
@@ -123,6 +125,17 @@ def test_nobody_explains_a_class_that_nobody_named():
 def test_warnings_on_the_image_stay_once():
     ours = [member(BENIGN, mask(0), warnings=("dark", own)) for own in ("first", "second")]
     assert consensus(ours).prediction.warnings == ("dark",)
+
+
+def test_a_comparison_is_recorded_in_plain_values():
+    ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
+    ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
+    record = consensus_record(consensus(ours), mask(0, 1), ["resized"])
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["overlap"] == {"a": {"a": 1, "b": 0.4}, "b": {"a": 0.4, "b": 1}}
+    assert (record["classes_agree"], record["median_dice"], record["disagree"]) == (False, 0.4, True)
+    assert [(r["approach"], r["dice"]) for r in record["approaches"]] == [("a", 1), ("b", 0.4)]
+    assert record["consensus"]["approach"] == CONSENSUS and record["consensus"]["warnings"] == [DISAGREEMENT, "resized"]
 
 
 def test_what_has_no_consensus():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from busi_demo import weights
+from busi_demo.consensus import TITLE
 from busi_demo.models import APPROACHES
 from busi_demo.predictor import load_predictor
+from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -95,11 +98,35 @@ def test_python_runs(block, weights_folder, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_python_for_other_programs_names_files_that_exist():
-    (block,) = [b for b in blocks("python") if "gradio_client" in b]
-    compile(block, "README.md", "exec")
-    for name in re.findall(r'"(examples/[^"]+)"', block):
-        assert (ROOT / name).is_file(), name
+@pytest.fixture(scope="module")
+def url(weights_folder) -> Iterator[str]:
+    """Address of the app, which answers with untrained weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+        load_predictor.cache_clear()
+        demo = build_page()
+        yield demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, **LAUNCH_OPTIONS)[1]
+        demo.close()
+        load_predictor.cache_clear()
+
+
+@pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
+def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
+    (block,) = [b for b in blocks("python") if f'api_name="{endpoint}"' in b]
+    assert "http://127.0.0.1:7860" in block
+    monkeypatch.chdir(ROOT)
+    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), found := {})
+    out = capsys.readouterr().out
+    if endpoint == "/analyse":
+        assert found["record"]["approach"] == "multitask_unet" and 0 <= found["record"]["dice"] <= 1
+        assert found["record"]["predicted_class"] in out
+    elif endpoint == "/compare":
+        titles = [model.title for model in APPROACHES.values()]
+        assert [figure["caption"] for figure in found["figures"]] == [*titles, TITLE]
+        assert all(title in out for title in titles)
+    else:
+        assert [row["image"] for row in found["rows"]] == ["benign_1.png", "normal_1.png"]
+        assert Path(found["table"]).read_text().count("\n") == 3 and Path(found["figures"]).stat().st_size > 10_000
 
 
 def test_every_approach_is_described():
