@@ -29,9 +29,22 @@ EXAMPLE = 4  # of the gallery, counted from 1: a malignant phantom
 
 
 def analyse(page: Page) -> None:
-    page.get_by_label(f"Thumbnail {EXAMPLE} of").first.click()
+    page.locator("#gallery").get_by_label(f"Thumbnail {EXAMPLE} of").click()
     page.locator("#card h2").wait_for()
     page.locator("#figure-wide img, #figure-narrow img").locator("visible=true").first.wait_for()
+
+
+def compare(page: Page) -> None:
+    page.locator("#compare-gallery").get_by_label(f"Thumbnail {EXAMPLE} of").click()
+    page.locator("#compare-card h2").wait_for()
+    page.locator("#compare-tables table").first.wait_for()
+
+
+def batch(page: Page) -> None:
+    page.set_input_files("#batch-files input[type=file]", sorted((ROOT / "examples").glob("*_1*.png")))
+    page.locator("#batch-files").get_by_text("normal_1").first.wait_for()
+    page.click("#batch-start")
+    page.locator("#batch-csv").wait_for()
 
 
 def quality(page: Page) -> None:
@@ -41,6 +54,8 @@ def quality(page: Page) -> None:
 # name -> label of the tab, and what to do there until it is worth a picture
 TABS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "analyse": (texts.TAB_ANALYSE, analyse),
+    "compare": (texts.TAB_COMPARE, compare),
+    "batch": (texts.TAB_BATCH, batch),
     "quality": (texts.TAB_QUALITY, quality),
 }
 
