@@ -1,10 +1,11 @@
-"""Build the demo and serve it: python app.py [--host ADDRESS] [--port NUMBER]"""
+"""Build the demo and serve it: python app.py [--host ADDRESS] [--port NUMBER] [--mcp]"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
@@ -18,14 +19,23 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", everywhere), help="default: %(default)s")
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--port", type=int, default=port, help="default: %(default)s")
+    parser.add_argument("--mcp", action="store_true", help="also offer the endpoints as tools to language models (MCP)")
     arguments = parser.parse_args()
+    if arguments.mcp and not find_spec("mcp"):
+        sys.exit('error: --mcp needs a further package: pip install "gradio[mcp]", then start again.')
     try:
         _, url, _ = demo.launch(
-            server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True, **LAUNCH_OPTIONS
+            server_name=arguments.host,
+            server_port=arguments.port,
+            mcp_server=arguments.mcp,
+            prevent_thread_lock=True,
+            **LAUNCH_OPTIONS,
         )
     except OSError as error:
         sys.exit(f"error: {arguments.host}:{arguments.port} cannot be served ({error}): choose another --port.")
     print(f"The demo runs at {url} until Ctrl+C.", flush=True)
+    if arguments.mcp:
+        print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
     demo.block_thread()
 
 

@@ -1,17 +1,21 @@
-"""Command line: python -m busi_demo predict IMAGE..."""
+"""Command line: python -m busi_demo predict IMAGE..., and what else --help lists."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from busi_demo import cli
+from busi_demo import batch_cli, cli, examples_cli, publish
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m busi_demo", description="Breast ultrasound demo, no diagnosis.")
-    cli.add_predict(parser.add_subparsers(dest="command", required=True))
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    cli.add_predict(subcommands)
+    batch_cli.add_batch(subcommands)
+    examples_cli.add_examples(subcommands)
+    publish.add_publish(subcommands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 

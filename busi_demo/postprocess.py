@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import numpy as np
 from scipy import ndimage
 
@@ -28,6 +30,23 @@ def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> n
     return keep[regions]
 
 
+class Agreement(Enum):
+    """Whether mask and verdict agree by themselves; if not, what `agreeing_mask` does about it."""
+
+    AGREES = "agrees"
+    WITHDRAWN = "withdrawn"
+    """There is an outline, but the verdict is normal: the outline is withdrawn."""
+    FAINT = "faint"
+    """The verdict is a tumour, but its outline is only there below the threshold."""
+    CONTRADICTS = "contradicts"
+    """The verdict is a tumour, and there is no outline."""
+
+
+def agreement(probability: np.ndarray, verdict: str, threshold: float, min_area: float) -> Agreement:
+    """Tell whether mask and verdict agree by themselves. Arguments are those of `agreeing_mask`."""
+    return _agree(probability, verdict, threshold, min_area)[1]
+
+
 def agreeing_mask(
     probability: np.ndarray, verdict: str, threshold: float, min_area: float
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -43,18 +62,51 @@ def agreeing_mask(
     Returns:
         bool (H, W), and a sentence where mask and verdict did not agree by themselves.
     """
-    mask = lesion_mask(probability, threshold, min_area)
-    if verdict == "normal":
-        if not mask.any():
-            return mask, ()
+    mask, found = _agree(probability, verdict, threshold, min_area)
+    if found is Agreement.WITHDRAWN:
         withdrawn = f"An outline over {mask.mean():.1%} of the image was withdrawn, because the class is normal."
         return np.zeros_like(mask), (withdrawn,)
-    if mask.any():
-        return mask, ()
-    peak = float(probability.max())
-    lower = min(peak, threshold) / 2
-    if peak >= _FAINTEST_PEAK:
-        mask = lesion_mask(probability, lower, min_area)
-    if mask.any():
+    if found is Agreement.FAINT:
+        lower = _lower_threshold(probability, threshold)
         return mask, (f"The outline is faint: the mask was cut at a probability of {lower:.0%}, not {threshold:.0%}.",)
-    return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)
+    if found is Agreement.CONTRADICTS:
+        return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)
+    return mask, ()
+
+
+def chosen_mask(
+    probability: np.ndarray, verdict: str, threshold: float, min_area: float
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The lesion mask at a threshold that a person chose: neither withdrawn nor helped, whatever the verdict.
+
+    Args:
+        probability, threshold, min_area: as for `lesion_mask`.
+        verdict: the predicted class.
+    Returns:
+        bool (H, W), and a sentence where mask and verdict do not agree.
+    """
+    mask = lesion_mask(probability, threshold, min_area)
+    if verdict == "normal" and mask.any():
+        return mask, (f"The class is normal, yet at {threshold:.0%} an outline covers {mask.mean():.1%} of the image.",)
+    if verdict != "normal" and not mask.any():
+        return mask, (
+            f"The class is {verdict}, but no lesion is outlined at {threshold:.0%}: "
+            f"the highest mask probability is {float(probability.max()):.0%}.",
+        )
+    return mask, ()
+
+
+def _agree(probability: np.ndarray, verdict: str, threshold: float, min_area: float) -> tuple[np.ndarray, Agreement]:
+    """The mask that was found, bool (H, W), before a normal verdict withdraws it, and how it goes with the verdict."""
+    mask = lesion_mask(probability, threshold, min_area)
+    if verdict == "normal":
+        return mask, Agreement.WITHDRAWN if mask.any() else Agreement.AGREES
+    if mask.any():
+        return mask, Agreement.AGREES
+    if float(probability.max()) >= _FAINTEST_PEAK:
+        mask = lesion_mask(probability, _lower_threshold(probability, threshold), min_area)
+    return mask, Agreement.FAINT if mask.any() else Agreement.CONTRADICTS
+
+
+def _lower_threshold(probability: np.ndarray, threshold: float) -> float:
+    return min(float(probability.max()), threshold) / 2

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from busi_demo.explain import grad_cam
 from busi_demo.imaging import Source, read_image
-from busi_demo.postprocess import agreeing_mask
+from busi_demo.look import Look
 from busi_demo.types import CLASSES, ModelOutput, Prediction
 from busi_demo.weights import Weights, load_weights, reinitialised
 
@@ -28,8 +28,13 @@ class Predictor:
 
     def __init__(self, weights: Weights) -> None:
         self.key, self.title = weights.model.key, weights.model.title
-        weights.model.requires_grad_(False)  # Grad-CAM then writes no gradient that requests would share
+        weights.model.requires_grad_(False)  # a CAM then writes no gradient that requests would share
         self._weights = weights
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """config.json of the weights."""
+        return self._weights.config
 
     def predict(self, image: Source) -> Prediction:
         """Segment, classify and explain one image in one forward pass.
@@ -37,32 +42,34 @@ class Predictor:
         Args:
             image: whatever `read_image` takes: a path, bytes, a Pillow image, or uint8 (H, W).
         Returns:
-            Every map at the image's own size; the CAM explains the predicted class.
+            Every map at the image's own size; the CAM is Grad-CAM of the predicted class.
+        Raises:
+            InputError: the image cannot be used.
+        """
+        return self.look(image).prediction()
+
+    def look(self, image: Source) -> Look:
+        """Run the network over one image, once, and keep what it made of it.
+
+        Args:
+            image: as for `predict`.
+        Returns:
+            What answers with other thresholds and other explanations, without the network.
         Raises:
             InputError: the image cannot be used.
         """
         start = time.perf_counter()
-        grey = read_image(image)
-        pixels, preprocess = grey.pixels, self._weights.preprocess
+        grey, weights = read_image(image), self._weights
         with torch.no_grad():
-            output = self._weights.model(preprocess(pixels))
-        by_class = dict(zip(CLASSES, self._calibrated(output)[0].tolist(), strict=True))
-        predicted = max(by_class, key=by_class.__getitem__)
-        mask_probability = preprocess.restore(output.mask_logits[0, 0].sigmoid(), *pixels.shape).clip(0, 1)
-        mask, mask_notes = agreeing_mask(mask_probability, predicted, self._weights.threshold, self._weights.min_area)
-        cam, peak = self._cam(output, predicted, pixels.shape)
-        cam_notes = () if peak > 0 else (f"Grad-CAM found no positive evidence for {predicted}: nothing to show.",)
-        return Prediction(
+            output = _detached(weights.model(weights.preprocess(grey.pixels)))
+        return Look(
             approach=self.key,
-            image=pixels,
-            mask=mask,
-            mask_probability=mask_probability,
-            probabilities=by_class,
-            cam=cam,
-            cam_class=predicted,
-            cam_peak=peak,
-            threshold=self._weights.threshold,
-            warnings=grey.notes + mask_notes + cam_notes,
+            grey=grey,
+            probabilities=dict(zip(CLASSES, self._calibrated(output)[0].tolist(), strict=True)),
+            output=output,
+            preprocess=weights.preprocess,
+            threshold=weights.threshold,
+            min_area=weights.min_area,
             seconds=time.perf_counter() - start,
         )
 
@@ -88,14 +95,6 @@ class Predictor:
     def _calibrated(self, output: ModelOutput) -> torch.Tensor:
         return (output.class_logits.double() / self._weights.temperature).softmax(1)
 
-    def _cam(self, output: ModelOutput, class_name: str, shape: tuple[int, int]) -> tuple[np.ndarray, float]:
-        """Grad-CAM at the image's size, divided by its peak, and the peak in logit units."""
-        size = self._weights.preprocess.size
-        canvas = _paste(torch.from_numpy(grad_cam(output, class_name)), output.boxes, size)
-        cam = self._weights.preprocess.restore(canvas, *shape).clip(min=0)
-        peak = float(cam.max())
-        return (cam / peak, peak) if peak > 0 else (cam, 0.0)
-
 
 @cache
 def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
@@ -110,13 +109,16 @@ def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
     return Predictor(load_weights(key, weights_folder))
 
 
-def _paste(cam: torch.Tensor, boxes: torch.Tensor | None, size: int) -> torch.Tensor:
-    """Lay a (h, w) map on the (size, size) input: over all of it, or where the crop was taken, zero around it."""
-    x0, y0, x1, y1 = (0, 0, size, size) if boxes is None else boxes[0].round().int().tolist()
-    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
-    resized = torch.nn.functional.interpolate(
-        cam[None, None], (y1 - y0, x1 - x0), mode="bilinear", align_corners=False
-    )[0, 0]
-    canvas = torch.zeros(size, size)
-    canvas[y0:y1, x0:x1] = resized
-    return canvas
+def _detached(output: ModelOutput) -> ModelOutput:
+    """The same without a graph, on the CPU."""
+
+    def kept(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().float().cpu()
+
+    return ModelOutput(
+        mask_logits=kept(output.mask_logits),
+        class_logits=kept(output.class_logits),
+        features=kept(output.features),
+        head=output.head,
+        boxes=None if output.boxes is None else kept(output.boxes),
+    )

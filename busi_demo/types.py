@@ -50,10 +50,13 @@ class Prediction:
         cam: float32 (H, W) in [0, 1], class evidence for `cam_class` relative to its strongest pixel; all zero where
             there is no positive evidence.
         cam_class: the class that `cam` explains.
-        cam_peak: raw value (logit units) that 1.0 in `cam` stands for; 0.0 where there is no positive evidence.
+        cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM; 0.0 where there is no positive
+            evidence.
         threshold: mask probability from which a pixel counts as lesion, in (0, 1).
         warnings: sentences that belong beside the answer.
         seconds: wall time of the prediction, in seconds.
+        spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where the file does not say.
+        cam_method: key of the method that made `cam`, see `busi_demo.cam_methods`.
     Raises:
         ValueError: a field has another shape, dtype or range than said here.
     """
@@ -69,6 +72,8 @@ class Prediction:
     threshold: float
     warnings: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    spacing: tuple[float, float] | None = None
+    cam_method: str = "grad_cam"
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
@@ -95,6 +100,10 @@ class Prediction:
             raise ValueError(f"cam_class must be one of {CLASSES}, got {self.cam_class!r}.")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie strictly between 0 and 1, got {self.threshold}.")
+        if self.spacing is not None and not (
+            len(self.spacing) == 2 and all(0 < side < np.inf for side in self.spacing)
+        ):
+            raise ValueError(f"spacing must be None or two finite numbers above 0, got {self.spacing}.")
 
     @property
     def predicted_class(self) -> str:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
+from busi_demo import hub
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.postprocess import MIN_AREA, THRESHOLD
@@ -95,12 +96,13 @@ def load_weights(key: str, folder: Path | None = None) -> Weights:
 
     Args:
         key: an approach of `APPROACHES`.
-        folder: holds one folder an approach; by default the project's `weights`.
+        folder: holds one folder an approach; by default the project's `weights`, and for what is missing there the
+            repository that `hub.configured` names.
     Raises:
         InputError: weights are missing, damaged, or made for other classes or another architecture.
     """
     place = (folder or WEIGHTS_FOLDER) / key
-    config, data = read_config(key, folder), _read(place / MODEL_FILE)
+    config, data = read_config(key, folder), _read(_find(key, MODEL_FILE, folder))
     try:
         return _build(key, place, config, data)
     except (KeyError, TypeError) as error:
@@ -144,12 +146,12 @@ def reinitialised(weights: Weights, seed: int = 0) -> Weights:
 
 
 def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
-    """Return an approach's config.json without loading its weights.
+    """Return an approach's config.json without loading its weights; it is looked for as in `load_weights`.
 
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = (folder or WEIGHTS_FOLDER) / key / CONFIG_FILE
+    path = _find(key, CONFIG_FILE, folder)
     try:
         return json.loads(_read(path))
     except json.JSONDecodeError as error:
@@ -185,6 +187,14 @@ def load_part(folder: Path, part: str, module: torch.nn.Module) -> None:
         if name not in stored or stored[name].shape != tensor.shape:
             raise InputError(f"{folder / MODEL_FILE} has no {prefix}{name} of shape {tuple(tensor.shape)}.")
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
+
+
+def _find(key: str, name: str, folder: Path | None) -> Path:
+    """Where a file of an approach lies; it need not be there. A folder that was named is the only place to look in."""
+    path = (folder or WEIGHTS_FOLDER) / key / name
+    if folder or path.is_file() or not (pin := hub.configured(WEIGHTS_FOLDER)):
+        return path
+    return hub.fetch(pin, f"{key}/{name}")
 
 
 def _read(path: Path) -> bytes:

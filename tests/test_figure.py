@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -12,7 +14,9 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from busi_demo.figure import CAM_COLOURS, DISCLAIMER, PANELS, PREDICTED, TRUTH, figure_image, five_panels, percent
+from busi_demo.cam_methods import CAM_METHODS, CAM_OPACITY
+from busi_demo.figure import DISCLAIMER, PANELS, figure_image, figure_pdf, five_panels
+from busi_demo.panels import CAM_COLOURS, MISSED, PREDICTED, TOO_MUCH, TRUTH, percent
 from busi_demo.types import CLASSES, InputError, Prediction
 
 SHAPES = [(60, 800), (800, 60), (20, 20), (300, 440), (440, 300)]
@@ -57,6 +61,16 @@ def outlines(panel: Axes) -> dict[str, tuple[float, ...]]:
     return {
         to_hex(lines.get_edgecolor()[0]).upper(): lines.get_paths()[0].get_extents().extents.tolist()
         for lines in panel.findobj(ContourSet)
+        if not lines.filled
+    }
+
+
+def hatched(panel: Axes) -> dict[str, tuple[float, ...]]:
+    """Hatch of each hatched area -> its left, top, right, bottom in pixels of the image."""
+    return {
+        areas.hatches[0]: areas.get_paths()[0].get_extents().extents.tolist()
+        for areas in panel.findobj(ContourSet)
+        if areas.filled
     }
 
 
@@ -112,10 +126,32 @@ def test_outlines_differ_in_colour_and_lie_on_the_border_of_their_mask():
     assert outlines(overlay) == {PREDICTED["color"]: [5.5, 4.5, 15.5, 14.5], TRUTH["color"]: [-0.5, 19.5, 7.5, 29.5]}
     assert PREDICTED["color"] != TRUTH["color"] and PREDICTED["linestyle"] != TRUTH["linestyle"]
     legend = overlay.get_legend()
-    handles = dict(zip([text.get_text() for text in legend.get_texts()], legend.get_lines(), strict=True))
-    assert {label: (line.get_color(), line.get_linestyle()) for label, line in handles.items()} == {
+    handles = dict(zip([text.get_text() for text in legend.get_texts()], legend.legend_handles, strict=True))
+    assert {label: (handles[label].get_color(), handles[label].get_linestyle()) for label in list(handles)[:2]} == {
         "predicted": (PREDICTED["color"], "-"), "ground truth": (TRUTH["color"], "--"),
     }  # fmt: skip
+
+
+def test_where_the_masks_disagree_is_hatched_and_named():
+    # columns 6 to 15 predicted, 11 to 20 true, of rows 5 to 14: 5 columns too many, 5 missed
+    overlay = panels(five_panels(answer(), box((30, 40), slice(5, 15), slice(11, 21))))["Overlay"]
+    assert hatched(overlay) == {
+        TOO_MUCH["hatch"]: [5.5, 4.5, 10.5, 14.5], MISSED["hatch"]: [15.5, 4.5, 20.5, 14.5],
+    }  # fmt: skip
+    legend = overlay.get_legend()
+    assert words(legend) == "predicted ground truth too much missed"
+    too_much, missed = legend.legend_handles[2:]
+    assert too_much.get_hatch()[0] == TOO_MUCH["hatch"][0] != MISSED["hatch"][0] == missed.get_hatch()[0]
+
+
+def test_what_is_not_there_is_not_in_the_legend():
+    predicted = answer().mask
+    assert words(panels(five_panels(answer(), predicted))["Overlay"].get_legend()) == "predicted ground truth"
+    nothing = np.zeros_like(predicted)
+    found = panels(five_panels(answer(), nothing))["Overlay"]
+    assert words(found.get_legend()) == "predicted too much" and list(hatched(found)) == [TOO_MUCH["hatch"]]
+    found = panels(five_panels(answer(mask=nothing), predicted))["Overlay"]
+    assert words(found.get_legend()) == "ground truth missed" and list(hatched(found)) == [MISSED["hatch"]]
 
 
 def test_without_any_lesion_there_is_no_outline():
@@ -151,7 +187,25 @@ def test_no_positive_evidence_is_told_instead_of_drawn():
 def test_the_overlay_is_stronger_where_the_evidence_is():
     prediction = answer()
     alpha = panels(five_panels(prediction))["Overlay"].images[1].get_alpha()
-    np.testing.assert_allclose(alpha, prediction.cam * 0.55)
+    np.testing.assert_allclose(alpha, prediction.cam * CAM_OPACITY)
+    alpha = panels(five_panels(prediction, opacity=0.9))["Overlay"].images[1].get_alpha()
+    np.testing.assert_allclose(alpha, prediction.cam * 0.9)
+    assert len(panels(five_panels(prediction, opacity=0))["Overlay"].images) == 1
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
+def test_a_wrong_opacity_is_refused(opacity):
+    with pytest.raises(InputError, match="opacity of the CAM must lie between 0 and 1, got"):
+        five_panels(answer(), opacity=opacity)
+
+
+@pytest.mark.parametrize("key", CAM_METHODS)
+def test_the_fourth_panel_names_the_method_and_what_it_shows(key):
+    found = panels(five_panels(replace(answer(), cam_method=key)))
+    assert tuple(found) == (*PANELS[:3], CAM_METHODS[key].title, PANELS[4])
+    (bar,) = found[CAM_METHODS[key].title].child_axes
+    assert ("for malignant" in words(bar)) == (key != "eigen_cam")
+    assert ("logit units" in words(bar)) == (key in ("grad_cam", "hires_cam", "layer_cam", "xgrad_cam"))
 
 
 @pytest.mark.parametrize("columns", range(1, 6))
@@ -242,6 +296,13 @@ def test_pixels():
         assert pixels.mode == "RGB"
         assert pixels.size == pytest.approx(inches * dpi, abs=1)
     assert inches[0] == pytest.approx(15.2)
+
+
+def test_pdf():
+    pdf = figure_pdf(five_panels(answer(), answer().mask))
+    assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
+    width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf).groups())
+    assert width == pytest.approx(15.2 * 72, abs=0.1) and 200 < height < 400
 
 
 def test_several_threads_draw_what_one_draws():

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from busi_demo import imaging
-from busi_demo.imaging import GreyImage, read_image, read_mask
+from busi_demo.imaging import GreyImage, picture, read_image, read_mask
 from busi_demo.types import InputError
 
 HEIGHT, WIDTH = 40, 56
@@ -335,4 +334,4 @@ def test_mask_errors_name_the_file(tmp_path):
 
 def test_reading_needs_no_foreign_formats(grey):
     refused(encode(grey, "PPM"), "cannot be read as an image")
-    assert "EPS" not in imaging._FORMATS
+    assert "EPS" not in picture._FORMATS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import disc
 
-from busi_demo.postprocess import agreeing_mask, lesion_mask
+from busi_demo.postprocess import Agreement, agreeing_mask, agreement, lesion_mask
 
 LESION, SPECK = disc(50, 60, 20, 20, 8), disc(50, 60, 40, 50, 1)
 
@@ -66,3 +66,12 @@ def test_a_tumour_with_nothing_to_outline_stays_empty_and_is_told(faint):
     mask, notes = agreeing_mask(faint, "malignant", 0.5, 0.003)
     assert not mask.any()
     assert notes == ("The class is malignant, but no lesion was outlined: the two do not agree.",)
+
+
+@pytest.mark.parametrize(("peak", "verdict", "expected"), [
+    (0.9, "malignant", Agreement.AGREES), (0.3, "normal", Agreement.AGREES), (0.9, "normal", Agreement.WITHDRAWN),
+    (0.3, "benign", Agreement.FAINT), (0.04, "benign", Agreement.CONTRADICTS),
+])  # fmt: skip
+def test_the_agreement_can_be_asked_for_alone(peak, verdict, expected):
+    assert agreement(probability(peak), verdict, 0.5, 0.003) is expected
+    assert bool(agreeing_mask(probability(peak), verdict, 0.5, 0.003)[1]) == (expected is not Agreement.AGREES)

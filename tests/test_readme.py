@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from busi_demo import weights
+from busi_demo.consensus import TITLE
 from busi_demo.models import APPROACHES
 from busi_demo.predictor import load_predictor
+from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -92,11 +98,35 @@ def test_python_runs(block, weights_folder, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_python_for_other_programs_names_files_that_exist():
-    (block,) = [b for b in blocks("python") if "gradio_client" in b]
-    compile(block, "README.md", "exec")
-    for name in re.findall(r'"(examples/[^"]+)"', block):
-        assert (ROOT / name).is_file(), name
+@pytest.fixture(scope="module")
+def url(weights_folder) -> Iterator[str]:
+    """Address of the app, which answers with untrained weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+        load_predictor.cache_clear()
+        demo = build_page()
+        yield demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, **LAUNCH_OPTIONS)[1]
+        demo.close()
+        load_predictor.cache_clear()
+
+
+@pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
+def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
+    (block,) = [b for b in blocks("python") if f'api_name="{endpoint}"' in b]
+    assert "http://127.0.0.1:7860" in block
+    monkeypatch.chdir(ROOT)
+    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), found := {})
+    out = capsys.readouterr().out
+    if endpoint == "/analyse":
+        assert found["record"]["approach"] == "multitask_unet" and 0 <= found["record"]["dice"] <= 1
+        assert found["record"]["predicted_class"] in out
+    elif endpoint == "/compare":
+        titles = [model.title for model in APPROACHES.values()]
+        assert [figure["caption"] for figure in found["figures"]] == [*titles, TITLE]
+        assert all(title in out for title in titles)
+    else:
+        assert [row["image"] for row in found["rows"]] == ["benign_1.png", "normal_1.png"]
+        assert Path(found["table"]).read_text().count("\n") == 3 and Path(found["figures"]).stat().st_size > 10_000
 
 
 def test_every_approach_is_described():
@@ -110,7 +140,28 @@ def test_links_and_paths_lead_somewhere():
     assert missing == []
 
 
+FRONT = yaml.safe_load(README.split("---")[1])
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
 def test_the_space_starts_the_app_that_is_here():
-    front = README.split("---")[1]
-    assert re.search(r"^app_file: app\.py$", front, re.MULTILINE)
-    assert re.search(r"^sdk: gradio$", front, re.MULTILINE)
+    assert (FRONT["sdk"], FRONT["app_file"], FRONT["pinned"]) == ("gradio", "app.py", False)
+    assert "demo" in (ROOT / FRONT["app_file"]).read_text(encoding="utf-8")
+
+
+def test_the_front_matter_is_what_spaces_take():
+    assert README.startswith("---\n")
+    assert FRONT["title"] and len(FRONT["emoji"]) == 1 and {FRONT["colorFrom"], FRONT["colorTo"]} <= COLOURS
+    assert 0 < len(FRONT["short_description"]) <= 60
+    assert FRONT["license"] == "mit" and (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT")
+    assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in FRONT["tags"])
+
+
+def test_the_versions_of_the_space_are_ones_we_allow():
+    """Spaces install sdk_version after requirements.txt, so the range there must include it."""
+    (gradio,) = [r for line in (ROOT / "requirements.txt").read_text().splitlines()
+                 if line[:1].isalpha() and (r := Requirement(line)).name == "gradio"]  # fmt: skip
+    assert gradio.specifier.contains(FRONT["sdk_version"])
+    python = FRONT["python_version"]
+    assert isinstance(python, str), "unquoted, YAML reads 3.10 as 3.1"
+    assert python in ("3.10", "3.12") and Version(python) >= Version("3.11"), "what ZeroGPU has, and what we need"

@@ -16,6 +16,8 @@ import torch
 from helpers import ROOT, disc, picture, save_grey
 from safetensors.torch import load_file
 
+from busi_demo.consensus import consensus
+from busi_demo.evaluation.metrics import dice
 from busi_demo.models import APPROACHES
 from busi_demo.predictor import load_predictor
 from busi_demo.types import CLASSES
@@ -181,6 +183,25 @@ class TestEvaluate:
         assert status == 0
         assert [row["image"] for row in report["per_image"]] == ["malignant case (1).png"]
         assert report["auc"]["benign"] is None
+
+    def test_the_consensus_is_measured_like_an_approach(self, evaluate, busi, weights_folder, predictors):
+        """On the images that validate for all of them; here one does."""
+        for i, key in enumerate(APPROACHES):
+            rows = ["benign case (1).png,validation", f"malignant case (1).png,{'train' if i else 'validation'}"]
+            (weights_folder / key / "split.csv").write_text("\n".join(["image,split", *rows]) + "\n")
+        try:
+            status, report, _ = evaluate("--approach", "consensus", "--images", "validation", "--bootstrap", 0)
+        finally:
+            for key in APPROACHES:
+                (weights_folder / key / "split.csv").unlink()
+        assert status == 0 and report["approach"] == "consensus"
+        assert report["weights_sha256"] == {key: read_config(key, weights_folder)["sha256"] for key in APPROACHES}
+        (row,) = report["per_image"]
+        path = busi / "benign" / "benign case (1).png"
+        expected = consensus([predictors[key].predict(path) for key in APPROACHES]).prediction
+        assert row["image"] == path.name
+        assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
+        assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
 
     def test_figures_on_request(self, evaluate, tmp_path):
         (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")

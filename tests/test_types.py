@@ -60,6 +60,9 @@ def float_map(value: float) -> np.ndarray:
     ({"cam_class": "cyst"}, "cam_class must be one of .* got 'cyst'"),
     ({"threshold": 0.0}, "threshold must lie strictly between 0 and 1, got 0.0"),
     ({"threshold": 1.0}, "threshold must lie strictly between 0 and 1, got 1.0"),
+    ({"spacing": (0.1, 0.0)}, "spacing must be None or two finite numbers above 0, got .0.1, 0.0."),
+    ({"spacing": (0.1,)}, "spacing must be None or two finite numbers above 0"),
+    ({"spacing": (float("nan"), 0.1)}, "spacing must be None or two finite numbers above 0"),
 ])  # fmt: skip
 def test_a_wrong_field_is_refused(prediction, change, message):
     with pytest.raises(ValueError, match=message):

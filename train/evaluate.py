@@ -19,13 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
 from busi_demo.data.locate import find_data
 from busi_demo.data.splits import near_duplicate_groups
+from busi_demo.ensemble import Ensemble, load_ensemble
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cam_report import CamResult, examine_cam, summarise_cams
 from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
 from busi_demo.evaluation.record import result_of_row, result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.figure import figure_image, five_panels
-from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.predictor import Predictor, load_predictor
 from busi_demo.training.recipe import main
 from busi_demo.training.sources import fingerprints
@@ -35,9 +36,11 @@ from busi_demo.weights import WEIGHTS_FOLDER, read_config
 RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
 
 
-def choose(samples: Sequence[FileSample], images: str, weights: Path) -> list[FileSample]:
+def choose(samples: Sequence[FileSample], images: str, folders: Sequence[Path]) -> list[FileSample]:
     """The samples that --images asks for.
 
+    Args:
+        folders: of the approaches that are measured, for their splits; what validates is what none of them trained on.
     Raises:
         InputError: none of them lies in the folder, or the list cannot be read.
     """
@@ -46,7 +49,9 @@ def choose(samples: Sequence[FileSample], images: str, weights: Path) -> list[Fi
     if images == "locked_test":
         wanted = set(locked_test())
     elif images == "validation":
-        wanted = {r["image"] for r in _rows(weights / "split.csv") if r["split"] == "validation"}
+        wanted = set.intersection(
+            *({r["image"] for r in _rows(folder / "split.csv") if r["split"] == "validation"} for folder in folders)
+        )
     else:
         wanted = {row["image"] for row in _rows(Path(images))}
     chosen = [sample for sample in samples if sample.name in wanted]
@@ -58,6 +63,12 @@ def choose(samples: Sequence[FileSample], images: str, weights: Path) -> list[Fi
         print(f"note: {len(wanted) - len(chosen)} of the {len(wanted)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
     return chosen
+
+
+def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
+    """The sha256 of the weights of an approach; of several, key -> sha256."""
+    found = {key: read_config(key, folder)["sha256"] for key in keys}
+    return found if len(keys) > 1 else found[keys[0]]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -92,7 +103,7 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[I
 
 
 def measure(
-    predictor: Predictor, samples: Sequence[FileSample], figures: Path | None, faithfulness: bool
+    predictor: Predictor | Ensemble, samples: Sequence[FileSample], figures: Path | None, faithfulness: bool
 ) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
     """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
 
@@ -136,7 +147,8 @@ def measure(
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure one approach on a folder in BUSI layout.")
     parser.add_argument("--data", help="the folder (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
-    parser.add_argument("--approach", choices=list(APPROACHES), default=DEFAULT_APPROACH)
+    parser.add_argument("--approach", choices=[*APPROACHES, CONSENSUS], default=DEFAULT_APPROACH,
+                        help=f"{CONSENSUS}: all of them together (default: %(default)s)")  # fmt: skip
     parser.add_argument("--images", default="all", metavar="all|validation|locked_test|FILE.csv",
                         help="which images: every one of the folder (default), the split kept with the weights, the "
                              "locked test list, or those named in a CSV file")  # fmt: skip
@@ -165,9 +177,10 @@ def parse() -> argparse.Namespace:
 def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
-    samples = choose(index_folder(root), arguments.images, arguments.weights / arguments.approach)
+    keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
+    samples = choose(index_folder(root), arguments.images, [arguments.weights / key for key in keys])
     compared = other_report(arguments.compare, samples) if arguments.compare else None
-    predictor = load_predictor(arguments.approach, arguments.weights)
+    predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
     if arguments.figures:
         arguments.figures.mkdir(parents=True, exist_ok=True)
     results, area_shares, cams = measure(predictor, samples, arguments.figures, arguments.faithfulness)
@@ -189,7 +202,7 @@ def evaluate() -> None:
         "approach": arguments.approach,
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
-        "weights_sha256": read_config(arguments.approach, arguments.weights)["sha256"],
+        "weights_sha256": weights_sha256(keys, arguments.weights),
         **summary,
         **more,
         "per_image": [result_row(r) for r in results],

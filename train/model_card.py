@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import image_notes, locked_test
 from busi_demo.evaluation.autopsy import PUBLISHED
-from busi_demo.evaluation.card import ApproachFacts, model_card
+from busi_demo.evaluation.card import model_card
 from busi_demo.models import APPROACHES
+from busi_demo.reports import AUTOPSY_FILE, CARD_FILE, read_json, read_reports
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
-from busi_demo.weights import ROOT, WEIGHTS_FOLDER, read_config
-
-EVALUATION_KEYS = {"approach", "images", "weights_sha256", "per_image"}
-
-
-def read_json(path: Path) -> Any:
-    """Raises: InputError: the file cannot be read, or is no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): make it again.") from error
-
-
-def read_approach(key: str, folder: Path) -> ApproachFacts:
-    """The JSON files of one approach. Of those in its report, only the reports of train/evaluate.py count."""
-    report = folder / key / "report"
-    metrics = read_json(report / "metrics.json") if (report / "metrics.json").is_file() else None
-    others = {path.stem: read_json(path) for path in sorted(report.glob("*.json")) if path.name != "metrics.json"}
-    evaluations = {name: r for name, r in others.items() if isinstance(r, dict) and r.keys() >= EVALUATION_KEYS}
-    return ApproachFacts(read_config(key, folder), metrics, evaluations)
+from busi_demo.weights import WEIGHTS_FOLDER
 
 
 def published_counts() -> dict[str, int]:
@@ -60,22 +40,20 @@ def write_card() -> None:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches (default: weights)"
     )
-    measured = ROOT / "train" / "results" / "autopsy.json"
-    parser.add_argument("--autopsy", type=Path, default=measured, metavar="FILE.json",
+    parser.add_argument("--autopsy", type=Path, default=AUTOPSY_FILE, metavar="FILE.json",
                         help="of train/autopsy.py (default: train/results/autopsy.json, if it is there)")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=ROOT / "MODEL_CARD.md", help="default: MODEL_CARD.md")
+    parser.add_argument("--output", type=Path, default=CARD_FILE, help="default: MODEL_CARD.md")
     arguments = parser.parse_args()
     if arguments.autopsy != parser.get_default("autopsy") and not arguments.autopsy.is_file():
         raise InputError(f"{arguments.autopsy} is not there: make it with train/autopsy.py.")
-    known = {key: read_approach(key, arguments.weights) for key in APPROACHES
-             if (arguments.weights / key / "config.json").is_file()}  # fmt: skip
+    known = read_reports(arguments.weights)
     autopsy = read_json(arguments.autopsy) if arguments.autopsy.is_file() else None
     text = model_card(known, published_counts(), autopsy)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     partial = arguments.output.with_name(arguments.output.name + ".partial")
     partial.write_bytes(text.encode())
     os.replace(partial, arguments.output)
-    print(f"wrote {arguments.output}: {', '.join(known) or 'no weights'}")
+    print(f"wrote {arguments.output}: {', '.join(key for key in APPROACHES if key in known) or 'no weights'}")
 
 
 if __name__ == "__main__":

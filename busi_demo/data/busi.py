@@ -21,7 +21,8 @@ from busi_demo.imaging import read_image, read_mask
 from busi_demo.types import CLASSES, InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
+MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
+"""Name of a mask without its suffix; the group `name` is that of its image."""
 
 
 class Sample(Protocol):
@@ -106,7 +107,7 @@ def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Map
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     images, masks = dict[str, Path](), dict[str, list[Path]]()
     for path in files:
-        if match := _MASK_STEM.match(path.stem):
+        if match := MASK_STEM.match(path.stem):
             masks.setdefault(match["name"], []).append(path)
         elif path.stem in images:
             raise InputError(f"{path} and {images[path.stem].name} share one name: keep one of them.")

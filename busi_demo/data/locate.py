@@ -35,6 +35,16 @@ def find_data(folder: str | Path | None = None) -> Path:
     return _class_root(_download(), "the download")
 
 
+def data_at_hand() -> Path | None:
+    """The data set's folder as `find_data` finds it without being named one, but never by a download; else `None`."""
+    if not (os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER.is_dir()):
+        return None
+    try:
+        return find_data()
+    except InputError:
+        return None
+
+
 def _class_root(folder: Path, named_by: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder} (from {named_by}) is not a folder: give the folder Dataset_BUSI_with_GT.")

@@ -12,7 +12,7 @@ from typing import Any
 from busi_demo.evaluation import card_origin as origin
 from busi_demo.evaluation import card_tables as tables
 from busi_demo.evaluation.card_tables import Report
-from busi_demo.models import APPROACHES
+from busi_demo.models import APPROACHES, CONSENSUS
 
 REPORTING, SELECTION = "locked_test", "validation"
 
@@ -38,13 +38,17 @@ is measured on it is therefore too good; it serves to compare and stands under *
 part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In brackets:
 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
 
+TOGETHER = f"""\
+`{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
+validation fold it is measured on the images that no approach was trained on."""
+
 
 @dataclass(frozen=True)
 class ApproachFacts:
     """The JSON files of one approach.
 
     Attributes:
-        config: config.json.
+        config: config.json; of the consensus only `sha256`, key -> that of each approach's weights.
         metrics: report/metrics.json, `None` where there is none.
         evaluations: name of the file without .json -> report of train/evaluate.py.
     """
@@ -70,7 +74,8 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     """Write MODEL_CARD.md; equal arguments give equal text.
 
     Args:
-        approaches: key -> its JSON files; an approach of `APPROACHES` that is missing is said to be.
+        approaches: key -> its JSON files; an approach of `APPROACHES` that is missing is said to be. `CONSENSUS` may
+            stand beside them: it is shown among the results where it has any.
         published: step -> count of the published data set, in the order to be shown.
         autopsy: autopsy.json of train/autopsy.py.
     Returns:
@@ -78,6 +83,9 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     """
     known = {key: approaches[key] for key in APPROACHES if key in approaches}
     configs = {key: facts.config for key, facts in known.items()}
+    together = approaches.get(CONSENSUS)
+    if together and together.evaluations:
+        known[CONSENSUS] = together
     best = {key: e for key, facts in known.items() if (e := facts.on(REPORTING) or facts.on(SELECTION))}
     parts = [
         "# Model card: breast ultrasound, segmented and explained",
@@ -86,6 +94,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         origin.models_section(configs),
         origin.data_section(configs, published),
         SEPARATION,
+        *([TOGETHER] if CONSENSUS in known else []),
         *_reporting(known),
         *_selection(known),
         *_further(known),

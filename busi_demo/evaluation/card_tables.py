@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from busi_demo.evaluation.metrics import ImageResult
+from busi_demo.evaluation.cases import confident_errors, worst_masks
 from busi_demo.evaluation.record import result_of_row
 from busi_demo.types import CLASSES
 
 NOT_MEASURED, UNDEFINED = "not measured", "undefined"
-WORST = 5
-"""Failure cases of each kind that are named."""
 
 Report = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -137,17 +135,6 @@ def failure_tables(reports: Mapping[str, Report]) -> str:
     parts.append("Pictures of the data set are not published. Where it is at hand, this draws these images:")
     parts.append("```sh\nmkdir -p output\n" + "\n".join(lines) + "\n```")
     return "\n\n".join(parts)
-
-
-def worst_masks(results: Sequence[ImageResult]) -> list[ImageResult]:
-    """The lesions of lowest Dice, lowest first; equals by name."""
-    scored = [(r.mask_dice, r.image, r) for r in results if r.mask_dice is not None]
-    return [r for *_, r in sorted(scored, key=lambda row: row[:2])[:WORST]]
-
-
-def confident_errors(results: Sequence[ImageResult]) -> list[ImageResult]:
-    """The wrong classes of highest confidence, highest first; equals by name."""
-    return sorted((r for r in results if not r.correct), key=lambda r: (-r.confidence, r.image))[:WORST]
 
 
 def autopsy_table(autopsy: Report) -> str:

@@ -34,21 +34,22 @@ SCORE_STYLES = {
 DPI = 110
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns: int = 2) -> Figure:
     """Loss of training and validation, and the validation scores, over the epochs; the best epoch is marked.
 
     Args:
         history: one row an epoch, as numbers or as the text that `csv.DictReader` returns. `epoch` is needed; drawn are
             `train_loss`, `val_loss`, `val_accuracy`, `val_lesion_dice` and `val_score`, those that are there.
         title: what was trained.
+        columns: 2 for loss and scores side by side, 1 for one above the other.
     Raises:
         ValueError: the history is empty.
     """
     if not history:
         raise ValueError("There is nothing to draw: expected the history of at least one epoch.")
     epochs, score = _column(history, "epoch"), _column(history, "val_score")
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    loss_axes, score_axes = figure.subplots(1, 2)
+    figure = Figure(figsize=(9, 3.8) if columns == 2 else (5, 6.4), layout="constrained")
+    loss_axes, score_axes = figure.subplots(3 - columns, columns)
     for axes, styles in ((loss_axes, LOSS_STYLES), (score_axes, SCORE_STYLES)):
         for name, (label, colour, style) in styles.items():
             values = _column(history, name)

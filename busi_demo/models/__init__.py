@@ -14,6 +14,9 @@ from busi_demo.types import InputError
 APPROACHES: dict[str, type[ApproachModel]] = {
     model.key: model for model in (TwoStage, MultitaskResNet50, MultitaskCNN, MultitaskUNet)
 }
+CONSENSUS = "consensus"
+"""Stands where the key of an approach does, and means all of them together."""
+
 DEFAULT_APPROACH = MultitaskUNet.key
 
 

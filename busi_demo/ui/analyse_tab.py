@@ -1,44 +1,31 @@
-"""The main tab: one image, one approach, five panels."""
+"""The main tab: one image, one approach, five panels, and other views of the same answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
-from busi_demo.imaging import read_image, read_mask
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError
-from busi_demo.ui import cards, texts
+from busi_demo.ui import analyse_steps, cards, texts
 from busi_demo.ui.api import declare_analyse_endpoint
-from busi_demo.ui.events import MODEL, PRIVATE, QUICK
+from busi_demo.ui.controls import Controls, settings
+from busi_demo.ui.downloads import Downloads
+from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
 from busi_demo.ui.gallery import Example
-from busi_demo.ui.inputs import image_input, stand_in
-
-
-@dataclass(frozen=True)
-class Analysed:
-    """What was analysed last, as paths.
-
-    Attributes:
-        shown: what the image input shows.
-        original: the upload that `shown` stands in for; the same path in most cases.
-        mask: the mask.
-    """
-
-    shown: str | None = None
-    original: str | None = None
-    mask: str | None = None
+from busi_demo.ui.inputs import image_input
+from busi_demo.ui.session import Session, session_state
+from busi_demo.ui.theme import NARROW
 
 
 class AnalyseTab:
     """Components and listeners of the tab, made inside an open `gr.Blocks`.
 
     The rule: what is shown belongs to the inputs as they stand. A new image, approach or mask is analysed at once, the
-    button does so again, and an image that is taken away takes its result along.
+    button does so again, and an image that is taken away takes its result along. Two steps see to it: `run` asks the
+    network and remembers the answer, `view` alone decides what is shown of it, and comes after every `run`.
 
     Args:
         examples: the gallery.
@@ -52,6 +39,8 @@ class AnalyseTab:
                     label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT,
                     height=400, elem_id="image",
                 )  # fmt: skip
+                with gr.Column(elem_id="open"):
+                    self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="open-file")
             with gr.Column(scale=4, min_width=280):
                 self.approach = gr.Radio(
                     [(model.title, key) for key, model in APPROACHES.items()],
@@ -64,103 +53,145 @@ class AnalyseTab:
                         label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT,
                         height=200, elem_id="mask",
                     )  # fmt: skip
+                    self.spacing = gr.Number(
+                        label=texts.SPACING, info=texts.SPACING_INFO, minimum=0, step=0.001, elem_id="spacing"
+                    )
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(cards.hint(texts.WAITING), elem_id="card", padding=False)
         if examples:
-            gr.Markdown(texts.EXAMPLES, elem_id="examples")
+            real = any(example.real for example in examples)
+            gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
             self.gallery = gr.Gallery(
-                [(example.thumbnail, example.label) for example in examples],
+                [(example.thumbnail, example.caption) for example in examples],
                 show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
                 allow_preview=False, interactive=False, buttons=[], elem_id="gallery",
             )  # fmt: skip
-        with gr.Column(visible=False) as self.results:
-            self.wide = _figure("figure-wide")
-            self.narrow = _figure("figure-narrow")
-        self.analysed = gr.State(Analysed())
+        with gr.Column(visible=False, elem_id="results") as self.results:
+            self.controls = Controls()
+            self.figure = gr.Image(
+                label=texts.FIGURE, show_label=False, format="png", interactive=False,
+                buttons=["download", "fullscreen"], elem_id="figure",
+            )  # fmt: skip
+            with gr.Row(elem_id="actions"):
+                self.reset_button = gr.Button(texts.RESET, size="sm", min_width=150, scale=0, elem_id="reset")
+                self.downloads = Downloads()
+            self.findings = gr.HTML(elem_id="findings", padding=False)
+        self.downloads.file.render()
+        self.narrow = gr.Checkbox(visible=False)
+        self.redraw = gr.Button("", elem_id="redraw")
+        self.session = session_state()
         self._listen()
         declare_analyse_endpoint(self.image, self.approach, self.mask)
 
     def _listen(self) -> None:
-        inputs = [self.image, self.approach, self.mask, self.analysed]
-        outputs = [self.card, self.results, self.wide, self.narrow, self.image, self.mask, self.analysed]
-        slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.wide, self.narrow]}
-        wishes = [self.button.click, self.approach.input, self.image.upload, self.mask.upload, self.mask.clear]
-        runs = [gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow)]
-        self.approach.change(summary, self.approach, self.summary, **QUICK)
-        if self.examples:
-            picked = self.gallery.select(self.pick, None, [self.image, self.mask, self.analysed], **QUICK)
-            runs.append(picked.success(self.run, inputs, outputs, **slow))
-        self.image.clear(self.reset, None, [self.card, self.results, self.mask, self.analysed], cancels=runs, **QUICK)
+        controls, settings = self.controls, [*self.controls.components, self.spacing]
+        inputs = [self.image, self.approach, self.mask, self.spacing, self.session]
+        self.run_outputs = [self.card, self.session, self.image, self.mask, self.spacing, controls.threshold]
+        seen = [self.narrow, self.image, self.session, *settings]
+        self.view_outputs = [self.card, self.results, self.figure, self.findings]
+        slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
+        draw = {**DRAW, "show_progress": "hidden", "js": NARROW}
 
-    def run(self, image: str | None, approach: str, mask: str | None, analysed: Analysed) -> dict[Any, Any]:
-        """Analyse the inputs as they stand.
+        wishes = [self.button.click, self.approach.input, self.image.upload, self.mask.upload, self.mask.clear]
+        runs = [gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)]
+        placed = [self.file.upload(self.open_file, self.file, [self.image, self.mask, self.session], **INPUTS)]
+        if self.examples:
+            placed.append(self.gallery.select(self.pick, None, [self.image, self.mask, self.session], **INPUTS))
+        runs += [event.success(self.run, inputs, self.run_outputs, **slow) for event in placed]
+        for event in runs:
+            event.success(self.view, seen, self.view_outputs, **draw)
+
+        touches = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
+        gr.on(touches, self.view, seen, self.view_outputs, trigger_mode="always_last", **draw)
+        undone = self.reset_button.click(controls.defaults, self.session, controls.components, **QUICK)
+        undone.success(self.view, seen, self.view_outputs, **draw)
+        self.downloads.listen(self.session, settings)
+
+        self.approach.change(summary, self.approach, self.summary, **QUICK)
+        emptied = [self.card, self.results, self.image, self.mask, self.spacing, self.session]
+        self.image.clear(self.reset, None, emptied, cancels=runs, **INPUTS)
+
+    def run(
+        self, image: str | None, approach: str, mask: str | None, spacing: float | None, session: Session
+    ) -> Iterator[dict[Any, Any]]:
+        """Ask the network about the inputs as they stand, and remember what it said.
 
         Args:
             image, mask: paths of what the inputs show.
             approach: key of the approach.
-            analysed: what was analysed last. A mask that was there with another image belongs to that one.
+            spacing: millimetres per pixel that the person gave.
+            session: what was analysed last. A mask or spacing that was there with another image belongs to that one.
+        Yields:
+            Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
+        """
+        if image is None:
+            yield {self.session: Session(refusal=texts.NO_IMAGE)}
+            return
+        if message := analyse_steps.loading(approach):
+            yield {self.card: cards.hint(message)}
+        before = session.examined
+        found = analyse_steps.look_at(image, approach, mask, spacing, session, self.image.GRADIO_CACHE)
+        changed: dict[Any, Any] = {self.session: found}
+        for component, old, new in (
+            (self.image, image, found.shown), (self.mask, mask, found.mask), (self.spacing, spacing, found.spacing)
+        ):  # fmt: skip
+            if old != new:
+                changed[component] = new
+        if found.examined and (before is None or before.look.approach != approach):
+            changed[self.controls.threshold] = found.examined.look.threshold
+        yield changed
+
+    def view(self, narrow: bool, image: str | None, session: Session, *wishes: Any) -> Any:
+        """Decide what is shown.
+
+        Args:
+            narrow: whether the window is that of a telephone.
+            image: path of what the image input shows.
+            session: what was analysed last.
+            wishes: values of the controls and the spacing.
         Returns:
             Component -> what it shows now.
         """
-        from busi_demo.ui.analysis import analyse  # loads what the first page need not wait for
+        from busi_demo.ui.findings import findings  # loads what the first page need not wait for
         from busi_demo.ui.verdict import answer, verdict
 
+        hidden = gr.Column(visible=False)
+        if session.refusal:
+            return {self.card: cards.alert(session.refusal), self.results: hidden}
         if image is None:
-            return self._refusal(texts.NO_IMAGE)
-        original, changed = image, dict[Any, Any]()
-        if analysed.original and image == analysed.shown:
-            original = analysed.original
-        if mask is not None and mask == analysed.mask and image != analysed.shown:
-            mask, changed = None, {self.mask: None}
-        if not all(Path(path).is_file() for path in (original, mask) if path):
-            return self._refusal(texts.EXPIRED) | {self.image: None, self.mask: None}
+            return {self.card: cards.hint(texts.WAITING), self.results: hidden}
+        if session.examined is None:
+            return {self.card: cards.alert(texts.FORGOTTEN), self.results: hidden}
+        if image != session.shown:
+            return gr.skip()  # a newer image is being analysed, and viewed when that is done
         try:
-            found = analyse(original, approach, mask)
+            analysis = session.examined.view(settings(session, *wishes))
         except InputError as error:
-            if not _readable(read_image, original):
-                changed[self.image] = None
-            if mask and not _readable(read_mask, mask):
-                changed[self.mask] = None
-            return self._refusal(str(error)) | changed
-        if image == original and (picture := stand_in(original, found.prediction.image, self.image.GRADIO_CACHE)):
-            image = changed[self.image] = picture
-        alt = texts.figure_alt(found.title, answer(found))
-        return changed | {
-            self.card: verdict(found),
+            return {self.card: cards.alert(str(error))}
+        return {
+            self.card: verdict(session.examined, analysis),
             self.results: gr.Column(visible=True),
-            self.wide: gr.Image(found.figure(columns=5), alt_text=alt),
-            self.narrow: gr.Image(found.figure(columns=1), alt_text=alt),
-            self.analysed: Analysed(image, original, mask),
+            self.figure: gr.Image(
+                analysis.figure(columns=1 if narrow else 5), alt_text=texts.figure_alt(analysis.title, answer(analysis))
+            ),
+            self.findings: findings(session.examined, analysis),
         }
 
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any, Analysed]:
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any, Session]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
-        return example.image, example.mask, Analysed()
+        return example.image, example.mask, Session()
+
+    def open_file(self, path: str) -> tuple[str | None, None, Session]:
+        """Put any file into the image input, by a stand-in where browsers cannot show it."""
+        session = analyse_steps.opened(path, self.image.GRADIO_CACHE)
+        return session.shown, None, session
 
     def reset(self) -> tuple[Any, ...]:
         """What is left when the image is taken away."""
-        return cards.hint(texts.WAITING), gr.Column(visible=False), None, Analysed()
-
-    def _refusal(self, sentence: str) -> dict[Any, Any]:
-        return {self.card: cards.alert(sentence), self.results: gr.Column(visible=False)}
+        return cards.hint(texts.WAITING), gr.Column(visible=False), None, None, None, Session()
 
 
 def summary(approach: str) -> str:
     """One sentence on how an approach works."""
     return APPROACHES[approach].summary
-
-
-def _figure(elem_id: str) -> gr.Image:
-    return gr.Image(
-        label=texts.FIGURE, show_label=False, format="png", interactive=False, buttons=["download", "fullscreen"],
-        elem_id=elem_id,
-    )  # fmt: skip
-
-
-def _readable(read: Callable[[str], Any], path: str) -> bool:
-    try:
-        read(path)
-    except InputError:
-        return False
-    return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +12,96 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.evaluation.record import prediction_record
-from busi_demo.figure import figure_image, five_panels
+from busi_demo.figure import figure_image, figure_pdf, five_panels
 from busi_demo.imaging import read_mask
+from busi_demo.look import Look
+from busi_demo.measure import Measurements, measure
 from busi_demo.predictor import load_predictor
-from busi_demo.types import Prediction
+from busi_demo.trust import Trust, assess
+from busi_demo.types import InputError, Prediction
+from busi_demo.ui.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Analysis:
-    """One image, seen by one approach.
+    """One image, seen by one approach, in a certain way.
 
     Attributes:
         title: name of the approach.
         prediction: its answer.
         ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
         record: the numbers, as JSON values, see `prediction_record`.
+        settings: how it is seen.
+        network_seconds: wall time of the network's one pass.
     """
 
     title: str
     prediction: Prediction
     ground_truth: np.ndarray | None
     record: dict[str, Any]
+    settings: Settings
+    network_seconds: float
+
+    @property
+    def measurements(self) -> Measurements | None:
+        """Geometry of the predicted mask; `None` where it is empty."""
+        return measure(self.prediction.mask, self.prediction.spacing)
 
     def figure(self, columns: int = 5) -> Image.Image:
         """The five panels as an RGB image, `columns` of them in a row."""
-        return figure_image(five_panels(self.prediction, self.ground_truth, self.title, columns))
+        return figure_image(self._panels(columns))
+
+    def figure_png(self) -> bytes:
+        """The five panels in a row as a PNG file."""
+        file = io.BytesIO()
+        self.figure().save(file, "PNG")
+        return file.getvalue()
+
+    def figure_pdf(self) -> bytes:
+        """The five panels in a row as a PDF."""
+        return figure_pdf(self._panels(5))
+
+    def _panels(self, columns: int) -> Any:
+        return five_panels(self.prediction, self.ground_truth, self.title, columns, self.settings.opacity)
 
 
-def analyse(image: str | Path, approach: str, mask: str | Path | None = None) -> Analysis:
-    """Segment, classify and explain one image file.
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """One image after the network saw it, with its ground truth: all that a view needs.
+
+    Attributes:
+        title: name of the approach.
+        look: what the network made of the image.
+        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
+        notes: sentences on how the ground truth was read.
+        trust: how far to trust the answer as the approach gives it, whatever the view.
+        config: config.json of the weights.
+    """
+
+    title: str
+    look: Look
+    ground_truth: np.ndarray | None
+    notes: tuple[str, ...]
+    trust: Trust
+    config: Mapping[str, Any]
+
+    def view(self, settings: Settings) -> Analysis:
+        """See the answer in a certain way; the network does not run.
+
+        Raises:
+            InputError: a setting is outside of its range.
+        """
+        prediction = self.look.prediction(settings.threshold, settings.cam_class, settings.cam_method)
+        if settings.spacing is not None:
+            if not 0 < settings.spacing < np.inf:
+                raise InputError(f"The pixel spacing must be above 0 mm, got {settings.spacing}.")
+            prediction = replace(prediction, spacing=(settings.spacing, settings.spacing))
+        record = prediction_record(prediction, self.ground_truth, self.notes)
+        return Analysis(self.title, prediction, self.ground_truth, record, settings, self.look.seconds)
+
+
+def examine(image: str | Path, approach: str, mask: str | Path | None = None) -> Examined:
+    """Run the network over one image file: once for the answer, and once over its mirror image for the trust in it.
 
     Args:
         image: path of the ultrasound.
@@ -48,6 +111,14 @@ def analyse(image: str | Path, approach: str, mask: str | Path | None = None) ->
         InputError: no such approach, its weights are missing, or a file cannot be used.
     """
     predictor = load_predictor(approach)
-    prediction = predictor.predict(image)
-    truth, notes = read_mask(mask, prediction.image.shape) if mask else (None, ())
-    return Analysis(predictor.title, prediction, truth, prediction_record(prediction, truth, notes))
+    look = predictor.look(image)
+    truth, notes = read_mask(mask, look.grey.pixels.shape) if mask else (None, ())
+    trust = assess(look.prediction(), predictor.predict, look.min_area)
+    return Examined(predictor.title, look, truth, notes, trust, predictor.config)
+
+
+def analyse(
+    image: str | Path, approach: str, mask: str | Path | None = None, settings: Settings | None = None
+) -> Analysis:
+    """`examine`, and see the answer in a certain way; arguments and errors are theirs."""
+    return examine(image, approach, mask).view(settings or Settings())

@@ -6,9 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from busi_demo.types import InputError
+from busi_demo.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
+from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import texts
+from busi_demo.ui.controls import PREDICTED
 from busi_demo.ui.events import MODEL
+from busi_demo.ui.settings import Settings
 
 
 def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image) -> None:
@@ -17,21 +20,43 @@ def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image
     Args:
         image, approach, mask: the inputs whose types and defaults the endpoint has.
     """
+    threshold = gr.Number(label="mask threshold", visible=False)
+    cam_class = gr.Dropdown([PREDICTED, *CLASSES], value=PREDICTED, label="class to explain", visible=False)
+    cam_method = gr.Dropdown(list(CAM_METHODS), value=DEFAULT_CAM_METHOD, label="CAM method", visible=False)
+    opacity = gr.Number(CAM_OPACITY, label="CAM opacity", visible=False)
     figure = gr.Image(label="five panels", format="png", visible=False)
     probabilities = gr.Label(label="class and probabilities", visible=False)
     record = gr.JSON(label="numbers", visible=False)
     gr.Button(visible=False).click(
-        analyse_endpoint, [image, approach, mask], [figure, probabilities, record], api_name="analyse", **MODEL
+        analyse_endpoint,
+        [image, approach, mask, threshold, cam_class, cam_method, opacity],
+        [figure, probabilities, record],
+        api_name="analyse",
+        **MODEL,
     )
 
 
-def analyse_endpoint(image: str | None, approach: str, mask: str | None = None) -> tuple[Any, dict[str, float], dict]:
+def analyse_endpoint(
+    image: str | None,
+    approach: str,
+    mask: str | None = None,
+    threshold: float | None = None,
+    cam_class: str = PREDICTED,
+    cam_method: str = DEFAULT_CAM_METHOD,
+    opacity: float = CAM_OPACITY,
+) -> tuple[Any, dict[str, float], dict]:
     """Segment, classify and explain one breast ultrasound image. Research demo, not a medical device.
 
     Args:
-        image: the ultrasound image, a PNG, JPEG, BMP, TIFF, WebP or GIF file.
+        image: the ultrasound image, a DICOM, PNG, JPEG, BMP, TIFF, WebP or GIF file.
         approach: key of the approach: two_stage, multitask_resnet50, multitask_cnn or multitask_unet (the default).
         mask: the ground-truth mask, a file that is white inside the lesion; optional, adds Dice and IoU.
+        threshold: mask probability, between 0 and 1, from which a pixel counts as lesion; without it that of the
+            approach, with a mask that agrees with the class.
+        cam_class: the class that the map explains: benign, malignant, normal, or predicted (the default).
+        cam_method: how the map is made: grad_cam (the default), grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam or
+            eigen_cam.
+        opacity: of the map's strongest pixel in the overlay, 0 to 1.
     Returns:
         the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON.
     """
@@ -39,8 +64,9 @@ def analyse_endpoint(image: str | None, approach: str, mask: str | None = None) 
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
+    settings = Settings(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity)
     try:
-        found = analyse(image, approach, mask)
+        found = analyse(image, approach, mask, settings)
+        return found.figure(), dict(found.prediction.probabilities), found.record
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    return found.figure(), dict(found.prediction.probabilities), found.record

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from busi_demo.ui import texts
+
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 _THUMBNAIL = (320, 320)
 
@@ -20,12 +22,19 @@ class Example:
         image, mask: the picture and the true mask, as Pillow images.
         label: true class.
         description: one line on what it shows.
+        real: whether it is a held-out image of a data set, not a simulated one.
     """
 
     image: Image.Image
     mask: Image.Image
     label: str
     description: str
+    real: bool = False
+
+    @property
+    def caption(self) -> str:
+        """What stands below it in the gallery."""
+        return texts.REAL_EXAMPLE.format(self.label) if self.real else self.label
 
     @property
     def thumbnail(self) -> Image.Image:
@@ -36,13 +45,18 @@ class Example:
 
 
 def load_examples(folder: Path = EXAMPLES_FOLDER) -> tuple[Example, ...]:
-    """Read `examples.json` and the files it names; nothing where there is none, for the page works without."""
+    """Read `examples.json` and the files it names, here and in `real/`, which `python -m busi_demo examples` makes;
+    nothing where there is none, for the page works without."""
+    return _load(folder, real=False) + _load(folder / "real", real=True)
+
+
+def _load(folder: Path, real: bool) -> tuple[Example, ...]:
     try:
         rows = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
     return tuple(
-        Example(_read(folder / row["image"]), _read(folder / row["mask"]), row["label"], row["description"])
+        Example(_read(folder / row["image"]), _read(folder / row["mask"]), row["label"], row["description"], real)
         for row in rows
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 import numpy as np
 from gradio.component_meta import ComponentMeta
 from gradio.processing_utils import save_pil_to_cache
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 _BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
@@ -50,7 +51,7 @@ def image_input(**options: Any) -> ImageInput:
 
 
 def stand_in(path: str, pixels: np.ndarray, folder: str) -> str | None:
-    """A picture to show instead of an upload that browsers cannot show, such as TIFF.
+    """A picture to show instead of an upload that browsers cannot show, such as TIFF or DICOM.
 
     Args:
         path: the upload.
@@ -59,7 +60,7 @@ def stand_in(path: str, pixels: np.ndarray, folder: str) -> str | None:
     Returns:
         Path of a PNG; `None` where none is needed.
     """
-    with Image.open(path) as image:
+    with suppress(UnidentifiedImageError), Image.open(path) as image:  # DICOM is none that Pillow knows
         if image.format in _BROWSERS_SHOW:
             return None
     return save_pil_to_cache(Image.fromarray(pixels), folder, Path(path).stem, format="png")

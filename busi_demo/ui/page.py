@@ -9,19 +9,22 @@ import gradio as gr
 
 from busi_demo.ui import texts
 from busi_demo.ui.analyse_tab import AnalyseTab
+from busi_demo.ui.batch_tab import BatchTab
+from busi_demo.ui.compare_tab import CompareTab
 from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
-from busi_demo.ui.theme import CSS_FILE, PASTE_SCRIPT, make_theme
-
-_HOUR = 3600
+from busi_demo.ui.quality_tab import QualityTab
+from busi_demo.ui.session import KEPT_SECONDS
+from busi_demo.ui.theme import CSS_FILE, SCRIPT, make_theme
 
 LAUNCH_OPTIONS: dict[str, Any] = {
     "theme": make_theme(),
     "css_paths": CSS_FILE,
-    "head": PASTE_SCRIPT,
+    "head": SCRIPT,
     # Uploads are pictures of people: nothing of them is kept longer than it is needed, or sent anywhere.
     "run_history": False,
     "enable_monitoring": False,
     "share": False,
+    "state_session_capacity": 200,
     "max_file_size": f"{texts.LARGEST_UPLOAD_MB}mb",
     "footer_links": ["api"],
     "quiet": True,
@@ -35,11 +38,20 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
     Args:
         examples_folder: what the gallery shows; without an examples.json there is no gallery.
     """
-    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as demo:
+    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
         gr.HTML(
             f'<header><h1>{texts.TITLE}</h1><p>{texts.INTRO}</p><p class="disclaimer">{texts.DISCLAIMER}</p></header>',
             elem_id="header",
             padding=False,
         )
-        AnalyseTab(load_examples(examples_folder))
+        examples = load_examples(examples_folder)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab(texts.TAB_ANALYSE, id="analyse"):
+                AnalyseTab(examples)
+            with gr.Tab(texts.TAB_COMPARE, id="compare"):
+                CompareTab(examples)
+            with gr.Tab(texts.TAB_BATCH, id="batch"):
+                BatchTab()
+            with gr.Tab(texts.TAB_QUALITY, id="quality") as quality:
+                QualityTab(quality)
     return demo.queue(max_size=64)

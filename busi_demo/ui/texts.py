@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 LARGEST_UPLOAD_MB = 50
 
 TITLE = "Breast ultrasound: segment, classify, explain"
@@ -14,10 +17,12 @@ DISCLAIMER = (
     "nowhere else and deleted within two hours."
 )
 
+TAB_ANALYSE = "Analyse"
+
 IMAGE = "Ultrasound image"
 IMAGE_PLACEHOLDER = f"Drop an ultrasound here, paste it with Ctrl+V\nor click to upload (up to {LARGEST_UPLOAD_MB} MB)"
 IMAGE_ALT = "The chosen ultrasound image"
-MASK_SECTION = "Ground-truth mask (optional)"
+MASK_SECTION = "Ground truth and scale (optional)"
 MASK = "Mask"
 MASK_PLACEHOLDER = "Drop a mask here or click to upload:\nwhite lesion on black, as large as the image"
 MASK_ALT = "The chosen ground-truth mask"
@@ -25,6 +30,12 @@ APPROACH = "Approach"
 ANALYSE = "Analyse"
 
 EXAMPLES = "**Examples.** Simulated images with known masks; a click analyses one with the approach chosen above."
+
+EXAMPLES_WITH_REAL = (
+    "**Examples.** Simulated images, and real ones that no approach was trained on, with known masks; a click analyses "
+    "one with the approach chosen above."
+)
+REAL_EXAMPLE = "{} (real)"
 
 WAITING = "The result appears here. Upload or paste an image, or click one of the examples."
 NO_IMAGE = "There is no image yet: upload or paste one, or click an example."
@@ -38,7 +49,9 @@ OVERLAP_HINT = "overlap of the predicted with the true mask, 0 to 1"
 
 def figure_alt(title: str, answer: str) -> str:
     """What a screen reader says of the figure."""
-    return f"Input, ground truth, predicted mask, Grad-CAM and overlay by {title}; predicted class: {answer}"
+    return (
+        f"Input, ground truth, predicted mask, class activation map and overlay by {title}; predicted class: {answer}"
+    )
 
 
 def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, runner_up_share: str) -> str:
@@ -52,3 +65,206 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
     """
     found = f"outlines a lesion over {lesion} of the image" if lesion else "outlines no lesion"
     return f"{title} {found} and finds {predicted} most likely; {runner_up} comes next with {runner_up_share}."
+
+
+# ---- Analyse: views of an answer
+
+OPEN_FILE = "Open a DICOM or any other image file"
+SPACING = "Pixel spacing in mm"
+SPACING_INFO = "For lengths in millimetres, where you know it. A DICOM file usually brings its own."
+
+THRESHOLD = "Mask threshold"
+THRESHOLD_INFO = "From which a pixel is lesion."
+OPACITY = "CAM opacity"
+OPACITY_INFO = "Colour of the overlay."
+CAM_CLASS = "Class to explain"
+CAM_CLASS_INFO = "Whose evidence the map shows."
+PREDICTED_CLASS = "the predicted one"
+CAM_METHOD = "CAM method"
+CAM_METHOD_INFO = "How the map is made."
+RESET = "Reset to defaults"
+FIGURE_PNG = "Figure as PNG"
+FIGURE_PDF = "Figure as PDF"
+FORGOTTEN = "This result is no longer kept on the server: press Analyse to have it again."
+
+TRUST = "How far to trust this answer"
+LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
+"""Sign and word for each level of trust."""
+NOTHING_AGAINST = "No check speaks against this answer."
+TRUST_LIMITS = "These checks find answers that contradict themselves; one that passes all of them may still be wrong."
+ABOUT_THE_MAP = "The map"
+MEASUREMENTS = "Measurements"
+NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
+GEOMETRY = "Geometry computed from the predicted mask, not a BI-RADS assessment."
+IN_PIXELS = "In pixels, for the file does not say how large one is."
+
+
+def loading(title: str) -> str:
+    """What is said while the weights of an approach are loaded."""
+    return f"Loading the weights of {title}: this happens once and takes a few seconds."
+
+
+def passed(seconds: str) -> str:
+    """How long the network took.
+
+    Args:
+        seconds: as text.
+    """
+    return f"The network answered in {seconds} s. The settings below do not run it again."
+
+
+# ---- Compare
+
+TAB_COMPARE = "Compare"
+COMPARE = "Compare all approaches"
+COMPARE_INTRO = (
+    "Every approach looks at the same image. Where they differ, the image is hard or unlike those they were trained on."
+)
+COMPARE_WAITING = "The comparison appears here. Upload or paste an image, or click one of the examples."
+COMPARE_EXAMPLES = "**Examples.** Simulated images with known masks; a click compares all approaches on one."
+COMPARE_LOADING = "Loading the approaches, the first time takes a while …"
+WAITS, LOOKS = "waits", "is looking …"
+APPROACHES_AGREE = "The approaches agree on the class, and largely on the outline."
+NO_CONSENSUS = "Fewer than two approaches answered: there is nothing to compare."
+ANSWERS = "What each approach says"
+ANSWER_COLUMNS = ("Approach", "Class", "Lesion", "Dice")
+NO_LESION = "none"
+OVERLAP = "Overlap of the outlines"
+OVERLAP_EXPLAINED = (
+    "Dice of each pair of masks, 0 (apart) to 1 (the same); two masks without a lesion count as 1. Its median here:"
+)
+
+
+def consensus_by(count: int) -> str:
+    """Above the verdict of several approaches."""
+    return f"Consensus of {count} approaches"
+
+
+# ---- Batch
+
+TAB_BATCH = "Batch"
+BATCH_MOST_IMAGES = 200
+BATCH_UNPACKED_MB = 500
+BATCH_FILES = "Images or zip archives"
+BATCH_FOLDER = "Choose a folder"
+BATCH_START, BATCH_STOP = "Analyse all", "Stop"
+BATCH_ALL = "All, and their consensus"
+BATCH_LIMITS = (
+    f"Up to {BATCH_MOST_IMAGES} images at a time; a file or zip archive up to {LARGEST_UPLOAD_MB} MB, an archive up to "
+    f"{BATCH_UNPACKED_MB} MB unpacked. `NAME_mask.png` beside `NAME.png` is taken as its ground truth. More at a time: "
+    "`python -m busi_demo batch`."
+)
+BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
+BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
+BATCH_LOADING = "Loading the approach, the first time takes a while …"
+BATCH_STOPPING = "Stopping after this image …"
+BATCH_TABLE = "Results"
+BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
+BATCH_COLUMNS = ("Image", "Approach", "Class", "Benign %", "Malignant %", "Normal %", "Lesion %", "Dice", "Remarks")
+API_NO_FILES = "There are no files: give images or zip archives as `files`."
+
+
+def batch_progress(done: int, total: int, name: str | None) -> str:
+    """Beside the progress bar.
+
+    Args:
+        name: of the image that is next; `None` when there is none.
+    """
+    return f"{done} of {total} images" + (f", now {name}" if name else "")
+
+
+def batch_summary(done: int, total: int, bad: int) -> str:
+    """What is said when a batch has ended, or was stopped."""
+    text = f"{done} of {total} images analysed" if done < total else f"All {total} images analysed"
+    return f"{text}; {bad} could not be used, see their remarks." if bad else f"{text}."
+
+
+# ---- How good is it?
+
+TAB_QUALITY = "How good is it?"
+QUALITY_INTRO = (
+    "What was measured of each approach, from the files that ship with its weights. A bar shows the value and how far "
+    "it could lie off by the luck of the images (95 % interval)."
+)
+QUALITY_APPROACH = "Look closer at"
+QUALITY_WAITING = "Reading what was measured ..."
+NO_WEIGHTS = "There are no weights here, so nothing was measured: fetch the repository's weights folder."
+NO_CARD = "The model card is missing: `python train/model_card.py` writes it."
+NO_AUTOPSY = "The autopsy was not made yet: `python train/autopsy.py --data DIR --output train/results` makes it."
+UNDEFINED = "undefined"
+ALL_NUMBERS = "All numbers"
+NUMBER_HEADS = ("metric", "value", "95 % interval", "images")
+TABLE = "Table; scrolls sideways"
+PLOT_LABELS = {
+    "confusion": "Confusion matrix",
+    "reliability": "Reliability",
+    "roc": "ROC curves",
+    "curves": "Training curves",
+    "cam": "Faithfulness of the Grad-CAMs",
+}
+CASES = "### Best and worst cases"
+WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"
+CASE_HEADS = ("case", "image", "called", "probability", "Dice")
+CASES_HINT = "Click a picture to see what the approach makes of it."
+CASES_ELSEWHERE = (
+    "Pictures of the data set are not published. Where it lies in data/Dataset_BUSI_with_GT or in the folder that "
+    "$BUSI_DATA names, they are shown here."
+)
+AUTOPSY = "Why not 0.9272? The autopsy of an often quoted accuracy"
+AUTOPSY_TITLE = "The same small classifiers, scored three ways"
+CARD = "Model card"
+
+_MEASURED_ON = {
+    "locked_test": "the {n} locked test images, which took part in neither training nor choice",
+    "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
+}
+
+
+def not_measured(key: str) -> str:
+    """What is said of an approach without a report."""
+    return (
+        f"Not measured yet. This measures it: python train/evaluate.py --data DIR --approach {key} --images validation "
+        f"--output weights/{key}/report/validation.json"
+    )
+
+
+def measured_on(title: str, report: Mapping[str, Any]) -> str:
+    """On which images a report was made."""
+    if "images" not in report:
+        return (
+            f"{title}, as training left it: on {report['n']} validation images, masks at the network's resolution, "
+            "without intervals."
+        )
+    images = _MEASURED_ON.get(report["images"], "{n} images of " + report["images"]).format(n=report["n"])
+    return f"{title}, measured on {images}."
+
+
+def no_cases(title: str) -> str:
+    """What is said where a report does not name its images."""
+    return f"The report of {title} does not name single images: train/evaluate.py makes one that does."
+
+
+def case_caption(kind: str, predicted: str, confidence: float, overlap: float | None) -> str:
+    """What stands below the picture of a case."""
+    if kind == CONFIDENT_ERROR or overlap is None:
+        return f"{predicted} {confidence:.0%}"
+    return f"Dice {overlap:.2f}"
+
+
+def case_gone(image: str) -> str:
+    """What is said where the picture of a case cannot be had any more."""
+    return f"{image} is not on this machine any more: put the data set back, or choose another case."
+
+
+def plot_alt(plot: str, title: str, report: Mapping[str, Any] | None) -> str:
+    """What a screen reader says of a plot; the numbers themselves stand in the table."""
+    n = f", {report['n']} images" if report else ""
+    return f"{PLOT_LABELS[plot]} of {title}{n}"
+
+
+def autopsy_alt(quoted: Mapping[str, Any]) -> str:
+    """What a screen reader says of the autopsy's figure."""
+    return (
+        f"Accuracy of small classifiers with mask files counted as images, on a random split, and with near-duplicates "
+        f"on one side, beside the quoted {quoted['accuracy']}; the table below has the numbers"
+    )

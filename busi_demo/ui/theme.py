@@ -8,20 +8,11 @@ import gradio as gr
 
 CSS_FILE = Path(__file__).with_name("style.css")
 
-PASTE_SCRIPT = """
-<script>
-document.addEventListener("paste", event => {
-  const file = [...(event.clipboardData?.files ?? [])].find(f => f.type.startsWith("image/"));
-  const input = document.querySelector("#image input[type=file]");
-  if (!file || !input) return;
-  const files = new DataTransfer();
-  files.items.add(file);
-  input.files = files.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-});
-</script>
-"""
-"""Ctrl+V anywhere on the page is an upload of the image in the clipboard; Gradio has only a button for it."""
+SCRIPT = f"<script>{Path(__file__).with_name('script.js').read_text(encoding='utf-8')}</script>"
+"""For the head of the page."""
+
+NARROW = "(...inputs) => [matchMedia('(max-width: 699px)').matches, ...inputs.slice(1)]"
+"""Script that puts into the first input of a listener whether the window is that of a telephone."""
 
 
 def make_theme() -> gr.themes.Base:
@@ -39,4 +30,9 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
         button_primary_text_color="white",
+        # Gradio's own greys and accent are too pale to read on white (WCAG AA asks for 4.5 to 1).
+        body_text_color_subdued="*neutral_600",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued_dark="*neutral_300",
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from busi_demo.figure import percent
+from busi_demo.panels import percent
 from busi_demo.ui import texts
-from busi_demo.ui.analysis import Analysis
+from busi_demo.ui.analysis import Analysis, Examined
+from busi_demo.ui.findings import trust_line
 
 
 def answer(analysis: Analysis) -> str:
@@ -14,7 +15,7 @@ def answer(analysis: Analysis) -> str:
     return f"{analysis.prediction.predicted_class} ({percent(analysis.prediction.confidence)})"
 
 
-def verdict(analysis: Analysis) -> str:
+def verdict(examined: Examined, analysis: Analysis) -> str:
     """Class and probability in large type, all probabilities, overlap with the truth, a sentence, and warnings."""
     prediction, record = analysis.prediction, analysis.record
     probabilities = prediction.probabilities
@@ -24,22 +25,26 @@ def verdict(analysis: Analysis) -> str:
     parts = [
         f'<p class="by">{escape(analysis.title)}</p>',
         f"<h2>{first.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
-        *(_bar(name, share, name == first) for name, share in probabilities.items()),
-        _overlap(record["dice"], record["iou"]),
+        *(bar(name, share, name == first) for name, share in probabilities.items()),
+        overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
+        trust_line(examined.trust),
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
+        f'<p class="passed">{escape(texts.passed(f"{analysis.network_seconds:.2f}"))}</p>',
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
 
-def _bar(name: str, share: float, predicted: bool) -> str:
+def bar(name: str, share: float, predicted: bool) -> str:
+    """The probability of a class as a bar with its number."""
     return (
         f'<div class="bar{" predicted" if predicted else ""}"><span>{name}</span>'
         f'<i aria-hidden="true"><b style="width:{share:.1%}"></b></i><span>{percent(share)}</span></div>'
     )
 
 
-def _overlap(dice: float | None, iou: float | None) -> str:
+def overlap(dice: float | None, iou: float | None) -> str:
+    """Dice and IoU; nothing where they are unknown."""
     if dice is None:
         return ""
     return (

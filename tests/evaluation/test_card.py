@@ -17,12 +17,12 @@ from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_dif
 from busi_demo.evaluation.cam_report import CamResult, summarise_cams
 from busi_demo.evaluation.card import ApproachFacts, model_card
 from busi_demo.evaluation.card_origin import training_command
-from busi_demo.evaluation.card_tables import WORST, confident_errors, worst_masks
+from busi_demo.evaluation.cases import CASES, confident_errors, worst_masks
 from busi_demo.evaluation.licences import SOURCES, terms_of_weights
 from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.record import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
-from busi_demo.models import APPROACHES
+from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.types import CLASSES
 
@@ -267,14 +267,46 @@ class TestCard:
         assert "`two_stage`, locked_test: " in section(card, "Failure cases")
 
 
+class TestConsensus:
+    SHA256 = dict.fromkeys(APPROACHES, "abc")
+
+    def card(self, **evaluations: Any) -> str:
+        together = ApproachFacts({"sha256": self.SHA256}, None, evaluations)
+        return model_card({**facts(), CONSENSUS: together}, PUBLISHED)
+
+    def report(self, images: str, **changes: Any) -> dict[str, Any]:
+        return evaluation(CONSENSUS, images, 77) | {"weights_sha256": self.SHA256} | changes
+
+    def test_it_stands_beside_the_approaches(self):
+        report = self.report("validation")
+        card = self.card(validation=report)
+        rows = {r[0]: r[1:] for r in table_cells(section(card, "Selection: the validation fold"))}
+        assert len(rows["accuracy"]) == len(APPROACHES) + 1
+        assert rows["accuracy"][-1].startswith(f"{report['accuracy']:.3f} [")
+        reporting = {r[0]: r[1:] for r in table_cells(section(card, "Reporting: the locked test images"))}
+        assert reporting["accuracy"][-1] == "not measured"
+        assert "--approach consensus --images" in section(card, "Failure cases")
+        assert "majority of their masks" in section(card, "Results")
+        assert CONSENSUS not in section(card, "Licences") + section(card, "Reproduce") + section(card, "The approaches")
+
+    def test_of_other_weights_it_is_left_out(self):
+        stale = self.report("validation", weights_sha256={**self.SHA256, "two_stage": "old"})
+        card = self.card(validation=stale)
+        rows = {r[0]: r[1:] for r in table_cells(section(card, "Selection: the validation fold"))}
+        assert "`consensus/report/validation.json`" in card and rows["accuracy"][-1] == "not measured"
+
+    def test_unmeasured_it_changes_nothing(self):
+        assert self.card() == model_card(facts(), PUBLISHED)
+
+
 class TestFailures:
     def test_the_worst_masks_and_the_surest_errors(self):
         made = results(2)
         masks, errors = worst_masks(made), confident_errors(made)
         dices = sorted(r.mask_dice for r in made if r.mask_dice is not None)
-        assert [r.mask_dice for r in masks] == dices[:WORST]
+        assert [r.mask_dice for r in masks] == dices[:CASES]
         wrong = sorted((r.confidence for r in made if r.predicted_class != r.label), reverse=True)
-        assert wrong and [r.confidence for r in errors] == wrong[:WORST]
+        assert wrong and [r.confidence for r in errors] == wrong[:CASES]
 
     def test_equals_go_by_name(self):
         same = [ImageResult(n, "benign", dict(zip(CLASSES, (0, 1, 0), strict=True)), 0.5, 0.5, 0, 0) for n in "bca"]
@@ -341,10 +373,14 @@ class TestScript:
                  "locked_test.json": evaluation("multitask_cnn", "locked_test", 2)}  # fmt: skip
         for name, content in files.items():
             (report / name).write_text(json.dumps(content), encoding="utf-8")
+        together = evaluation(CONSENSUS, "locked_test", 4) | {"weights_sha256": {"multitask_cnn": "abc"}}
+        (tmp_path / "w" / CONSENSUS / "report").mkdir(parents=True)
+        (tmp_path / "w" / CONSENSUS / "report" / "locked_test.json").write_text(json.dumps(together))
         (tmp_path / "a.json").write_text(json.dumps(autopsy()), encoding="utf-8")
         status, card, _ = write("--autopsy", tmp_path / "a.json")
         assert status == 0
         assert f"{files['locked_test.json']['accuracy']:.3f} [" in section(card, "Reporting: the locked test images")
+        assert f"{together['accuracy']:.3f} [" in section(card, "Reporting: the locked test images")
         assert f"{files['metrics.json']['accuracy']:.3f}, n = 24" in section(card, "Selection: the validation fold")
         assert "guess" in section(card, "Why not the often quoted accuracy")
         assert "| files | 1578 |" in card and f"| locked test images | {len(locked_test())} |" in card

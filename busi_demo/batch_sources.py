@@ -1,0 +1,222 @@
+"""Which images a batch has: those of folders, zip archives and single files, with their ground truth.
+
+Archives are never unpacked as a whole: each file is, for as long as it is looked at, under its bare name in a folder of
+its own. So no path in an archive can lead anywhere, and none costs more space than its largest file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from busi_demo.data.busi import IMAGE_SUFFIXES, MASK_STEM
+from busi_demo.types import CLASSES, InputError
+
+SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".dcm", ".dicom")
+"""What counts as an image in a folder or an archive; a file that is given by itself is always tried."""
+
+_ORPHAN = "{} is a mask without an image: expected {}.png beside it."
+_TWICE = "{} is there more than once in the batch: rename one of them."
+_MEGABYTE = 10**6
+_ENCRYPTED = 0x1  # of a member's flags
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted.
+
+    Attributes:
+        images: most images of a batch.
+        file_bytes: largest file of an archive, unpacked.
+        archive_bytes: largest archive, unpacked.
+    """
+
+    images: int = 100_000
+    file_bytes: int = 200 * _MEGABYTE
+    archive_bytes: int = 20_000 * _MEGABYTE
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file, or a member of a zip archive.
+
+    Attributes:
+        path: the file or the archive.
+        member: name inside the archive; `None` for a file.
+    """
+
+    path: Path
+    member: str | None = None
+
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """The file itself, or the member unpacked for the length of the block.
+
+        Raises:
+            InputError: the member is damaged or packed in an unknown way.
+        """
+        if self.member is None:
+            yield self.path
+            return
+        with TemporaryDirectory(prefix="busi_demo_") as folder:
+            bare = _bare_name(self.member)
+            target = Path(folder) / bare
+            try:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed, target.open("wb") as f:
+                    shutil.copyfileobj(packed, f)  # reads no more than the size that was checked
+            except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError) as error:
+                raise InputError(f"{bare} is damaged in {self.path.name} ({error}): pack the archive again.") from error
+            yield target
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One image of a batch.
+
+    Attributes:
+        name: its path inside the folder or the archive, with `/`; unique in the batch.
+        image: where it is; `None` where there is a fault.
+        masks: the true masks, one a lesion; empty where there are none.
+        true_class: the class whose name its folder has; `None` where it has none.
+        fault: a sentence on why it cannot be used.
+    """
+
+    name: str
+    image: StoredFile | None = None
+    masks: tuple[StoredFile, ...] = ()
+    true_class: str | None = None
+    fault: str | None = None
+
+
+def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[BatchItem]:
+    """List the images of a batch, sorted by name; nothing but the tables of contents is read.
+
+    Left out are hidden files, `__MACOSX`, and files of folders and archives that are no images by their `SUFFIXES`.
+    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI.
+
+    Args:
+        sources: folders, .zip archives and image files.
+    Returns:
+        What cannot be used (a damaged archive, a mask without an image, a name that is there twice, a path that leads
+        out of its archive, a file that is too large) stands among them with its fault.
+    Raises:
+        InputError: there is nothing, or more than `limits.images`.
+    """
+    files, faults = list[tuple[PurePosixPath, StoredFile]](), list[BatchItem]()
+    for source in sources:
+        if source.is_dir():
+            files += _in_folder(source)
+        elif source.suffix.lower() == ".zip":
+            try:
+                members, bad = _in_archive(source, limits)
+                files += members
+                faults += bad
+            except InputError as error:
+                faults.append(BatchItem(source.name, fault=str(error)))
+        else:
+            files.append((PurePosixPath(source.name), StoredFile(source)))
+    items = [*_paired(files), *faults]
+    if not items:
+        raise InputError(f"There is no image in {', '.join(s.name for s in sources) or 'the batch'}: expected files "
+                         f"named {', '.join('*' + suffix for suffix in SUFFIXES)}.")  # fmt: skip
+    if len(items) > limits.images:
+        raise InputError(f"The batch has {len(items):,} images, at most {limits.images:,} are taken at a time: split "
+                         "it.")  # fmt: skip
+    return sorted(_unique(items), key=lambda item: item.name)
+
+
+def _in_folder(folder: Path) -> list[tuple[PurePosixPath, StoredFile]]:
+    found = [(PurePosixPath(path.relative_to(folder).as_posix()), path) for path in sorted(folder.rglob("*"))]
+    return [(name, StoredFile(path)) for name, path in found if _is_wanted(name) and path.is_file()]
+
+
+def _in_archive(path: Path, limits: Limits) -> tuple[list[tuple[PurePosixPath, StoredFile]], list[BatchItem]]:
+    """The files of a zip archive, and those that cannot be used.
+
+    Raises:
+        InputError: it is no zip archive, or unpacks to more than is accepted.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir() and _is_wanted(_inner_path(m.filename))]
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        raise InputError(f"{path.name} cannot be read as a zip archive ({error}): pack it again.") from error
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > limits.archive_bytes:
+        raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "
+                         f"{limits.archive_bytes // _MEGABYTE:,} MB are accepted: split it.")  # fmt: skip
+    files, faults = list[tuple[PurePosixPath, StoredFile]](), list[BatchItem]()
+    for member in members:
+        name = _inner_path(member.filename)
+        if fault := _fault_of(member, path.name, limits):
+            bare = _bare_name(member.filename)
+            faults.append(BatchItem(f"{path.name}: {bare}", fault=f"{bare} {fault}"))
+        else:
+            files.append((name, StoredFile(path, member.filename)))
+    return files, faults
+
+
+def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | None:
+    """Why a member of an archive cannot be used, as the end of a sentence."""
+    name = _inner_path(member.filename)
+    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or not str(name).isprintable():
+        return f"has a path that leads out of {archive}: pack it again."
+    if member.file_size > limits.file_bytes:
+        return (f"unpacks to {member.file_size // _MEGABYTE:,} MB, at most {limits.file_bytes // _MEGABYTE:,} MB are "
+                "accepted: shrink it.")  # fmt: skip
+    if member.flag_bits & _ENCRYPTED:
+        return f"is encrypted in {archive}: pack it without a password."
+    return None
+
+
+def _is_wanted(name: PurePosixPath) -> bool:
+    """Whether a file of a folder or an archive is an image that nobody hid."""
+    hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.parts)
+    return not hidden and name.suffix.lower() in SUFFIXES
+
+
+def _inner_path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))
+
+
+def _bare_name(name: str) -> str:
+    """The last part of a name inside an archive, fit to be the name of a file anywhere, its suffix kept."""
+    return re.sub(r"[^\w.()\- ]|^\.+", "_", _inner_path(name).name)[-100:] or "image"
+
+
+def _paired(files: Iterable[tuple[PurePosixPath, StoredFile]]) -> list[BatchItem]:
+    """Images with their masks; masks without one as faults."""
+    images, masks = list[tuple[PurePosixPath, StoredFile]](), dict[PurePosixPath, list[tuple[str, StoredFile]]]()
+    for name, file in files:
+        if match := MASK_STEM.match(name.stem):
+            masks.setdefault(name.with_name(match["name"]), []).append((str(name), file))
+        else:
+            images.append((name, file))
+    items = []
+    for name, file in images:
+        own = tuple(mask for _, mask in masks.get(name.with_name(name.stem), ()))
+        items.append(BatchItem(str(name), file, own, name.parent.name if name.parent.name in CLASSES else None))
+    known = {name.with_name(name.stem) for name, _ in images}
+    for image in masks.keys() - known:
+        for mask, _ in masks[image]:
+            items.append(BatchItem(mask, fault=_ORPHAN.format(PurePosixPath(mask).name, image.name)))
+    return items
+
+
+def _unique(items: Iterable[BatchItem]) -> Iterator[BatchItem]:
+    """The items, of several of one name the first, the others as faults of another name."""
+    seen: dict[str, int] = {}
+    for item in items:
+        seen[item.name] = seen.get(item.name, 0) + 1
+        if seen[item.name] == 1:
+            yield item
+        else:
+            fault = item.fault or _TWICE.format(PurePosixPath(item.name).name)
+            yield BatchItem(f"{item.name} [{seen[item.name]}]", fault=fault)

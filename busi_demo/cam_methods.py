@@ -1,0 +1,90 @@
+"""The class activation maps on offer, by key: what they are called, who published them, what they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from busi_demo.types import InputError
+
+
+@dataclass(frozen=True)
+class CamMethod:
+    """One way to colour an image by the evidence in it.
+
+    Attributes:
+        title: name, as its authors write it.
+        paper: where it was published.
+        summary: one sentence on what it shows, for a person who chooses.
+        library_class: name of the class in `pytorch_grad_cam` that computes it.
+        of_class: whether the map is that of one class; the others show what stands out whatever the class.
+        in_logits: whether the values are shares of the class logit; the others have a scale of their own.
+    """
+
+    title: str
+    paper: str
+    summary: str
+    library_class: str
+    of_class: bool = True
+    in_logits: bool = False
+
+
+CAM_METHODS: dict[str, CamMethod] = {
+    "grad_cam": CamMethod(
+        "Grad-CAM",
+        "Selvaraju et al., ICCV 2017",
+        "Features weighted by the mean gradient of the class.",
+        "GradCAM",
+        in_logits=True,
+    ),
+    "grad_cam_plus_plus": CamMethod(
+        "Grad-CAM++",
+        "Chattopadhay et al., WACV 2018",
+        "Counts only features that speak for the class, and widespread ones less.",
+        "GradCAMPlusPlus",
+    ),
+    "hires_cam": CamMethod(
+        "HiResCAM",
+        "Draelos and Carin, 2020, arXiv:2011.08891",
+        "Each place by its own gradient; the class heads here are linear, so it equals Grad-CAM.",
+        "HiResCAM",
+        in_logits=True,
+    ),
+    "layer_cam": CamMethod(
+        "LayerCAM",
+        "Jiang et al., IEEE TIP 2021",
+        "Only what speaks for the class at each place; evidence against it is left out.",
+        "LayerCAM",
+        in_logits=True,
+    ),
+    "xgrad_cam": CamMethod(
+        "XGrad-CAM",
+        "Fu et al., BMVC 2020",
+        "Gradients weighted by the features themselves; the class heads here are linear, so it equals Grad-CAM.",
+        "XGradCAM",
+        in_logits=True,
+    ),
+    "eigen_cam": CamMethod(
+        "Eigen-CAM",
+        "Muhammad and Yeasin, IJCNN 2020",
+        "The strongest pattern in the features, whatever the class.",
+        "EigenCAM",
+        of_class=False,
+    ),
+}
+"""Every method that `busi_demo.explain.class_activation_map` computes."""
+
+DEFAULT_CAM_METHOD = "grad_cam"
+
+CAM_OPACITY = 0.55
+"""Of a map's strongest pixel where it lies over the image, unless another is asked for."""
+
+
+def find_cam_method(key: str) -> CamMethod:
+    """Look a method up.
+
+    Raises:
+        InputError: there is no such method; the sentence lists all.
+    """
+    if key not in CAM_METHODS:
+        raise InputError(f"There is no CAM method {key!r}: choose one of {', '.join(CAM_METHODS)}.")
+    return CAM_METHODS[key]

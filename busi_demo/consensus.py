@@ -1,0 +1,181 @@
+"""What several approaches say of one image together, and whether they agree: pure functions on `Prediction`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from busi_demo.evaluation.metrics import dice
+from busi_demo.evaluation.record import prediction_record
+from busi_demo.models import CONSENSUS
+from busi_demo.types import CLASSES, Prediction
+
+TITLE = "Consensus"
+
+LEAST_MEDIAN_DICE = 0.5
+"""Below this median Dice of all pairs of masks the approaches disagree on where the lesion is."""
+
+DISAGREEMENT = "The approaches disagree: do not rely on any of them."
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Several answers to one image, and the one answer made of them.
+
+    Attributes:
+        members: the answers, in the order given.
+        overlap: float64 (N, N) in [0, 1], Dice of each pair of masks, see `overlap_matrix`.
+        prediction: the one answer, its `approach` is `CONSENSUS`; where the members disagree, its first warning is
+            `DISAGREEMENT`.
+    """
+
+    members: tuple[Prediction, ...]
+    overlap: np.ndarray
+    prediction: Prediction
+
+    @property
+    def classes_agree(self) -> bool:
+        """Whether all members name the same class."""
+        return same_class(self.members)
+
+    @property
+    def median_dice(self) -> float:
+        """Median Dice over the pairs of members, in [0, 1]."""
+        return median_of_pairs(self.overlap)
+
+    @property
+    def disagree(self) -> bool:
+        """Whether the classes differ, or the median Dice is below `LEAST_MEDIAN_DICE`."""
+        return DISAGREEMENT in self.prediction.warnings
+
+
+def consensus(members: Sequence[Prediction]) -> Consensus:
+    """Unite the answers of two or more approaches to one image.
+
+    Probabilities, mask probabilities and threshold are means. The mask is the majority's (`majority_mask`); as for
+    every approach the class decides whether there is a lesion, so that a normal verdict withdraws it. The CAM is the
+    mean class evidence, in logit units, of the members that explain the consensus's class; all zero where none does.
+    Kept are those warnings that all members share, for these are on the image.
+
+    Args:
+        members: of the same image.
+    Raises:
+        ValueError: there are fewer than two, or their images differ.
+    """
+    if len(members) < 2:
+        raise ValueError(f"A consensus needs at least two predictions, got {len(members)}.")
+    image = members[0].image
+    if any(not np.array_equal(member.image, image) for member in members):
+        raise ValueError("A consensus is of one image, got predictions of different images.")
+    probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
+    verdict = max(probabilities, key=probabilities.__getitem__)
+    threshold = float(np.mean([m.threshold for m in members]))
+    mask_probability = _mean([m.mask_probability for m in members])
+    mask = majority_mask([m.mask for m in members], mask_probability >= threshold)
+    overlap = overlap_matrix([m.mask for m in members])
+    disagree = not same_class(members) or median_of_pairs(overlap) < LEAST_MEDIAN_DICE
+    warnings = [DISAGREEMENT] if disagree else []
+    warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
+    if verdict == "normal" and mask.any():
+        warnings.append(f"The outline of the majority, over {mask.mean():.1%} of the image, was withdrawn, because "
+                        "the class of the consensus is normal.")  # fmt: skip
+        mask = np.zeros_like(mask)
+    if verdict != "normal" and not mask.any():
+        warnings.append(f"The class is {verdict}, but no majority outlines a lesion: the two do not agree.")
+    cam, peak = _mean_cam([m for m in members if m.cam_class == verdict], image.shape)
+    together = Prediction(
+        approach=CONSENSUS,
+        image=image,
+        mask=mask,
+        mask_probability=mask_probability.astype(np.float32),
+        probabilities=probabilities,
+        cam=cam,
+        cam_class=verdict,
+        cam_peak=peak,
+        threshold=threshold,
+        warnings=tuple(warnings),
+        seconds=sum(m.seconds for m in members),
+        spacing=members[0].spacing,
+    )
+    return Consensus(tuple(members), overlap, together)
+
+
+def consensus_record(
+    found: Consensus, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A comparison as plain JSON values, without its maps.
+
+    Args:
+        ground_truth, notes: as for `prediction_record`.
+    Returns:
+        consensus: its `prediction_record`.
+        approaches: that of each member.
+        classes_agree, median_dice, disagree: as of `Consensus`.
+        overlap: key -> key -> Dice of the two masks.
+    """
+    keys = [member.approach for member in found.members]
+    overlap = [dict(zip(keys, row, strict=True)) for row in found.overlap.tolist()]
+    return {
+        "consensus": prediction_record(found.prediction, ground_truth, notes),
+        "approaches": [prediction_record(member, ground_truth, notes) for member in found.members],
+        "classes_agree": found.classes_agree,
+        "median_dice": found.median_dice,
+        "disagree": found.disagree,
+        "overlap": dict(zip(keys, overlap, strict=True)),
+    }
+
+
+def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:
+    """The pixels that more than half of the masks hold.
+
+    Args:
+        masks: N masks, bool (H, W) each.
+        casting_vote: bool (H, W), decides the pixels that exactly half of an even number of masks hold.
+    Returns:
+        bool (H, W).
+    """
+    votes = np.sum(masks, axis=0)
+    return (2 * votes > len(masks)) | ((2 * votes == len(masks)) & casting_vote)
+
+
+def overlap_matrix(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Dice of every pair of masks.
+
+    Args:
+        masks: N masks, bool (H, W) each.
+    Returns:
+        float64 (N, N) in [0, 1], symmetric, ones on the diagonal. Two empty masks agree that there is no lesion: 1; an
+        empty one and another: 0.
+    """
+    matrix = np.eye(len(masks))
+    for i, j in combinations(range(len(masks)), 2):
+        matrix[i, j] = matrix[j, i] = dice(masks[i], masks[j])
+    return matrix
+
+
+def same_class(members: Sequence[Prediction]) -> bool:
+    """Whether all of them name one class."""
+    return len({member.predicted_class for member in members}) == 1
+
+
+def median_of_pairs(overlap: np.ndarray) -> float:
+    """Median of an `overlap_matrix` over the pairs of different masks."""
+    return float(np.median(overlap[np.triu_indices(len(overlap), k=1)]))
+
+
+def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
+    """Mean evidence in logit units divided by its peak, float32 (H, W), and the peak; zeros where there is none."""
+    if not members:
+        return np.zeros(shape, dtype=np.float32), 0.0
+    evidence = _mean([m.cam * m.cam_peak for m in members])
+    peak = float(evidence.max())
+    return (evidence / peak if peak > 0 else evidence).astype(np.float32), peak
+
+
+def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of N maps, float64 (H, W)."""
+    return np.asarray(np.mean(maps, axis=0, dtype=np.float64))

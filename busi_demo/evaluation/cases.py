@@ -1,0 +1,27 @@
+"""Which images to look at: where an approach fails, and where it does well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from busi_demo.evaluation.metrics import ImageResult
+
+CASES = 5
+"""Images of each kind that are named."""
+
+
+def worst_masks(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """The lesions of lowest Dice, lowest first; equals by name."""
+    scored = [(r.mask_dice, r.image, r) for r in results if r.mask_dice is not None]
+    return [r for *_, r in sorted(scored, key=lambda row: row[:2])[:CASES]]
+
+
+def confident_errors(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """The wrong classes of highest confidence, highest first; equals by name."""
+    return sorted((r for r in results if not r.correct), key=lambda r: (-r.confidence, r.image))[:CASES]
+
+
+def best_masks(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """The lesions of highest Dice among those of rightly named class, highest first; equals by name."""
+    scored = [(-r.mask_dice, r.image, r) for r in results if r.mask_dice is not None and r.correct]
+    return [r for *_, r in sorted(scored, key=lambda row: row[:2])[:CASES]]

@@ -1,0 +1,134 @@
+"""Any picture that a person may give us -> an 8-bit grey array or a mask, or one clear sentence why not.
+
+Grey values keep their meaning as far as the file tells it:
+
+- 8 bits: taken as they are. Colour becomes luma (ITU-R BT.601), transparent parts become black.
+- 16 bits: a container that often holds 10 or 12 bits, and no common file says which. The full scale is therefore that
+  of the smallest usual depth (8, 10, 12, 14, 16 bits) that holds the largest value, and black stays black. Stretching
+  minimum to maximum instead would let one hot pixel or a burnt-in caption decide the brightness of the tissue.
+- Floating point, 32 bits or negative numbers (decibels, say): no full scale exists. The range from the smallest to the
+  largest value, zero included, is spread over 0 to 255.
+- DICOM: as the file wants them shown, see `dicom`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from busi_demo.imaging.grey import to_grey
+from busi_demo.imaging.picture import decode
+from busi_demo.imaging.source import MAX_PIXELS, Source, name_of
+from busi_demo.types import InputError
+
+__all__ = ["MAX_PIXELS", "MIN_SIDE", "GreyImage", "Source", "read_image", "read_mask"]
+
+MIN_SIDE = 32
+"""Shortest side of a usable image, in pixels."""
+
+
+@dataclass(frozen=True)
+class GreyImage:
+    """An image as read.
+
+    Attributes:
+        pixels: uint8 (H, W), grey values 0 to 255.
+        spacing: millimetres per pixel as (row, column); `None` where the file does not say.
+        notes: sentences on what was changed or looks odd, for the person who gave the image.
+    Raises:
+        ValueError: pixels is not uint8 (H, W).
+    """
+
+    pixels: np.ndarray
+    spacing: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
+
+
+def read_image(source: Source) -> GreyImage:
+    """Read an image, upright (EXIF) and grey; see the module's text for what happens to its values.
+
+    Args:
+        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
+            DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
+            (H, W, 3 or 4) as RGB or RGBA.
+    Raises:
+        InputError: no such file, not an image, damaged, an array of another type or shape, a side under `MIN_SIDE`,
+            or more than `MAX_PIXELS`.
+    """
+    picture, name = decode(source), name_of(source)
+    if min(picture.image.size) < MIN_SIDE:
+        raise InputError(
+            f"{name} is {picture.image.width} x {picture.image.height} pixels, expected at least {MIN_SIDE} a side: "
+            "use the image in its full resolution."
+        )
+    pixels, notes = to_grey(picture.image, name)
+    notes = picture.notes + notes
+    darkest, brightest = int(pixels.min()), int(pixels.max())
+    if darkest == brightest:
+        notes += (f"Every pixel has the same grey value ({darkest} of 255): there is nothing to see in this image.",)
+    elif brightest < 32:
+        notes += (f"The image is almost black: its brightest value is {brightest} of 255.",)
+    return GreyImage(pixels, picture.spacing, notes)
+
+
+def read_mask(source: Source, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a lesion mask: white (or 1) inside the lesion, black outside, in any file that `read_image` reads.
+
+    Soft edges (JPEG, antialiasing) are cut at 128 of 255.
+
+    Args:
+        source: as for `read_image`; a mask may be smaller than `MIN_SIDE`.
+        shape: (H, W) of the image the mask belongs to; a mask of another size but the same aspect ratio (within 3 %)
+            is resized to it by nearest neighbour. `None`: the mask keeps its size.
+    Returns:
+        bool (H, W), True inside the lesion, and notes on what was changed or looks odd.
+    Raises:
+        InputError: as for `read_image`; the picture is not a mask, or has another aspect ratio than `shape`.
+    """
+    picture, name = decode(source), name_of(source)
+    grey, _ = to_grey(picture.image, name)
+    notes = picture.notes
+    brightest = int(grey.max())
+    if brightest == 1:
+        grey = grey * np.uint8(255)
+    elif 1 < brightest < 128:
+        raise InputError(
+            f"{name} is not a mask: expected 0 outside and 1 or 255 inside the lesion, but its largest value "
+            f"is {brightest}; save the mask as a black and white image."
+        )
+    white, grey_part = int((grey >= 224).sum()), int(((grey >= 32) & (grey < 224)).sum())
+    if grey_part > white:  # soft edges of even a small lesion stay below, ultrasound images have 13 times as many
+        raise InputError(
+            f"{name} is not a mask: expected a white lesion on black, but {grey_part:,} pixels are grey and "
+            f"only {white:,} are white; give the mask that belongs to the image, not an ultrasound image."
+        )
+    mask = grey >= 128
+    if shape is not None and mask.shape != tuple(shape):
+        mask = _resize(mask, shape, name)
+        notes += (f"The mask was resized from {_size(grey.shape)} to the image's {_size(shape)} pixels.",)
+    if not mask.any():
+        notes += ("The mask is empty: it marks no lesion.",)
+    return mask, notes
+
+
+def _resize(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+    """bool (h, w) -> bool of `shape`, nearest neighbour; InputError where the aspect ratios differ by over 3 %."""
+    height, width = shape
+    ratio = (mask.shape[1] * height) / (mask.shape[0] * width)
+    if not 1 / 1.03 <= ratio <= 1.03:
+        raise InputError(
+            f"{name} has {_size(mask.shape)} pixels, expected {_size(shape)} like the image or the same proportions: "
+            "give the mask that belongs to this image."
+        )
+    return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """(H, W) as people say it: width x height."""
+    return f"{shape[1]} x {shape[0]}"

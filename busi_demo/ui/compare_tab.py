@@ -1,0 +1,154 @@
+"""All approaches on one image: their figures one below the other, their consensus, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.types import InputError
+from busi_demo.ui import cards, texts
+from busi_demo.ui.compare_api import declare_compare_endpoint
+from busi_demo.ui.events import MODEL, PRIVATE, QUICK
+from busi_demo.ui.gallery import Example
+from busi_demo.ui.inputs import image_input, stand_in
+
+_NARROW_COLUMNS = 2
+
+
+class CompareTab:
+    """Components and listeners of the tab, made inside an open `gr.Blocks`.
+
+    As in the Analyse tab, what is shown belongs to the inputs as they stand: a new image or mask is compared at once, a
+    new image takes the mask of the old one away, and one that is taken away takes its result along.
+
+    Args:
+        examples: the gallery.
+    """
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+        with gr.Row(equal_height=True):
+            with gr.Column(scale=5, min_width=280):
+                self.image = image_input(
+                    label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT,
+                    height=330, elem_id="compare-image",
+                )  # fmt: skip
+            with gr.Column(scale=4, min_width=280):
+                gr.Markdown(texts.COMPARE_INTRO, elem_id="compare-intro")
+                self.button = gr.Button(texts.COMPARE, variant="primary", size="lg", elem_id="compare")
+                with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="compare-mask-section"):
+                    self.mask = image_input(
+                        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT,
+                        height=200, elem_id="compare-mask",
+                    )  # fmt: skip
+            with gr.Column(scale=5, min_width=280):
+                self.card = gr.HTML(cards.hint(texts.COMPARE_WAITING), elem_id="compare-card", padding=False)
+        if examples:
+            gr.Markdown(texts.COMPARE_EXAMPLES, elem_id="compare-examples")
+            self.gallery = gr.Gallery(
+                [(example.thumbnail, example.caption) for example in examples],
+                show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
+                allow_preview=False, interactive=False, buttons=[], elem_id="compare-gallery",
+            )  # fmt: skip
+        self.tables = gr.HTML(visible=False, elem_id="compare-tables", padding=False)
+        self.figures = {key: (_figure(key, "wide"), _figure(key, "narrow")) for key in (*APPROACHES, CONSENSUS)}
+        self.original = gr.State((None, None))  # what the input shows, and the upload that it stands in for
+        self._listen()
+        declare_compare_endpoint(self.image, self.mask)
+
+    def _listen(self) -> None:
+        shown = [self.card, self.tables, *(image for pair in self.figures.values() for image in pair)]
+        inputs, outputs = [self.image, self.mask, self.original], [*shown, self.image, self.mask, self.original]
+        slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
+        wishes = [self.button.click, self.mask.upload, self.mask.clear]
+        uploaded = self.image.upload(lambda: None, None, self.mask, **QUICK)
+        runs = [
+            gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow),
+            uploaded.then(self.run, inputs, outputs, **slow),
+        ]
+        if self.examples:
+            picked = self.gallery.select(self.pick, None, [self.image, self.mask], **QUICK)
+            runs.append(picked.success(self.run, inputs, outputs, **slow))
+        self.image.clear(self.reset, None, [*shown, self.mask], cancels=runs, **QUICK)
+
+    def run(
+        self, image: str | None, mask: str | None, original: tuple[str | None, str | None]
+    ) -> Iterator[dict[Any, Any]]:
+        """Compare the approaches on the inputs as they stand.
+
+        Args:
+            image, mask: paths of what the inputs show.
+            original: what the image input showed when it was last compared, and the upload behind it.
+        Yields:
+            Component -> what it shows now, first of all and after each approach.
+        """
+        if image is None:
+            yield self._refusal(texts.NO_IMAGE)
+            return
+        source = original[1] if original[1] and image == original[0] else image
+        if not all(Path(path).is_file() for path in (source, mask) if path):
+            yield self._refusal(texts.EXPIRED) | {self.image: None, self.mask: None}
+            return
+        yield self._nothing() | {self.card: cards.hint(texts.COMPARE_LOADING)}
+        from busi_demo.ui import comparison  # loads what the first page need not wait for
+
+        yield {self.card: comparison.progress(None)}
+        try:
+            for known in comparison.compare(source, mask):
+                yield self._show(known)
+        except InputError as error:
+            yield self._refusal(str(error))
+            return
+        if image == source and known.predictions:
+            picture = stand_in(source, known.predictions[0].image, self.image.GRADIO_CACHE)
+            yield {self.image: picture or gr.skip(), self.original: (picture or image, source)}
+
+    def _show(self, known: Any) -> dict[Any, Any]:
+        """What is new since the last answer: one figure, or at the end also the consensus and the tables."""
+        from busi_demo.ui import comparison
+
+        key, latest = list(known.answers.items())[-1]
+        changed = {} if isinstance(latest, str) else self._draw(key, latest, known.ground_truth)
+        if not known.finished:
+            return changed | {self.card: comparison.progress(known)}
+        if known.consensus:
+            changed |= self._draw(CONSENSUS, known.consensus.prediction, known.ground_truth)
+        tables = gr.HTML(comparison.agreement(known), visible=True)
+        return changed | {self.card: comparison.verdict(known), self.tables: tables}
+
+    def _draw(self, key: str, prediction: Any, truth: Any) -> dict[Any, Any]:
+        from busi_demo.ui.comparison import named, panels, title_of
+
+        alt, (wide, narrow) = texts.figure_alt(title_of(key), named(prediction)), self.figures[key]
+        return {
+            wide: gr.Image(panels(prediction, truth, 5), alt_text=alt, visible=True),
+            narrow: gr.Image(panels(prediction, truth, _NARROW_COLUMNS), alt_text=alt, visible=True),
+        }
+
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any]:
+        """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
+        example = self.examples[event.index]
+        return example.image, example.mask
+
+    def reset(self) -> dict[Any, Any]:
+        """What is left when the image is taken away."""
+        return self._nothing() | {self.card: cards.hint(texts.COMPARE_WAITING), self.mask: None}
+
+    def _refusal(self, sentence: str) -> dict[Any, Any]:
+        return self._nothing() | {self.card: cards.alert(sentence)}
+
+    def _nothing(self) -> dict[Any, Any]:
+        """Tables and figures gone."""
+        images = [image for pair in self.figures.values() for image in pair]
+        return {self.tables: gr.HTML(visible=False), **{image: gr.Image(visible=False) for image in images}}
+
+
+def _figure(key: str, width: str) -> gr.Image:
+    return gr.Image(
+        label=texts.FIGURE, show_label=False, format="png", interactive=False, buttons=["download", "fullscreen"],
+        visible=False, elem_id=f"compare-{key}-{width}", elem_classes=f"figure-{width}",
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Pictures of the best and worst cases, where the data set lies on this machine; functions without Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from busi_demo.data.busi import FileSample, index_folder
+from busi_demo.data.locate import data_at_hand
+from busi_demo.ensemble import Ensemble, load_ensemble
+from busi_demo.evaluation.metrics import ImageResult
+from busi_demo.figure import figure_image, five_panels
+from busi_demo.models import CONSENSUS
+from busi_demo.predictor import Predictor, load_predictor
+from busi_demo.types import InputError
+from busi_demo.ui import texts
+
+_THUMBNAIL = (320, 320)
+
+
+def case_pictures(cases: Sequence[tuple[str, ImageResult]]) -> list[tuple[Image.Image, str]]:
+    """A small picture of every case with its caption, in their order; nothing where one is not at hand.
+
+    Args:
+        cases: (kind, image) as of `Quality.cases`.
+    """
+    samples = _samples()
+    try:
+        pictures = [samples[result.label, result.image].read()[0] for _, result in cases]
+    except (KeyError, InputError):
+        return []
+    found = []
+    for (kind, result), pixels in zip(cases, pictures, strict=True):
+        small = Image.fromarray(pixels)
+        small.thumbnail(_THUMBNAIL)
+        found.append((small, texts.case_caption(kind, result.predicted_class, result.confidence, result.mask_dice)))
+    return found
+
+
+def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Image, str]:
+    """The five panels of a case in a row and in a column, and what a screen reader says of them.
+
+    Args:
+        key: of the approach, or `CONSENSUS`.
+    Raises:
+        InputError: the image is not at hand, or the weights are not.
+    """
+    sample = _samples().get((result.label, result.image))
+    if sample is None:
+        raise InputError(texts.case_gone(result.image))
+    pixels, truth = sample.read()
+    predictor: Predictor | Ensemble = load_ensemble() if key == CONSENSUS else load_predictor(key)
+    prediction = predictor.predict(pixels)
+    known, heading = truth if sample.mask_complete else None, f"{predictor.title}, {result.image}"
+    wide, narrow = (figure_image(five_panels(prediction, known, heading, columns)) for columns in (5, 1))
+    answer = f"{prediction.predicted_class} ({prediction.confidence:.1%})"
+    return wide, narrow, texts.figure_alt(predictor.title, answer)
+
+
+def _samples() -> dict[tuple[str, str], FileSample]:
+    root = data_at_hand()
+    return _index(root) if root else {}
+
+
+@cache
+def _index(root: Path) -> dict[tuple[str, str], FileSample]:
+    try:
+        return {(sample.label, sample.name): sample for sample in index_folder(root)}
+    except InputError:
+        return {}

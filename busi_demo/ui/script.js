@@ -1,0 +1,31 @@
+// What Gradio has no parameter for; everything else on the page is Python.
+
+// Hand files to an input as if a person had chosen them.
+function give(selector, file) {
+  const input = document.querySelector(`${selector} input[type=file]`) ?? document.querySelector(`input${selector}`);
+  if (!file || !input) return;
+  const files = new DataTransfer();
+  files.items.add(file);
+  input.files = files.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+const shown = selector => document.querySelector(selector)?.offsetParent != null;
+
+// Ctrl+V anywhere is an upload of the image in the clipboard; Gradio has only a button for it.
+document.addEventListener("paste", event => {
+  const input = ["#image", "#compare-image"].find(shown);
+  if (input) give(input, [...(event.clipboardData?.files ?? [])].find(f => f.type.startsWith("image/")));
+});
+
+// The image input refuses what browsers take for no image, DICOM among it: such a file goes to the button beside it.
+document.addEventListener("drop", event => {
+  const file = event.dataTransfer?.files?.[0];
+  if (!file || file.type.startsWith("image/") || !event.target.closest?.("#image")) return;
+  event.preventDefault();
+  event.stopPropagation();
+  give("#open-file", file);
+}, true);
+
+// Telephones get the five panels below each other: when a window grows or shrinks past that, they are drawn anew.
+matchMedia("(max-width: 699px)").addEventListener("change", () => document.querySelector("#redraw")?.click());

@@ -1,0 +1,40 @@
+"""What the server remembers of one open page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+if TYPE_CHECKING:
+    from busi_demo.ui.analysis import Examined
+
+KEPT_SECONDS = 3600
+"""How long files and answers are kept: then they are deleted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What was analysed last.
+
+    Attributes:
+        shown: path of what the image input shows.
+        original: path of the upload that `shown` stands in for; the same in most cases.
+        mask: path of the mask.
+        spacing: millimetres per pixel that the person gave.
+        examined: what the network made of it; `None` where there is nothing, or it could not be used.
+        refusal: a sentence why not.
+    """
+
+    shown: str | None = None
+    original: str | None = None
+    mask: str | None = None
+    spacing: float | None = None
+    examined: Examined | None = None
+    refusal: str | None = None
+
+
+def session_state() -> gr.State:
+    """A `Session` kept on the server, deleted an hour after it was last changed, or after its page was closed."""
+    return gr.State(Session(), time_to_live=KEPT_SECONDS)

@@ -1,0 +1,58 @@
+"""One app and one browser for all tests of a module."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app
+
+PATIENCE = 60_000  # milliseconds; a slow machine loads weights for seconds
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def url(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of `python app.py`, started from another folder with untrained weights."""
+    folder = tmp_path_factory.mktemp("app")
+    with serve_app(
+        folder, {**os.environ, "BUSI_DEMO_WEIGHTS": str(weights_folder), "GRADIO_TEMP_DIR": str(folder)}
+    ) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
+    """Open the page in a window of a given width; afterwards no request may have left this machine."""
+    requests, errors, contexts = [], [], []
+
+    def open_page(width: int, height: int = 900, colours: str = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=colours)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        page.locator("#gallery img").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    outside = [u for u in requests if not re.match(r"data:|blob:|https?://127\.0\.0\.1[:/]", u)]
+    assert requests and outside == [] and errors == []

@@ -1,0 +1,55 @@
+"""The real app in a process of its own, and the browser to look at it with."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from helpers import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def serve_app(
+    folder: Path, environment: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
+) -> Iterator[str]:
+    """Run `python app.py` from another folder; its address, once it answers.
+
+    Args:
+        folder: where it is started, and where log.txt is kept.
+        environment: all of it.
+        before, after: words of the command line before `python` and after `app.py`.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}/", folder / "log.txt"
+    command = [*before, sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port), *after]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(process, url, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
+    for _ in range(240):
+        assert process.poll() is None, f"the app stopped:\n{log.read_text()}"
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    raise AssertionError(f"the app does not answer:\n{log.read_text()}")

@@ -1,0 +1,270 @@
+"""DICOM files of every kind that scanners write, made by pydicom, through the door of `read_image`."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+
+import numpy as np
+import pytest
+from helpers import picture
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import convert_color_space
+from pydicom.uid import (
+    MPEG4HP41,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+    UltrasoundImageStorage,
+)
+
+from busi_demo.imaging import GreyImage, read_image, read_mask
+from busi_demo.types import InputError
+
+GREY = picture(1, 40, 56)
+COLOURS = np.dstack([picture(seed, 40, 56) for seed in (1, 2, 3)])
+LUMA = np.array(Image.fromarray(COLOURS).convert("L")).astype(int)
+
+
+def scan(pixels: np.ndarray | bytes = GREY, kind: str = "MONOCHROME2", syntax=ExplicitVRLittleEndian, **tags) -> bytes:
+    """The bytes of a DICOM file of 40 x 56 pixels: an array, or encoded bytes."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UltrasoundImageStorage, "1.2.3"
+    dataset.PatientName, dataset.PatientID, dataset.InstitutionName = "Doe^Jane", "4711", "Clinic"
+    depth = 8 * pixels.itemsize if isinstance(pixels, np.ndarray) else 8
+    dataset.Rows, dataset.Columns, dataset.PhotometricInterpretation = 40, 56, kind
+    dataset.SamplesPerPixel = 1 if kind.startswith(("MONO", "PAL")) else 3
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = depth, depth, depth - 1, 0
+    if dataset.SamplesPerPixel == 3:
+        dataset.PlanarConfiguration = 0
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData = pixels.tobytes() if isinstance(pixels, np.ndarray) else pixels
+    dataset["PixelData"].VR = "OW" if depth > 8 else "OB"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def region(delta_x: float, delta_y: float, width: int = 50, **tags) -> Dataset:
+    """A calibrated two-dimensional ultrasound region, 20 pixels high."""
+    item = Dataset()
+    item.RegionSpatialFormat, item.RegionDataType = 1, 1
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = 0, 0
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = width, 20
+    item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
+    item.PhysicalDeltaX, item.PhysicalDeltaY = delta_x, delta_y
+    for keyword, value in tags.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def refused(content: bytes, *words: str) -> str:
+    with pytest.raises(InputError) as caught:
+        read_image(content)
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+    return message
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_grey_is_read_exactly(syntax):
+    image = read_image(scan(syntax=syntax))
+    np.testing.assert_array_equal(image.pixels, GREY)
+    assert image.notes == () and image.spacing is None
+
+
+def test_monochrome1_is_inverted():
+    np.testing.assert_array_equal(read_image(scan(kind="MONOCHROME1")).pixels, 255 - GREY)
+
+
+def test_a_path_is_read_and_told_by_content(tmp_path):
+    path = tmp_path / "IM_0001"  # scanners give no suffix
+    path.write_bytes(scan())
+    np.testing.assert_array_equal(read_image(path).pixels, GREY)
+
+
+def test_colour_becomes_luma_and_is_said():
+    image = read_image(scan(COLOURS, "RGB"))
+    np.testing.assert_array_equal(image.pixels, LUMA)
+    assert "colour" in image.notes[0]
+
+
+def test_colour_by_plane():
+    planes = np.ascontiguousarray(COLOURS.transpose(2, 0, 1))
+    np.testing.assert_array_equal(read_image(scan(planes, "RGB", PlanarConfiguration=1)).pixels, LUMA)
+
+
+def test_ybr_full():
+    ybr = convert_color_space(COLOURS, "RGB", "YBR_FULL")
+    assert np.abs(read_image(scan(ybr, "YBR_FULL")).pixels - LUMA).max() <= 2
+
+
+def test_ybr_full_422_shares_its_colours_between_two_pixels():
+    ybr = convert_color_space(np.dstack([GREY] * 3), "RGB", "YBR_FULL")
+    pairs = np.concatenate([ybr[:, ::2, :1], ybr[:, 1::2, :1], ybr[:, ::2, 1:]], axis=2)  # Y1 Y2 Cb Cr
+    image = read_image(scan(np.ascontiguousarray(pairs), "YBR_FULL_422"))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 1 and image.notes == ()
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(np.uint8, 1), (np.uint16, 257)])
+def test_palette_colours_are_looked_up(dtype, factor):
+    tags = {}
+    for i, colour in enumerate(("Red", "Green", "Blue")):
+        ramp = (np.roll(np.arange(256)[::-1], i) * factor).astype(dtype)
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8 * ramp.itemsize]
+        tags[f"{colour}PaletteColorLookupTableData"] = ramp.tobytes()
+    shown = np.dstack([np.roll(np.arange(256)[::-1], i).astype(np.uint8)[GREY] for i in range(3)])
+    expected = np.array(Image.fromarray(shown).convert("L"))
+    np.testing.assert_array_equal(read_image(scan(GREY, "PALETTE COLOR", **tags)).pixels, expected)
+
+
+def test_the_full_scale_is_that_of_the_stored_bits():
+    values = GREY.astype(np.uint16) * 2  # of 4095
+    pixels = read_image(scan(values, BitsStored=12, HighBit=11)).pixels
+    np.testing.assert_array_equal(pixels, np.rint(values * (255 / 4095)))
+
+
+def test_signed_and_rescaled_values():
+    signed = GREY.astype(np.int16) - 128
+    tags = {"BitsAllocated": 16, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 1}
+    np.testing.assert_array_equal(read_image(scan(signed, **tags)).pixels, GREY)
+    np.testing.assert_array_equal(read_image(scan(signed, RescaleSlope=3, RescaleIntercept=50, **tags)).pixels, GREY)
+
+
+def test_the_window_is_applied():
+    # DICOM PS3.3 C.11.2.1.2.1: a window of 101 about 100 shows 50 (99.5 - 50, rounded up) as black and 150 as white
+    pixels = read_image(scan(WindowCenter=[100, 30], WindowWidth=[101, 5])).pixels.astype(int)
+    assert (pixels[GREY <= 49] == 0).all() and (pixels[GREY >= 150] == 255).all()
+    inside = (GREY > 49) & (GREY < 150)
+    np.testing.assert_allclose(pixels[inside], (GREY[inside] - 49.5) / 100 * 255, atol=0.5)
+
+
+@pytest.mark.parametrize("window", [{"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": None, "WindowWidth": None}])
+def test_a_window_that_shows_nothing_is_passed_over(window):
+    np.testing.assert_array_equal(read_image(scan(**window)).pixels, GREY)
+
+
+def test_a_voi_table_is_applied():
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [256, 0, 8], np.arange(256, dtype=np.uint8)[::-1].tobytes()
+    table["LUTData"].VR = "OW"
+    table.LUTData = np.arange(256, dtype="<u2")[::-1].tobytes()
+    np.testing.assert_array_equal(read_image(scan(VOILUTSequence=[table])).pixels, 255 - GREY)
+
+
+@pytest.mark.parametrize(("frames", "middle"), [(2, 1), (5, 2)])
+def test_the_middle_frame_of_a_loop_is_used_and_said(frames, middle):
+    loop = np.stack([np.roll(GREY, i) for i in range(frames)])
+    image = read_image(scan(loop, NumberOfFrames=frames))
+    np.testing.assert_array_equal(image.pixels, loop[middle])
+    assert f"{frames} frames" in image.notes[0] and f"number {middle + 1}" in image.notes[0]
+
+
+def encoded(form: str, pixels: np.ndarray = GREY, **options) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, form, **options)
+    return encapsulate([stream.getvalue()])
+
+
+def test_jpeg_baseline():
+    image = read_image(scan(encoded("JPEG", quality=95), syntax=JPEGBaseline8Bit))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 6
+    image = read_image(scan(encoded("JPEG", COLOURS, quality=95), "YBR_FULL_422", JPEGBaseline8Bit))
+    assert np.abs(image.pixels - LUMA).mean() <= 2
+
+
+def test_jpeg_2000():
+    content = scan(encoded("JPEG2000", no_jp2=True, irreversible=False), syntax=JPEG2000Lossless)
+    np.testing.assert_array_equal(read_image(content).pixels, GREY)
+
+
+def test_run_length_coding():
+    def row(values: bytes) -> bytes:
+        return bytes([len(values) - 1]) + values  # PackBits, a literal run
+
+    body = b"".join(row(line.tobytes()) for line in GREY)
+    header = np.array([1, 64] + [0] * 14, dtype="<u4").tobytes()
+    np.testing.assert_array_equal(read_image(scan(encapsulate([header + body]), syntax=RLELossless)).pixels, GREY)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, MPEG4HP41])
+def test_a_coding_that_cannot_be_read_is_named(syntax):
+    refused(scan(encapsulate([b"\0" * 100]), syntax=syntax), syntax.name, "export it")
+
+
+def test_a_deflated_file_is_not_unpacked(monkeypatch):
+    content = scan(syntax=DeflatedExplicitVRLittleEndian)
+
+    def fail(*_, **__):
+        raise AssertionError("unpacked")
+
+    monkeypatch.setattr(zlib, "decompress", fail)
+    refused(content, "Deflated")
+
+
+def test_ultrasound_regions_give_the_spacing():
+    image = read_image(scan(SequenceOfUltrasoundRegions=[region(0.02, -0.03)], PixelSpacing=[9, 9]))
+    assert image.spacing == pytest.approx((0.3, 0.2))  # cm -> mm, (row, column)
+
+
+def test_the_largest_region_counts_and_others_are_said():
+    image = read_image(scan(SequenceOfUltrasoundRegions=[region(0.1, 0.1, 20), region(0.02, 0.02, 50)]))
+    assert image.spacing == pytest.approx((0.2, 0.2))
+    assert "different scales" in image.notes[0]
+    assert read_image(scan(SequenceOfUltrasoundRegions=[region(0.02, 0.02), region(0.02, 0.02, 20)])).notes == ()
+
+
+@pytest.mark.parametrize("tags", [
+    {"PhysicalUnitsXDirection": 4},  # seconds
+    {"RegionSpatialFormat": 2},  # M mode
+    {"PhysicalDeltaX": 0.0},
+])  # fmt: skip
+def test_a_region_that_is_no_length_is_passed_over(tags):
+    content = scan(SequenceOfUltrasoundRegions=[region(0.02, 0.02, **tags)], PixelSpacing=[0.4, 0.5])
+    assert read_image(content).spacing == (0.4, 0.5)
+
+
+def test_pixel_spacing_comes_before_that_of_the_imager():
+    assert read_image(scan(PixelSpacing=[0.1, 0.2], ImagerPixelSpacing=[9, 9])).spacing == (0.1, 0.2)
+    assert read_image(scan(ImagerPixelSpacing=[0.3, 0.2])).spacing == (0.3, 0.2)
+    assert read_image(scan(PixelSpacing=[0, 0.2])).spacing is None
+
+
+def test_print_resolutions_are_no_spacing():
+    for form in ("PNG", "JPEG", "TIFF"):
+        stream = io.BytesIO()
+        Image.fromarray(GREY).save(stream, form, dpi=(300, 300))
+        assert read_image(stream.getvalue()).spacing is None
+
+
+def test_nothing_of_the_patient_remains(capfd, caplog):
+    caplog.set_level(logging.DEBUG)
+    image = read_image(scan(StudyDate="Doe, not a date", BurnedInAnnotation="YES"))
+    assert isinstance(image, GreyImage) and "burnt into" in image.notes[0]
+    content = scan(StudyDate="Doe, not a date")
+    message = refused(content[: len(content) - 500], "damaged DICOM")
+    for text in (repr(image), message, caplog.text, *capfd.readouterr()):
+        assert "Doe" not in text and "4711" not in text
+
+
+def test_a_file_without_a_picture_is_refused():
+    content = scan()
+    refused(content[: content.index(b"\xe0\x7f\x10\x00")], "without a picture")
+    refused(scan(PhotometricInterpretation="CMYK"), "colours")
+    refused(b"\0" * 128 + b"DICM" + b"\xff" * 50, "damaged DICOM")
+    refused(scan(Rows=60000, Columns=60000), "50 million")
+
+
+def test_a_mask_may_be_dicom():
+    mask = GREY > 128
+    np.testing.assert_array_equal(read_mask(scan(mask.astype(np.uint8) * 255), mask.shape)[0], mask)

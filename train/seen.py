@@ -1,0 +1,132 @@
+"""Write weights/seen.json, which tells a known image again, and measure how well it does:
+
+python train/seen.py --data DIR --extra OTHER_DIR OTHER_DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
+from busi_demo.data.locate import find_data
+from busi_demo.models import APPROACHES
+from busi_demo.seen import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
+from busi_demo.training.recipe import main
+from busi_demo.types import InputError
+from busi_demo.weights import WEIGHTS_FOLDER
+
+SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50, 75)
+"""How the copies that must be found are made: resized, with other proportions, as JPEG, and mirrored."""
+
+
+def trained_on(weights: Path) -> dict[tuple[str, str], str]:
+    """(source, image) -> 'train' or 'validation', from every approach's split.csv; trained on by one is trained on.
+
+    Raises:
+        InputError: an approach has no split.csv.
+    """
+    splits: dict[tuple[str, str], str] = {}
+    for key in APPROACHES:
+        path = weights / key / "split.csv"
+        if not path.is_file():
+            raise InputError(f"{path} is missing: train the approach, or fetch the weights folder.")
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                image = row["source"], row["image"]
+                splits[image] = min(row["split"], splits.get(image, row["split"]))  # 'train' comes first
+    return splits
+
+
+def hash_all(samples: Sequence[FileSample]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The hashes of every image and of an altered copy of it; on all cores, with a progress bar."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        work = pool.map(_hash_one, samples, range(len(samples)))
+        return list(tqdm(work, "hashing", total=len(samples), leave=False, disable=None))
+
+
+def _hash_one(sample: FileSample, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    image, _ = sample.read()
+    return image_hashes(image), image_hashes(altered(image, seed))
+
+
+def altered(image: np.ndarray, seed: int) -> np.ndarray:
+    """A copy as people pass it on: uint8 (H, W) -> uint8 of another size, drawn by the seed."""
+    generator = np.random.default_rng(seed)
+    scale = generator.choice(SCALES)
+    size = round(image.shape[1] * scale * generator.choice(STRETCHES)), round(image.shape[0] * scale)
+    view = VIEWS[generator.integers(len(VIEWS))](image)
+    stream = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(view)).resize(size)
+    picture.save(stream, "JPEG", quality=int(generator.choice(QUALITIES)))
+    return np.array(Image.open(stream))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Hash the images that the weights were trained and validated on.")
+    parser.add_argument("--data", help="BUSI (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
+    parser.add_argument("--extra", nargs="*", default=[], metavar="DIR", help="the further training sets")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    return parser.parse_args()
+
+
+def write_and_measure() -> None:
+    arguments = parse()
+    splits = trained_on(arguments.weights)
+    roots = [find_data(folder) for folder in (arguments.data, *arguments.extra)]
+    by_source = {root.name: index_folder(root) for root in roots}
+    locked_list = locked_test()
+    known: list[KnownImage] = []
+    hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for source, samples in by_source.items():
+        samples[:] = [s for s in samples if (source, s.name) in splits and s.name not in locked_list]
+        hashed[source] = hash_all(samples)
+        for sample, (hashes, _) in zip(samples, hashed[source], strict=True):
+            split = splits[source, sample.name]
+            known.append(KnownImage(sample.name, source, sample.label, split, hash_text(hashes[0])))
+    main_name = roots[0].name
+    known += [KnownImage(n, main_name, row["class"], "locked", row["phash"]) for n, row in locked_list.items()]
+    print(f"wrote {save_known(known, arguments.weights)}: {len(known)} images")
+    left = {image for image in splits if image[0] not in by_source and image[0] != "phantoms"}
+    if left:
+        print(f"note: {len(left)} images of {', '.join(sorted({s for s, _ in left}))} were not given with --extra")
+    tell_rates(KnownImages(tuple(known)), by_source, hashed, main_name)
+
+
+def tell_rates(
+    known: KnownImages,
+    by_source: dict[str, list[FileSample]],
+    hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]],
+    main_name: str,
+) -> None:
+    """Print how many altered copies are found, and how many images match what they are no duplicate of: an image of
+    the main set that published audits put into another group, or any image of another set."""
+    group = {name: row["known_group"] for name, row in image_notes().items()}
+    for source, samples in by_source.items():
+        found, false_same, false_other = 0, 0, 0
+        for sample, (hashes, copy) in zip(samples, hashed[source], strict=True):
+            found += any((m.source, m.image) == (source, sample.name) for m in known.matches(copy))
+            matches = known.matches(hashes)
+            false_other += any(m.source != source for m in matches)
+            own = group.get(sample.name)
+            false_same += any(m.source == source and group.get(m.image) != own for m in matches)
+        print(f"{source}, {len(samples)} images: {found / len(samples):.2%} of altered copies found; matching another "
+              f"data set: {false_other} ({false_other / len(samples):.2%})", end="")  # fmt: skip
+        audited = source == main_name
+        print(f"; another group: {false_same} ({false_same / len(samples):.2%})" if audited else "")
+
+
+if __name__ == "__main__":
+    main(write_and_measure)
