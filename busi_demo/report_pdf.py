@@ -22,7 +22,7 @@ _LABEL_LETTERS, _VALUE_LETTERS = 30, 74
 _LINE = 0.19
 _INK, _FAINT, _RULE = "#1a1a1a", "#4d4d4d", "#c8c8c8"
 _LEVELS = {"green": "#00714f", "amber": "#8a5a00", "red": "#b3261e", None: _FAINT}
-_WORDS = {"green": "Green", "amber": "Amber", "red": "Red", None: "Not applicable"}
+_WORDS = {"green": "Green", "amber": "Amber", "red": "Red"}
 
 Rows = Sequence[tuple[str, str] | tuple[str, str, str]]
 """Label, value and, where it is not ink, the value's colour."""
@@ -158,10 +158,13 @@ def _trust(content: Mapping[str, Any]) -> Rows:
     if content["trust"] is None:
         return [("", "Not examined.")]
     return [
-        (check["name"], f"{_WORDS[check['level']]}. {check['sentence'].removeprefix('Does not apply: ')}",
-         _LEVELS[check["level"]])
+        (
+            check["name"],
+            f"{_WORDS[check['level']]}. {check['sentence']}" if check["level"] else check["sentence"],
+            _LEVELS[check["level"]],
+        )
         for check in content["trust"]["checks"]
-    ]  # fmt: skip
+    ]
 
 
 def _image(content: Mapping[str, Any]) -> Rows:

@@ -9,6 +9,7 @@ import torch
 from helpers import disc, picture, save_grey
 from PIL import Image
 
+from busi_demo.imaging import GreyImage
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
@@ -69,6 +70,12 @@ def test_class_and_probabilities_are_those_of_the_model(predictors, weights_fold
     assert list(prediction.probabilities.values()) == pytest.approx(expected, abs=1e-5)
     assert prediction.predicted_class == CLASSES[int(output.class_logits.argmax())]
     np.testing.assert_allclose(prediction.mask_probability, output.mask_logits[0, 0].sigmoid().numpy(), atol=1e-5)
+
+
+def test_the_spacing_of_the_file_goes_with_the_answer(monkeypatch):
+    read = GreyImage(spot(), spacing=(0.2, 0.1))
+    monkeypatch.setattr("busi_demo.predictor.read_image", lambda _: read)
+    assert stub_predictor((1.0, 0.0, 0.0)).predict("scan.dcm").spacing == (0.2, 0.1)
 
 
 def test_one_forward_pass(weights_folder, approach):
