@@ -33,6 +33,32 @@ def save_grey(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def write_dicom(path: Path, pixels: np.ndarray, spacing: float) -> Path:
+    """Write uint8 (H, W) as an ultrasound DICOM file of `spacing` millimetres per pixel."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+
+    region = Dataset()
+    region.RegionSpatialFormat = region.RegionDataType = 1
+    region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
+    region.RegionLocationMaxY1, region.RegionLocationMaxX1 = pixels.shape[0] - 1, pixels.shape[1] - 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # centimetres
+    region.PhysicalDeltaX = region.PhysicalDeltaY = spacing / 10
+    scan = Dataset()
+    scan.SOPClassUID, scan.SOPInstanceUID = UltrasoundImageStorage, "1.2.3"
+    (scan.Rows, scan.Columns), scan.SamplesPerPixel = pixels.shape, 1
+    scan.PhotometricInterpretation, scan.PixelRepresentation = "MONOCHROME2", 0
+    scan.BitsAllocated = scan.BitsStored = 8
+    scan.HighBit = 7
+    scan.SequenceOfUltrasoundRegions = [region]
+    scan.PixelData = pixels.tobytes()
+    scan["PixelData"].VR = "OB"
+    scan.file_meta = FileMetaDataset()
+    scan.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    scan.save_as(path, enforce_file_format=True)
+    return path
+
+
 def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: int = 96) -> Path:
     """A folder in BUSI layout: `case (1).png`, ... in each class, with a disc as mask, none for normals."""
     seed = 0

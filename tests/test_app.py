@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,18 +19,22 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import ROOT, disc, picture, save_grey
+from helpers import ROOT, disc, picture, save_grey, write_dicom
 from PIL import Image
 
 from busi_demo import weights
+from busi_demo.cam_methods import CAM_METHODS
 from busi_demo.evaluation.metrics import dice, iou
 from busi_demo.imaging import read_image
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import load_predictor
-from busi_demo.ui import texts
-from busi_demo.ui.analyse_tab import Analysed, AnalyseTab
+from busi_demo.ui import analyse_steps, texts
+from busi_demo.ui.analyse_tab import AnalyseTab
+from busi_demo.ui.controls import settings
 from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
+from busi_demo.ui.session import Session
+from busi_demo.ui.settings import Settings
 
 HEIGHT, WIDTH = 72, 96
 
@@ -68,8 +73,10 @@ def examples_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tab(examples_folder: Path) -> AnalyseTab:
-    with gr.Blocks(analytics_enabled=False):
-        return AnalyseTab(load_examples(examples_folder))
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        tab = AnalyseTab(load_examples(examples_folder))
+    tab.blocks = blocks
+    return tab
 
 
 def text(card: str) -> str:
@@ -77,109 +84,245 @@ def text(card: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", card).split())
 
 
-def refused(tab: AnalyseTab, shown: dict[Any, Any]) -> str:
+def ask(tab: AnalyseTab, image: str | None, approach: str = DEFAULT_APPROACH, mask: str | None = None,
+        session: Session | None = None, spacing: float | None = None) -> dict[Any, Any]:  # fmt: skip
+    """What `run` leaves in the components."""
+    *_, shown = tab.run(image, approach, mask, spacing, session or Session())
+    return shown
+
+
+DEFAULTS = (0.5, 0.55, "predicted", "grad_cam", None)
+
+
+def see(tab: AnalyseTab, session: Session, *wishes: Any, narrow: bool = False) -> dict[Any, Any]:
+    """What `view` shows of it, with the image still in the input."""
+    return tab.view(narrow, session.shown, session, *(wishes or DEFAULTS))
+
+
+def refused(tab: AnalyseTab, session: Session) -> str:
     """The sentence of an answer that is a refusal: results are hidden and not replaced."""
+    shown = see(tab, session)
     assert shown[tab.results].constructor_args["visible"] is False
-    assert tab.wide not in shown and tab.narrow not in shown
+    assert tab.figure not in shown and session.examined is None
     assert 'role="alert"' in shown[tab.card]
     return text(shown[tab.card])
+
+
+def value(figure: gr.Image) -> Image.Image:
+    return figure.constructor_args["value"]
 
 
 # ---- handlers
 
 
-def test_each_approach_shows_its_own_title_class_and_figures(tab, image, approach, predictors):
-    shown = tab.run(image, approach, None, Analysed())
+def test_each_approach_shows_its_own_title_class_and_figure(tab, image, approach, predictors):
+    changed = ask(tab, image, approach)
+    shown = see(tab, changed[tab.session])
     expected = predictors[approach].predict(image)
     card = text(shown[tab.card])
     assert card.startswith(APPROACHES[approach].title)
     assert f"{expected.predicted_class.capitalize()} {expected.confidence:.1%}" in card
     assert all(f"{name} {share:.1%}" in card for name, share in expected.probabilities.items())
     assert texts.DICE not in card
-    wide, narrow = (shown[figure].constructor_args["value"] for figure in (tab.wide, tab.narrow))
+    wide, narrow = (value(see(tab, changed[tab.session], narrow=n)[tab.figure]) for n in (False, True))
     assert wide.width > 2 * wide.height and narrow.height > 2 * narrow.width
-    assert APPROACHES[approach].title in shown[tab.wide].constructor_args["alt_text"]
+    assert APPROACHES[approach].title in shown[tab.figure].constructor_args["alt_text"]
     assert shown[tab.results].constructor_args["visible"] is True
-    assert tab.image not in shown and tab.mask not in shown
+    assert tab.image not in changed and tab.mask not in changed
+
+
+def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypatch):
+    monkeypatch.setattr(analyse_steps, "_answered", set())
+    first = list(tab.run(image, DEFAULT_APPROACH, None, None, Session()))
+    assert "Loading the weights of Multi-task U-Net" in text(first[0][tab.card]) and len(first) == 2
+    assert len(list(tab.run(image, DEFAULT_APPROACH, None, None, Session()))) == 1
 
 
 def test_a_mask_adds_dice_and_iou(tab, image, mask, predictors):
-    shown = tab.run(image, DEFAULT_APPROACH, mask, Analysed())
+    shown = see(tab, ask(tab, image, mask=mask)[tab.session])
     predicted, truth = predictors[DEFAULT_APPROACH].predict(image).mask, disc(HEIGHT, WIDTH, 30, 40, 15)
     assert f"Dice {dice(predicted, truth):.3f} IoU {iou(predicted, truth):.3f}" in text(shown[tab.card])
-    without = tab.run(image, DEFAULT_APPROACH, None, Analysed())
-    assert shown[tab.wide].constructor_args["value"] != without[tab.wide].constructor_args["value"]
+    assert value(shown[tab.figure]) != value(see(tab, ask(tab, image)[tab.session])[tab.figure])
+
+
+def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predictors, monkeypatch):
+    """Threshold, opacity, class, method and spacing: each shows what `Look` says, from the one forward pass."""
+    session = ask(tab, image)[tab.session]
+    look, before = session.examined.look, value(see(tab, session)[tab.figure])
+    monkeypatch.setattr(type(predictors[DEFAULT_APPROACH]), "look", lambda *_: pytest.fail("the network ran again"))
+    share = look.prediction(threshold=0.4).lesion_area_fraction
+    lower = see(tab, session, 0.4, 0.55, "predicted", "grad_cam", None)
+    assert f"({share:.1%} of the image)" in text(lower[tab.findings])
+    figures = [value(lower[tab.figure])]
+    wishes = (
+        (0.5, 0.9, "predicted", "grad_cam"),
+        (0.5, 0.55, "benign", "grad_cam"),
+        (0.5, 0.55, "normal", "layer_cam"),
+    )
+    figures += [value(see(tab, session, *wish, None)[tab.figure]) for wish in wishes]
+    seen = see(tab, session, 0.4, 0.55, "normal", "eigen_cam", 0.25)
+    assert "Eigen-CAM" in text(seen[tab.findings])
+    assert f"Area {share * HEIGHT * WIDTH * 0.0625:,.1f} mm²" in text(seen[tab.findings])
+    pictures = [np.asarray(figure).tobytes() for figure in (before, *figures, value(seen[tab.figure]))]
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_reset_brings_the_defaults_back(tab, image):
+    session = ask(tab, image)[tab.session]
+    assert tab.controls.defaults(session) == DEFAULTS[:4]
+    assert settings(session, *DEFAULTS) == Settings()
+    assert settings(session, 0.3, 0.2, "benign", "layer_cam", 0.1) == Settings(0.3, "benign", "layer_cam", 0.2, 0.1)
+
+
+def test_another_approach_brings_its_own_threshold(tab, image):
+    changed = ask(tab, image)
+    assert changed[tab.controls.threshold] == changed[tab.session].examined.look.threshold
+    assert tab.controls.threshold not in ask(tab, image, session=changed[tab.session])
+    assert tab.controls.threshold in ask(tab, image, "multitask_cnn", session=changed[tab.session])
+
+
+def test_what_is_found_has_words_beside_the_colours(tab, image):
+    session = ask(tab, image)[tab.session]
+    shown = see(tab, session)
+    findings = text(shown[tab.findings])
+    word = texts.LEVELS[session.examined.trust.level.name.lower()][1]
+    assert word in text(shown[tab.card]) and word in findings
+    assert all(check.sentence in unescape(findings) for check in session.examined.trust.checks)
+    assert texts.NOT_SEEN in findings and "not a BI-RADS" in findings
+
+
+def test_every_download_is_a_file_of_its_kind(tab, image, mask):
+    session = ask(tab, image, mask=mask)[tab.session]
+    made = {}
+    for button, (ending, make) in tab.downloads.files.items():
+        made[ending] = make(session.examined, Settings(threshold=0.4, cam_method="layer_cam"))
+        assert button.elem_id
+    assert made["figure.png"].startswith(b"\x89PNG") and made["figure.pdf"].startswith(b"%PDF")
+    assert made["report.pdf"].startswith(b"%PDF")
+    report = json.loads(made["report.json"])
+    assert report["settings"] == {
+        "mask_threshold": 0.4, "cam_class": report["answer"]["predicted_class"], "cam_method": "layer_cam",
+        "cam_opacity": 0.55,
+    }  # fmt: skip
+    assert report["ground_truth"]["dice"] is not None and report["trust"]["level"] in texts.LEVELS
 
 
 def test_without_an_image_the_button_says_what_to_do(tab):
-    assert refused(tab, tab.run(None, DEFAULT_APPROACH, None, Analysed())) == texts.NO_IMAGE
+    assert refused(tab, ask(tab, None)[tab.session]) == texts.NO_IMAGE
 
 
-def test_a_mask_does_not_outlive_its_image(tab, image, mask, tmp_path):
-    analysed = tab.run(image, DEFAULT_APPROACH, mask, Analysed())[tab.analysed]
+def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_path):
+    session = ask(tab, image, mask=mask, spacing=0.1)[tab.session]
     other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
-    shown = tab.run(other, DEFAULT_APPROACH, mask, analysed)
-    assert shown[tab.mask] is None and texts.DICE not in text(shown[tab.card])
-    again = tab.run(other, DEFAULT_APPROACH, mask, shown[tab.analysed])  # given once more, on purpose
-    assert tab.mask not in again and texts.DICE in text(again[tab.card])
+    changed = ask(tab, other, mask=mask, session=session, spacing=0.1)
+    assert changed[tab.mask] is None and changed[tab.spacing] is None
+    assert texts.DICE not in text(see(tab, changed[tab.session])[tab.card])
+    again = ask(tab, other, mask=mask, session=changed[tab.session])  # given once more, on purpose
+    assert tab.mask not in again and texts.DICE in text(see(tab, again[tab.session])[tab.card])
 
 
 def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     bad = tmp_path / "notes <b>.png"
     bad.write_text("not an image")
-    shown = tab.run(str(bad), DEFAULT_APPROACH, None, Analysed())
-    assert refused(tab, shown).startswith("notes &lt;b&gt;.png cannot be read as an image")
-    assert shown[tab.image] is None
+    changed = ask(tab, str(bad))
+    assert refused(tab, changed[tab.session]).startswith("notes &lt;b&gt;.png cannot be read as an image")
+    assert changed[tab.image] is None
 
 
 def test_a_mask_of_another_shape_is_refused_and_both_inputs_stay(tab, image, tmp_path):
     tall = save_grey(tmp_path / "tall.png", disc(90, 50, 30, 20, 10))
-    shown = tab.run(image, DEFAULT_APPROACH, str(tall), Analysed())
-    assert "tall.png has 50 x 90 pixels, expected 96 x 72" in refused(tab, shown)
-    assert tab.image not in shown and tab.mask not in shown
+    changed = ask(tab, image, mask=str(tall))
+    assert "tall.png has 50 x 90 pixels, expected 96 x 72" in refused(tab, changed[tab.session])
+    assert tab.image not in changed and tab.mask not in changed
 
 
 def test_an_ultrasound_given_as_mask_is_taken_out(tab, image):
-    shown = tab.run(image, DEFAULT_APPROACH, image, Analysed())
-    assert "is not a mask" in refused(tab, shown)
-    assert shown[tab.mask] is None and tab.image not in shown
+    changed = ask(tab, image, mask=image)
+    assert "is not a mask" in refused(tab, changed[tab.session])
+    assert changed[tab.mask] is None and tab.image not in changed
 
 
 def test_missing_weights_are_one_sentence_and_the_image_stays(tab, image, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
-    shown = tab.run(image, DEFAULT_APPROACH, None, Analysed())
-    assert refused(tab, shown).startswith(f"The weights of {DEFAULT_APPROACH} are missing")
-    assert tab.image not in shown
+    changed = ask(tab, image)
+    assert refused(tab, changed[tab.session]).startswith(f"The weights of {DEFAULT_APPROACH} are missing")
+    assert tab.image not in changed
 
 
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1, HEIGHT, WIDTH).astype(np.uint16) * 16).save(path)
-    shown = tab.run(str(path), DEFAULT_APPROACH, None, Analysed())
-    with Image.open(shown[tab.image]) as stand_in:
+    changed = ask(tab, str(path))
+    with Image.open(changed[tab.image]) as stand_in:
         assert stand_in.format == "PNG"
         np.testing.assert_array_equal(np.asarray(stand_in), read_image(path).pixels)
-    again = tab.run(shown[tab.image], DEFAULT_APPROACH, None, shown[tab.analysed])
-    assert "16-bit grey values were scaled" in text(again[tab.card])
-    assert again[tab.card] == shown[tab.card] and again[tab.analysed] == shown[tab.analysed]
+    session = changed[tab.session]
+    assert (session.shown, session.original) == (changed[tab.image], str(path))
+    again = ask(tab, session.shown, session=session)
+    assert again[tab.session].original == str(path) and tab.image not in again
+    assert "16-bit grey values were scaled" in text(see(tab, again[tab.session])[tab.card])
 
 
-def test_an_upload_that_was_deleted_meanwhile(tab, image, tmp_path):
-    shown = tab.run(str(tmp_path / "gone.png"), DEFAULT_APPROACH, None, Analysed())
-    assert refused(tab, shown) == texts.EXPIRED and shown[tab.image] is None
+def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
+    path = write_dicom(tmp_path / "IM_0001", picture(1, HEIGHT, WIDTH), spacing=0.2)
+    shown, mask, session = tab.open_file(str(path))
+    assert mask is None and session.original == str(path)
+    with Image.open(shown) as stand_in:
+        assert stand_in.format == "PNG" and stand_in.size == (WIDTH, HEIGHT)
+    found = ask(tab, shown, session=session)[tab.session]
+    assert found.original == str(path) and found.examined.look.grey.spacing == pytest.approx((0.2, 0.2))
 
 
-def test_an_example_brings_its_mask_from_the_server(tab, examples_folder):
-    image, mask, analysed = tab.pick(SimpleNamespace(index=0))
+def test_a_file_of_another_kind_is_refused_by_that_button(tab, tmp_path):
+    (tmp_path / "letter.txt").write_text("not an image")
+    shown, _, session = tab.open_file(str(tmp_path / "letter.txt"))
+    assert shown is None and session.refusal.startswith("letter.txt cannot be read")
+
+
+def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
+    changed = ask(tab, str(tmp_path / "gone.png"))
+    assert refused(tab, changed[tab.session]) == texts.EXPIRED and changed[tab.image] is None
+
+
+def test_an_example_brings_its_mask_from_the_server(tab):
+    image, mask, session = tab.pick(SimpleNamespace(index=0))
     np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
     np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
-    assert analysed == Analysed()
+    assert session.shown is None and session.examined is None
 
 
-def test_taking_the_image_away_takes_the_result_along(tab):
-    card, results, mask, analysed = tab.reset()
-    assert text(card) == texts.WAITING and mask is None and analysed == Analysed()
+def test_taking_the_image_away_takes_the_result_along(tab, image):
+    card, results, no_image, no_mask, no_spacing, session = tab.reset()
+    assert text(card) == texts.WAITING and no_image is no_mask is no_spacing is session.examined is None
     assert results.constructor_args["visible"] is False
+
+
+def test_an_answer_that_comes_late_is_not_shown(tab, image):
+    """The example was clicked and cleared before the network had answered: the input is empty, and so is the page."""
+    session = ask(tab, image)[tab.session]
+    late = tab.view(False, None, session, *DEFAULTS)
+    assert text(late[tab.card]) == texts.WAITING and late[tab.results].constructor_args["visible"] is False
+    newer = tab.view(False, "another.png", session, *DEFAULTS)  # that one is still being analysed
+    assert newer == gr.skip()
+
+
+def test_clicks_and_clears_are_answered_in_their_order(tab):
+    """`pick` and `reset` both write the inputs: in one queue, the last wish wins."""
+    events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("pick", "reset", "open_file")]
+    assert len(events) == 3 and all(fn.queue for fn in events)
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
+    (emptied,) = [fn for fn in events if fn.fn.__name__ == "reset"]
+    assert {tab.image, tab.mask, tab.session} <= set(emptied.outputs)
+
+
+def test_what_the_server_remembers_is_bounded_and_deleted(tab):
+    assert tab.session.time_to_live == 3600
+    assert LAUNCH_OPTIONS["state_session_capacity"] <= 500
+
+
+def test_a_session_that_was_forgotten_says_so(tab, image):
+    shown = tab.view(False, image, Session(), *DEFAULTS)
+    assert text(shown[tab.card]) == texts.FORGOTTEN
 
 
 def test_the_shipped_gallery_has_every_class_and_fitting_masks():
@@ -210,8 +353,10 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
         set(endpoints["named_endpoints"]) == {"/analyse", "/compare", "/batch"} and not endpoints["unnamed_endpoints"]
     )
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
-    assert list(parameters) == ["image", "approach", "mask"]
-    assert [p["parameter_has_default"] for p in parameters.values()] == [False, True, True]
+    assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity"]
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 6]
+    assert [p["parameter_default"] for p in parameters.values()][2:] == [None, None, "predicted", "grad_cam", 0.55]
+    assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
     assert parameters["approach"]["type"]["enum"] == list(APPROACHES)
     assert parameters["approach"]["parameter_default"] == DEFAULT_APPROACH
 
@@ -226,6 +371,12 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     assert record["approach"] == DEFAULT_APPROACH and record["dice"] is None
     assert record["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
 
+    keywords = {"threshold": 0.3, "cam_class": "normal", "cam_method": "layer_cam", "opacity": 0.9}
+    other, _, record = client.predict(handle_file(image), **keywords, api_name="/analyse")
+    look = predictors[DEFAULT_APPROACH].look(image)
+    assert record["lesion_area_fraction"] == look.prediction(threshold=0.3).lesion_area_fraction
+    assert Path(other).read_bytes() != Path(figure).read_bytes()
+
     keywords = {"image": handle_file(image), "approach": "two_stage", "mask": handle_file(mask)}
     _, _, record = client.predict(**keywords, api_name="/analyse")
     predicted = predictors["two_stage"].predict(image).mask
@@ -238,6 +389,8 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     ({"image": None}, texts.API_NO_IMAGE),
     ({"image": "image", "approach": "nonsense"}, "not in the list of choices"),
     ({"image": "image", "mask": "image"}, "is not a mask"),
+    ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
+    ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
 ])  # fmt: skip
 def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):
     (tmp_path / "bad.png").write_text("not an image")

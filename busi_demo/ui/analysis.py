@@ -17,6 +17,9 @@ from busi_demo.imaging import read_mask
 from busi_demo.look import Look
 from busi_demo.measure import Measurements, measure
 from busi_demo.predictor import load_predictor
+from busi_demo.report import report, report_json
+from busi_demo.report_pdf import report_pdf
+from busi_demo.seen import KnownImage, seen_before
 from busi_demo.trust import Trust, assess
 from busi_demo.types import InputError, Prediction
 from busi_demo.ui.settings import Settings
@@ -75,6 +78,7 @@ class Examined:
         ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
         notes: sentences on how the ground truth was read.
         trust: how far to trust the answer as the approach gives it, whatever the view.
+        seen: the image of the training or test data that this one is, or nearly is; `None` where there is none.
         config: config.json of the weights.
     """
 
@@ -83,6 +87,7 @@ class Examined:
     ground_truth: np.ndarray | None
     notes: tuple[str, ...]
     trust: Trust
+    seen: KnownImage | None
     config: Mapping[str, Any]
 
     def view(self, settings: Settings) -> Analysis:
@@ -99,6 +104,28 @@ class Examined:
         record = prediction_record(prediction, self.ground_truth, self.notes)
         return Analysis(self.title, prediction, self.ground_truth, record, settings, self.look.seconds)
 
+    def report(self, settings: Settings) -> dict[str, Any]:
+        """All that is known of the answer as it is seen, in JSON values, see `busi_demo.report.report`."""
+        analysis = self.view(settings)
+        return report(
+            analysis.prediction,
+            self.config,
+            title=self.title,
+            settings={"cam_method": settings.cam_method, "cam_opacity": settings.opacity},
+            ground_truth=self.ground_truth,
+            measurements=analysis.measurements,
+            trust=self.trust,
+            seen=self.seen,
+        )
+
+    def report_json(self, settings: Settings) -> bytes:
+        """The report as a JSON file."""
+        return report_json(self.report(settings))
+
+    def report_pdf(self, settings: Settings) -> bytes:
+        """The report as a PDF file, with the figure."""
+        return report_pdf(self.report(settings), self.view(settings).figure(columns=3))
+
 
 def examine(image: str | Path, approach: str, mask: str | Path | None = None) -> Examined:
     """Run the network over one image file: once for the answer, and once over its mirror image for the trust in it.
@@ -114,7 +141,8 @@ def examine(image: str | Path, approach: str, mask: str | Path | None = None) ->
     look = predictor.look(image)
     truth, notes = read_mask(mask, look.grey.pixels.shape) if mask else (None, ())
     trust = assess(look.prediction(), predictor.predict, look.min_area)
-    return Examined(predictor.title, look, truth, notes, trust, predictor.config)
+    seen = seen_before(look.grey.pixels)
+    return Examined(predictor.title, look, truth, notes, trust, seen, predictor.config)
 
 
 def analyse(

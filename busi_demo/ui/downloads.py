@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
@@ -13,6 +13,10 @@ from busi_demo.ui import texts
 from busi_demo.ui.controls import settings
 from busi_demo.ui.events import DRAW, PRIVATE
 from busi_demo.ui.session import Session
+from busi_demo.ui.settings import Settings
+
+if TYPE_CHECKING:
+    from busi_demo.ui.analysis import Examined
 
 _PRESS = "() => setTimeout(() => document.querySelector('#download-file')?.click(), 200)"
 
@@ -22,13 +26,15 @@ class Downloads:
 
     Attributes:
         file: the link behind all of them, which nobody sees; to be rendered outside of what is shown and hidden.
-        files: button -> ending of its file's name and what makes the bytes of an `Analysis`.
+        files: button -> ending of its file's name, and what makes the file.
     """
 
     def __init__(self) -> None:
-        self.files: dict[gr.Button, tuple[str, Callable[[Any], bytes]]] = {
-            _button(texts.FIGURE_PNG, "figure-png"): ("figure.png", lambda analysis: analysis.figure_png()),
-            _button(texts.FIGURE_PDF, "figure-pdf"): ("figure.pdf", lambda analysis: analysis.figure_pdf()),
+        self.files: dict[gr.Button, tuple[str, Callable[[Examined, Settings], bytes]]] = {
+            _button(texts.FIGURE_PNG, "figure-png"): ("figure.png", lambda seen, wish: seen.view(wish).figure_png()),
+            _button(texts.FIGURE_PDF, "figure-pdf"): ("figure.pdf", lambda seen, wish: seen.view(wish).figure_pdf()),
+            _button(texts.REPORT_PDF, "report-pdf"): ("report.pdf", lambda seen, wish: seen.report_pdf(wish)),
+            _button(texts.REPORT_JSON, "report-json"): ("report.json", lambda seen, wish: seen.report_json(wish)),
         }
         self.file = gr.DownloadButton(elem_id="download-file", render=False)
 
@@ -48,12 +54,12 @@ def _button(text: str, elem_id: str) -> gr.Button:
     return gr.Button(text, size="sm", min_width=150, scale=0, elem_id=elem_id)
 
 
-def _maker(ending: str, make: Callable[[Any], bytes], folder: str) -> Callable[..., str]:
+def _maker(ending: str, make: Callable[[Examined, Settings], bytes], folder: str) -> Callable[..., str]:
     def file(session: Session, *controls: Any) -> str:
         if session.examined is None or session.original is None:
             raise gr.Error(texts.EXPIRED, print_exception=False)
-        analysis = session.examined.view(settings(session, *controls))
-        name = f"{Path(session.original).stem}.{analysis.prediction.approach}.{ending}"
-        return save_bytes_to_cache(make(analysis), name, folder)
+        content = make(session.examined, settings(session, *controls))
+        name = f"{Path(session.original).stem}.{session.examined.look.approach}.{ending}"
+        return save_bytes_to_cache(content, name, folder)
 
     return file

@@ -6,6 +6,7 @@ from html import escape
 
 from busi_demo.cam_methods import CAM_METHODS
 from busi_demo.measure import Measurements
+from busi_demo.seen import KnownImage
 from busi_demo.trust import Level, Trust
 from busi_demo.types import Prediction
 from busi_demo.ui import texts
@@ -13,7 +14,7 @@ from busi_demo.ui.analysis import Analysis, Examined
 
 
 def findings(examined: Examined, analysis: Analysis) -> str:
-    """One section beside the other: how far to trust the answer, measurements of the lesion, what the map is.
+    """Sections beside each other: how far to trust the answer, measurements, seen before, the map.
 
     Args:
         examined: what the network made of the image.
@@ -22,6 +23,7 @@ def findings(examined: Examined, analysis: Analysis) -> str:
     sections = (
         _trust(examined.trust),
         _measurements(analysis.measurements),
+        _seen(examined.seen),
         _about_the_map(analysis.prediction),
     )
     return f'<div class="findings">{"".join(sections)}</div>'
@@ -57,6 +59,12 @@ def _measurements(found: Measurements | None) -> str:
         unit = "" if found.unit == "mm" else f" {texts.IN_PIXELS}"
         body = f"<dl>{rows}</dl><p><small>{texts.GEOMETRY}{unit}</small></p>"
     return _section(texts.MEASUREMENTS, body)
+
+
+def _seen(known: KnownImage | None) -> str:
+    sentence = known.sentence if known else texts.NOT_SEEN
+    which = f"<p><small>{escape(known.image)}, {escape(known.source)}</small></p>" if known else ""
+    return _section(texts.SEEN, f"<p>{escape(sentence)}</p>{which}<p><small>{texts.SEEN_NOTE}</small></p>")
 
 
 def _about_the_map(prediction: Prediction) -> str:

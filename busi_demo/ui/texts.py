@@ -85,8 +85,13 @@ CAM_METHOD_INFO = "How the map is made."
 RESET = "Reset to defaults"
 FIGURE_PNG = "Figure as PNG"
 FIGURE_PDF = "Figure as PDF"
+REPORT_PDF = "Report as PDF"
+REPORT_JSON = "Report as JSON"
 FORGOTTEN = "This result is no longer kept on the server: press Analyse to have it again."
 
+SEEN = "Seen before?"
+NOT_SEEN = "No: the image is like none that the models were trained or tested with."
+SEEN_NOTE = "Compared by a perceptual hash; no image leaves this machine for that."
 TRUST = "How far to trust this answer"
 LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
 """Sign and word for each level of trust."""
