@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-PATIENCE = 60_000  # milliseconds; a slow machine loads weights for seconds
+PATIENCE = 180_000  # milliseconds; a busy machine loads libraries and weights for minutes
 expect.set_options(timeout=PATIENCE)
 
 
