@@ -147,6 +147,16 @@ def test_what_browsers_cannot_show_gets_a_stand_in(tab, tmp_path):
     assert "16-bit grey values were scaled" in text(again[tab.card]) and again[tab.card] == end[tab.card]
 
 
+def test_any_file_can_be_opened(tab, tmp_path):
+    path = tmp_path / "scan.tif"
+    Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
+    shown, mask, original = tab.open_file(str(path))
+    assert shown.endswith(".png") and mask is None and original == (shown, str(path))
+    (tmp_path / "notes.txt").write_text("not an image")
+    with pytest.raises(gr.Error, match=r"notes\.txt cannot be read as an image"):
+        tab.open_file(str(tmp_path / "notes.txt"))
+
+
 def test_an_example_and_the_way_back(tab):
     image, mask = tab.pick(SimpleNamespace(index=0))
     np.testing.assert_array_equal(np.asarray(image), picture(5))

@@ -88,8 +88,9 @@ class BatchTab:
                     self.start: gr.Button(interactive=now.table is not None),
                     self.stop: gr.Button(interactive=now.table is None),
                 }
-        except InputError as error:
-            yield {self.card: cards.alert(str(error)), self.start: gr.Button(interactive=True)}
+        except (InputError, OSError) as error:  # a full disk, say
+            buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
+            yield {self.card: cards.alert(str(error)), **buttons}
         finally:
             self._stopping.discard(session)
 

@@ -11,6 +11,7 @@ import gradio as gr
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import cards, texts
+from busi_demo.ui.analyse_steps import opened
 from busi_demo.ui.compare_api import declare_compare_endpoint
 from busi_demo.ui.events import MODEL, PRIVATE, QUICK
 from busi_demo.ui.gallery import Example
@@ -37,6 +38,7 @@ class CompareTab:
                     label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT,
                     height=330, elem_id="compare-image",
                 )  # fmt: skip
+                self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="compare-open-file")
             with gr.Column(scale=4, min_width=280):
                 gr.Markdown(texts.COMPARE_INTRO, elem_id="compare-intro")
                 self.button = gr.Button(texts.COMPARE, variant="primary", size="lg", elem_id="compare")
@@ -70,6 +72,8 @@ class CompareTab:
             gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow),
             uploaded.then(self.run, inputs, outputs, **slow),
         ]
+        placed = self.file.upload(self.open_file, self.file, [self.image, self.mask, self.original], **QUICK)
+        runs.append(placed.success(self.run, inputs, outputs, **slow))
         if self.examples:
             picked = self.gallery.select(self.pick, None, [self.image, self.mask], **QUICK)
             runs.append(picked.success(self.run, inputs, outputs, **slow))
@@ -133,6 +137,17 @@ class CompareTab:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
         return example.image, example.mask
+
+    def open_file(self, path: str) -> tuple[str, None, tuple[str, str]]:
+        """Put any file into the image input, by a stand-in where browsers cannot show it.
+
+        Raises:
+            gr.Error: it is no image; what is shown stays.
+        """
+        found = opened(path, self.image.GRADIO_CACHE)
+        if not (found.shown and found.original):
+            raise gr.Error(str(found.refusal), print_exception=False)
+        return found.shown, None, (found.shown, found.original)
 
     def reset(self) -> dict[Any, Any]:
         """What is left when the image is taken away."""

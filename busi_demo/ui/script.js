@@ -21,10 +21,11 @@ document.addEventListener("paste", event => {
 // The image input refuses what browsers take for no image, DICOM among it: such a file goes to the button beside it.
 document.addEventListener("drop", event => {
   const file = event.dataTransfer?.files?.[0];
-  if (!file || file.type.startsWith("image/") || !event.target.closest?.("#image")) return;
+  const box = event.target.closest?.("#image, #compare-image");
+  if (!file || file.type.startsWith("image/") || !box) return;
   event.preventDefault();
   event.stopPropagation();
-  give("#open-file", file);
+  give(box.id === "image" ? "#open-file" : "#compare-open-file", file);
 }, true);
 
 // Telephones get the five panels below each other: when a window grows or shrinks past that, they are drawn anew.
