@@ -54,7 +54,7 @@ def test_training_augmentation_keeps_types_and_the_mask_two_valued(pair):
         image, mask = augment(*pair)
         assert image.shape == mask.shape == (1, 64, 64)
         assert image.dtype == mask.dtype == torch.uint8
-        assert mask.max() <= 1 and 0.4 < mask.sum() / pair[1].sum() < 2
+        assert mask.max() <= 1 and 0.4 < mask.sum() / pair[1].sum() < 2.8  # scales 0.75 to 1.6, squared
         results.add(image.numpy().tobytes())
     assert len(results) == 20
 
