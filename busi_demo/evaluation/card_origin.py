@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from busi_demo.evaluation.card_tables import table
-from busi_demo.evaluation.licences import source_of, terms_of_weights
+from busi_demo.evaluation.licences import IMAGENET, source_of, terms_of_weights
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES
 
@@ -84,8 +84,26 @@ def licence_section(configs: Configs) -> str:
         text,
         table(["trained on", "source", "terms"], sources),
         table(["weights", "trained on", "terms of these weights"], weights),
-        "Weights that a run started from (`--init-from` and its like) are not recorded; their terms bind too.",
+        "The terms of weights that a run learnt from bind too:",
+        table(["weights", "learnt from"], [[f"`{key}`", _learnt_from(c)] for key, c in configs.items()]),
     ])  # fmt: skip
+
+
+def _learnt_from(config: Mapping[str, Any]) -> str:
+    """Other weights that took part, with the option that named them."""
+    if "learnt_from" not in config:
+        return "not recorded"
+    found = [
+        f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, sha256 `{origin['sha256'][:12]}`)"
+        for option, origin in config["learnt_from"].items()
+    ]
+    if config.get("training", {}).get("encoder_weights") == "imagenet":
+        found.insert(0, f"ImageNet, by the weights of the encoder ({IMAGENET.citation}; {IMAGENET.terms})")
+    return "; ".join(found) or "nothing else"
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def reproduce_section(configs: Configs) -> str:
@@ -102,7 +120,7 @@ def reproduce_section(configs: Configs) -> str:
 def training_command(key: str, config: Mapping[str, Any]) -> str:
     """The command that trains an approach with the settings recorded in its config.json.
 
-    Data sets stand for their folders, and where weights came from that it started with is not known.
+    Data sets and approaches stand for the folders of images and of weights.
     """
     data = config.get("data", {})
     main = data.get("main", "DIR")
@@ -112,5 +130,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     words += ["--extra", *extra] if extra else []
     for name, value in config.get("training", {}).items():
         if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls")):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{_flag(name)}", str(value)]
+    for option, origin in config.get("learnt_from", {}).items():
+        words += [f"--{_flag(option)}", origin["approach"] or "DIR"]
     return shlex.join(words)

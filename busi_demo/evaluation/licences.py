@@ -28,6 +28,11 @@ SOURCES = {
 }
 """By the name of the folder, as in the facts of config.json."""
 
+IMAGENET = Source(
+    "EfficientNet-Lite0, Tan & Le, ICML 2019, converted by ML Illustrated", "Apache License 2.0", commercial=True
+)
+"""Where encoders with pretrained weights come from."""
+
 
 def source_of(name: str) -> Source:
     """What is known of a data set; of one that is not known, that."""

@@ -356,6 +356,22 @@ def test_the_training_command_repeats_the_settings(key):
     assert {k: v for k, v in repeated.to_dict().items() if k in recorded["training"]} == recorded["training"]
 
 
+def test_what_weights_learnt_from_is_told_and_repeated():
+    origins = {"init_from": {"approach": None, "sha256": "0123456789abcdef"},
+               "teacher": {"approach": "multitask_unet", "sha256": "fedcba9876543210"}}  # fmt: skip
+    recorded = config("multitask_cnn", learnt_from=origins)
+    recorded["training"]["encoder_weights"] = "imagenet"
+    card = model_card({"multitask_cnn": ApproachFacts(recorded)}, PUBLISHED)
+    row = next(line for line in card.splitlines() if "--init-from" in line and line.startswith("|"))
+    assert "ImageNet" in row and "a run (`--init-from`, sha256 `0123456789ab`)" in row
+    assert "multitask_unet (`--teacher`, sha256 `fedcba987654`)" in row
+    command = training_command("multitask_cnn", recorded)
+    assert command.endswith("--init-from DIR --teacher multitask_unet") and "--encoder-weights imagenet" in command
+    nothing = model_card({"multitask_cnn": ApproachFacts(config("multitask_cnn", learnt_from={}))}, PUBLISHED)
+    assert "| nothing else |" in nothing
+    assert "| not recorded |" in model_card({"multitask_cnn": ApproachFacts(config("multitask_cnn"))}, PUBLISHED)
+
+
 class TestScript:
     @pytest.fixture
     def write(self, run_script, tmp_path):
