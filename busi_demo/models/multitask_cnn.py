@@ -24,7 +24,7 @@ class MultitaskCNN(ApproachModel):
     key = "multitask_cnn"
     title = "Multi-task CNN with Grad-CAM"
     summary = (
-        "A compact network with a segmentation and a classification branch; its class evidence lies on a 28 x 28 grid, "
+        "A compact network with a segmentation and a classification branch; its class evidence lies on a fine grid, "
         "so the Grad-CAM is sharp. The smallest and fastest of the four."
     )
 
