@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app
 
-PATIENCE = 180_000  # milliseconds; a busy machine loads libraries and weights for minutes
+PATIENCE = 120_000  # milliseconds; a busy machine loads libraries and weights for minutes
 expect.set_options(timeout=PATIENCE)
 
 

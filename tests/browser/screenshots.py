@@ -67,8 +67,7 @@ def take(page: Page, url: str, tab: str, path: Path) -> None:
     label, prepare = TABS[tab]
     page.get_by_role("tab", name=label, exact=True).click()
     prepare(page)
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(500)  # transitions
+    page.wait_for_timeout(2000)  # pictures and transitions
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path.name} scrolls sideways"
     save_small(page.screenshot(full_page=True, animations="disabled"), path)
 
