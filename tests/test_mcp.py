@@ -7,6 +7,7 @@ import base64
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -42,7 +43,9 @@ def converse(url: str, talk):
             await session.initialize()
             return await talk(session)
 
-    return anyio.run(run)
+    # Playwright's fixtures leave an event loop running in this thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, run).result()
 
 
 def test_the_tools_are_the_endpoints_with_their_documentation(url):

@@ -14,8 +14,8 @@ from busi_demo.ui.api import declare_analyse_endpoint
 from busi_demo.ui.controls import Controls, settings
 from busi_demo.ui.downloads import Downloads
 from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
-from busi_demo.ui.gallery import Example
-from busi_demo.ui.inputs import image_input
+from busi_demo.ui.gallery import Example, example_gallery
+from busi_demo.ui.inputs import mask_input, ultrasound_input
 from busi_demo.ui.session import Session, session_state
 from busi_demo.ui.theme import NARROW
 
@@ -35,10 +35,7 @@ class AnalyseTab:
         self.examples = examples
         with gr.Row(equal_height=True):
             with gr.Column(scale=5, min_width=280):
-                self.image = image_input(
-                    label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT,
-                    height=400, elem_id="image",
-                )  # fmt: skip
+                self.image = ultrasound_input(height=400, elem_id="image")
                 with gr.Column(elem_id="open"):
                     self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="open-file")
             with gr.Column(scale=4, min_width=280):
@@ -49,10 +46,7 @@ class AnalyseTab:
                 self.summary = gr.Markdown(summary(DEFAULT_APPROACH), elem_id="summary")
                 self.button = gr.Button(texts.ANALYSE, variant="primary", size="lg", elem_id="analyse")
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
-                    self.mask = image_input(
-                        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT,
-                        height=200, elem_id="mask",
-                    )  # fmt: skip
+                    self.mask = mask_input(elem_id="mask")
                     self.spacing = gr.Number(
                         label=texts.SPACING, info=texts.SPACING_INFO, minimum=0, step=0.001, elem_id="spacing"
                     )
@@ -61,11 +55,7 @@ class AnalyseTab:
         if examples:
             real = any(example.real for example in examples)
             gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
-            self.gallery = gr.Gallery(
-                [(example.thumbnail, example.caption) for example in examples],
-                show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
-                allow_preview=False, interactive=False, buttons=[], elem_id="gallery",
-            )  # fmt: skip
+            self.gallery = example_gallery(examples, elem_id="gallery")
         with gr.Column(visible=False, elem_id="results") as self.results:
             self.controls = Controls()
             self.figure = gr.Image(

@@ -14,8 +14,8 @@ from busi_demo.ui import cards, texts
 from busi_demo.ui.analyse_steps import opened
 from busi_demo.ui.compare_api import declare_compare_endpoint
 from busi_demo.ui.events import MODEL, PRIVATE, QUICK
-from busi_demo.ui.gallery import Example
-from busi_demo.ui.inputs import image_input, stand_in
+from busi_demo.ui.gallery import Example, example_gallery
+from busi_demo.ui.inputs import mask_input, stand_in, ultrasound_input
 
 _NARROW_COLUMNS = 2
 
@@ -34,28 +34,18 @@ class CompareTab:
         self.examples = examples
         with gr.Row(equal_height=True):
             with gr.Column(scale=5, min_width=280):
-                self.image = image_input(
-                    label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT,
-                    height=330, elem_id="compare-image",
-                )  # fmt: skip
+                self.image = ultrasound_input(height=330, elem_id="compare-image")
                 self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="compare-open-file")
             with gr.Column(scale=4, min_width=280):
                 gr.Markdown(texts.COMPARE_INTRO, elem_id="compare-intro")
                 self.button = gr.Button(texts.COMPARE, variant="primary", size="lg", elem_id="compare")
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="compare-mask-section"):
-                    self.mask = image_input(
-                        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT,
-                        height=200, elem_id="compare-mask",
-                    )  # fmt: skip
+                    self.mask = mask_input(elem_id="compare-mask")
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(cards.hint(texts.COMPARE_WAITING), elem_id="compare-card", padding=False)
         if examples:
             gr.Markdown(texts.COMPARE_EXAMPLES, elem_id="compare-examples")
-            self.gallery = gr.Gallery(
-                [(example.thumbnail, example.caption) for example in examples],
-                show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
-                allow_preview=False, interactive=False, buttons=[], elem_id="compare-gallery",
-            )  # fmt: skip
+            self.gallery = example_gallery(examples, elem_id="compare-gallery")
         self.tables = gr.HTML(visible=False, elem_id="compare-tables", padding=False)
         self.figures = {key: (_figure(key, "wide"), _figure(key, "narrow")) for key in (*APPROACHES, CONSENSUS)}
         self.original = gr.State((None, None))  # what the input shows, and the upload that it stands in for

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
 
 from busi_demo.ui import texts
@@ -64,3 +66,12 @@ def _load(folder: Path, real: bool) -> tuple[Example, ...]:
 def _read(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("L")
+
+
+def example_gallery(examples: Sequence[Example], elem_id: str) -> gr.Gallery:
+    """One row of thumbnails to click, made inside an open `gr.Blocks`."""
+    return gr.Gallery(
+        [(example.thumbnail, example.caption) for example in examples],
+        show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
+        allow_preview=False, interactive=False, buttons=[], elem_id=elem_id,
+    )  # fmt: skip

@@ -13,6 +13,8 @@ from gradio.component_meta import ComponentMeta
 from gradio.processing_utils import save_pil_to_cache
 from PIL import Image, UnidentifiedImageError
 
+from busi_demo.ui import texts
+
 _BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
@@ -48,6 +50,21 @@ def image_input(**options: Any) -> ImageInput:
         interactive=True,
         **options,
     )
+
+
+def ultrasound_input(height: int, elem_id: str) -> ImageInput:
+    """The input of the image in question; `height` in pixels."""
+    return image_input(
+        label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT, height=height,
+        elem_id=elem_id,
+    )  # fmt: skip
+
+
+def mask_input(elem_id: str) -> ImageInput:
+    """The input of its ground truth."""
+    return image_input(
+        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT, height=200, elem_id=elem_id
+    )  # fmt: skip
 
 
 def stand_in(path: str, pixels: np.ndarray, folder: str) -> str | None:
