@@ -6,16 +6,17 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import ROOT, fill_weights, write_busi
 
+from busi_demo import weights
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
-from busi_demo.predictor import Predictor
+from busi_demo.predictor import Predictor, load_predictor
 from busi_demo.preprocess import Preprocess
 from busi_demo.weights import load_weights, save_weights
 
@@ -37,6 +38,15 @@ def weights_folder(models: dict[str, ApproachModel], tmp_path_factory: pytest.Te
     for key, model in models.items():
         save_weights(folder / key, model, Preprocess(size=64), facts={"metrics": {}, "data": {}, "training": {}})
     return folder
+
+
+@pytest.fixture
+def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What loads the shipped weights gets untrained ones."""
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+    load_predictor.cache_clear()
+    yield
+    load_predictor.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from busi_demo.types import Prediction
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -69,6 +71,21 @@ def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: i
             save_grey(root / label / f"{label} case ({i}).png", picture(seed, height, width))
             save_grey(root / label / f"{label} case ({i})_mask.png", mask)
     return root
+
+
+def answer(mask: np.ndarray, **fields: object) -> Prediction:
+    """`malignant` at 0.7 with a lesion of the given shape, bool (H, W), where map and mask say the same."""
+    defaults = {
+        "approach": "multitask_cnn",
+        "image": np.zeros(mask.shape, dtype=np.uint8),
+        "mask_probability": mask.astype(np.float32),
+        "probabilities": {"benign": 0.2, "malignant": 0.7, "normal": 0.1},
+        "cam": mask.astype(np.float32),
+        "cam_class": "malignant",
+        "cam_peak": 2.5,
+        "threshold": 0.5,
+    }
+    return Prediction(mask=mask, **(defaults | fields))
 
 
 @dataclass

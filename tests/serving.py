@@ -13,9 +13,22 @@ from pathlib import Path
 
 import httpx
 from helpers import ROOT
+from playwright.sync_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def paste(page: Page, image: Path) -> None:
+    """Paste a PNG file into the page from the clipboard."""
+    page.evaluate(
+        """async bytes => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        list(image.read_bytes()),
+    )
 
 
 @contextmanager

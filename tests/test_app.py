@@ -27,7 +27,6 @@ from busi_demo.cam_methods import CAM_METHODS
 from busi_demo.evaluation.metrics import dice, iou
 from busi_demo.imaging import read_image
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
-from busi_demo.predictor import load_predictor
 from busi_demo.ui import analyse_steps, texts
 from busi_demo.ui.analyse_tab import AnalyseTab
 from busi_demo.ui.controls import settings
@@ -38,14 +37,7 @@ from busi_demo.ui.settings import Settings
 
 HEIGHT, WIDTH = 72, 96
 
-
-@pytest.fixture(autouse=True)
-def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The app answers with untrained weights."""
-    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
-    yield
-    load_predictor.cache_clear()
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
 
 
 @pytest.fixture

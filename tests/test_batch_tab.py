@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +13,8 @@ import pytest
 from helpers import disc, picture, save_grey
 from PIL import Image
 
-from busi_demo import weights
 from busi_demo.batch import ALL as BATCH_ALL
 from busi_demo.batch import COLUMNS
-from busi_demo.predictor import load_predictor
 from busi_demo.ui import batch_job, batch_tab, texts
 from busi_demo.ui.batch_job import run_batch
 from busi_demo.ui.batch_tab import BatchTab
@@ -25,13 +22,7 @@ from busi_demo.ui.batch_tab import BatchTab
 WE = SimpleNamespace(session_hash="we")
 KEY = "multitask_cnn"
 
-
-@pytest.fixture(autouse=True)
-def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
-    yield
-    load_predictor.cache_clear()
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +14,9 @@ import pytest
 from helpers import disc, picture, save_grey
 from PIL import Image
 
-from busi_demo import weights
 from busi_demo.consensus import DISAGREEMENT, consensus
 from busi_demo.evaluation.metrics import dice
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.predictor import load_predictor
 from busi_demo.ui import comparison, texts
 from busi_demo.ui.compare_api import compare_endpoint
 from busi_demo.ui.compare_tab import CompareTab
@@ -27,13 +24,7 @@ from busi_demo.ui.gallery import Example
 
 NOBODY = (None, None)
 
-
-@pytest.fixture(autouse=True)
-def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
-    yield
-    load_predictor.cache_clear()
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
 
 
 @pytest.fixture

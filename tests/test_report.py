@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from helpers import disc, picture
+from helpers import answer, disc, picture
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -20,18 +20,8 @@ from busi_demo.types import CLASSES, Prediction
 
 CONFIG = {"sha256": "ab" * 32, "git_commit": "cd" * 20, "parameters": 5}
 MASK = disc(72, 96, 30, 40, 15)
-PREDICTION = Prediction(
-    approach="multitask_cnn",
-    image=picture(0, 72, 96),
-    mask=MASK,
-    mask_probability=MASK.astype(np.float32),
-    probabilities={"benign": 0.2, "malignant": 0.7, "normal": 0.1},
-    cam=MASK.astype(np.float32),
-    cam_class="malignant",
-    cam_peak=2.5,
-    threshold=0.4,
-    warnings=("The image has a tint.",),
-    spacing=(0.2, 0.1),
+PREDICTION = answer(
+    MASK, image=picture(0, 72, 96), threshold=0.4, warnings=("The image has a tint.",), spacing=(0.2, 0.1)
 )
 PANELS = Image.new("RGB", (900, 500))
 

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from helpers import answer
 
 from busi_demo.types import CLASSES, Prediction
 
@@ -12,17 +13,7 @@ from busi_demo.types import CLASSES, Prediction
 def prediction() -> Prediction:
     mask = np.zeros((4, 5), dtype=bool)
     mask[1:3, 1:4] = True
-    return Prediction(
-        approach="multitask_cnn",
-        image=np.arange(20, dtype=np.uint8).reshape(4, 5),
-        mask=mask,
-        mask_probability=mask.astype(np.float32),
-        probabilities={"benign": 0.2, "malignant": 0.7, "normal": 0.1},
-        cam=mask.astype(np.float32),
-        cam_class="malignant",
-        cam_peak=2.5,
-        threshold=0.5,
-    )
+    return answer(mask, image=np.arange(20, dtype=np.uint8).reshape(4, 5))
 
 
 def test_answers_derived_from_the_fields(prediction):

@@ -7,6 +7,7 @@ import re
 import pytest
 from helpers import ROOT, disc, picture, save_grey
 from playwright.sync_api import Page, expect
+from serving import paste
 
 from busi_demo.consensus import DISAGREEMENT, Consensus, consensus
 from busi_demo.models import APPROACHES
@@ -86,13 +87,6 @@ def test_wrong_moves_and_pasting(open_compare, tmp_path, predictors):
     page.click("#compare")
     expect(page.locator("#compare-card").get_by_role("alert")).to_have_text(texts.NO_IMAGE)
     scan = save_grey(tmp_path / "scan.png", picture(1))
-    page.evaluate(
-        """async bytes => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
-          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
-        }""",
-        list(scan.read_bytes()),
-    )
+    paste(page, scan)
     expect_comparison(page, scan, predictors)
     expect_no_sideways_scroll(page)

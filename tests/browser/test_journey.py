@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, disc, picture, save_grey, write_dicom
 from playwright.sync_api import Page, expect
+from serving import paste
 
 from busi_demo.figure import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
@@ -100,14 +101,7 @@ def test_wrong_moves_get_a_sentence(open_page, scan, tmp_path, predictors):
 
 def test_paste_anywhere(open_page, scan, predictors):
     page = open_page(1440)
-    page.evaluate(
-        """async bytes => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
-          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
-        }""",
-        list(scan.read_bytes()),
-    )
+    paste(page, scan)
     expect_verdict(page, DEFAULT_APPROACH, scan, predictors)
 
 

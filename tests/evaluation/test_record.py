@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import answer
 
 from busi_demo.evaluation.metrics import ImageResult
 from busi_demo.evaluation.record import prediction_record, result_of_row, result_row
@@ -37,19 +38,7 @@ def prediction() -> Prediction:
     """A lesion of 2 x 3 pixels in an image of 4 x 5."""
     mask = np.zeros((4, 5), dtype=bool)
     mask[1:3, 1:4] = True
-    return Prediction(
-        approach="two_stage",
-        image=np.zeros((4, 5), dtype=np.uint8),
-        mask=mask,
-        mask_probability=mask.astype(np.float32),
-        probabilities={"benign": 0.2, "malignant": 0.7, "normal": 0.1},
-        cam=mask.astype(np.float32),
-        cam_class="malignant",
-        cam_peak=2.5,
-        threshold=0.5,
-        warnings=("dark",),
-        seconds=0.25,
-    )
+    return answer(mask, approach="two_stage", warnings=("dark",), seconds=0.25)
 
 
 def test_a_prediction_is_recorded_in_plain_values():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from helpers import DiscSample
+from stumbling import Stumbling
 from torch import nn
 
 from busi_demo.data.augment import training_augmentation
@@ -57,20 +58,6 @@ class Smooth(ApproachModel):
         return ModelOutput(self.mask(x), self.head(x), x, self.head)
 
 
-class Stumbling(JointObjective):
-    """Stops like a person's Ctrl-C in the given step."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__(w_seg=2.0)
-        self.steps, self.at = 0, at
-
-    def losses(self, model, x, batch):
-        self.steps += 1
-        if self.steps == self.at:
-            raise KeyboardInterrupt
-        return super().losses(model, x, batch)
-
-
 def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool = False):
     """Every second mask and every third class is unknown: the two shares of a batch know differently much of it.
     There is no dropout, which is not the same in one and in two processes."""
@@ -84,8 +71,8 @@ def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool 
     train_set = CanvasDataset(samples, preprocess, training_augmentation())
     validation = CanvasDataset([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
     history = fit(
-        model, Stumbling(at), train_set, torch.ones(len(samples)), validation, preprocess, config, folder, resume,
-        said.append,
+        model, Stumbling(at, w_seg=2.0), train_set, torch.ones(len(samples)), validation, preprocess, config, folder,
+        resume, said.append,
     )  # fmt: skip
     return model.state_dict(), history, said
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 from helpers import DiscSample
+from stumbling import Stumbling
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
@@ -26,20 +27,6 @@ CONFIG = TrainConfig(
     approach="multitask_cnn", epochs=2, samples_per_epoch=12, batch_size=4, learning_rate=5e-3, image_size=64,
     start_size=64, precision="fp32",
 )  # fmt: skip
-
-
-class Stumbling(JointObjective):
-    """Stops like a person's Ctrl-C in the given step, counted over the objective's life from 1."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.steps, self.at = 0, at
-
-    def losses(self, model, x, batch):
-        self.steps += 1
-        if self.steps == self.at:
-            raise KeyboardInterrupt
-        return super().losses(model, x, batch)
 
 
 @pytest.fixture(scope="module")
