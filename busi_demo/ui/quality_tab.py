@@ -138,7 +138,7 @@ class QualityTab:
 def _picture(elem_id: str, label: str) -> gr.Image:
     return gr.Image(
         label=label, visible=False, format="png", interactive=False, buttons=["download", "fullscreen"],
-        elem_id=elem_id, elem_classes="quality-picture", min_width=300,
+        elem_id=elem_id, elem_classes="quality-picture", min_width=260,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Take the README's pictures from the running app: python tests/browser/screenshots.py [TAB...] [--output DIR]
+"""Take the README's pictures from the running app: python tests/browser/screenshots.py [TAB...] [--width N...] [--output DIR]
 
 Simulated images alone are shown: the gallery's, and no data set is looked for. Each tab is one row of `TABS`.
 """
@@ -23,8 +23,8 @@ from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app  # noqa: E402
 
 from busi_demo.ui import texts  # noqa: E402
 
-WIDTHS = {1440: 900, 390: 844}
-LARGEST = 300_000  # bytes of a picture
+HEIGHT = 900
+LARGEST = 200_000  # bytes of a picture
 EXAMPLE = 4  # of the gallery, counted from 1: a malignant phantom
 
 
@@ -38,6 +38,7 @@ def compare(page: Page) -> None:
     page.locator("#compare-gallery").get_by_label(f"Thumbnail {EXAMPLE} of").click()
     page.locator("#compare-card h2").wait_for()
     page.locator("#compare-tables table").first.wait_for()
+    look_at_all(page, ".figure-wide img, .figure-narrow img")
 
 
 def batch(page: Page) -> None:
@@ -48,7 +49,23 @@ def batch(page: Page) -> None:
 
 
 def quality(page: Page) -> None:
-    page.locator("#quality-roc img").wait_for()
+    page.locator("#quality-cases table").wait_for()
+    look_at_all(page, "#quality-plots img")
+
+
+def look_at_all(page: Page, selector: str) -> None:
+    """Come near pictures, which load no sooner; those of the other layout are passed over."""
+    page.evaluate(
+        """async selector => {
+          for (const image of document.querySelectorAll(selector)) {
+            if (image.parentElement.offsetParent === null) continue;
+            image.scrollIntoView();
+            await image.decode();
+          }
+          window.scrollTo(0, 0);
+        }""",
+        selector,
+    )
 
 
 # name -> label of the tab, and what to do there until it is worth a picture
@@ -88,6 +105,7 @@ def save_small(png: bytes, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Take pictures of the running app, for the README.")
     parser.add_argument("tabs", nargs="*", metavar="TAB", help=f"{', '.join(TABS)} (default: all)")
+    parser.add_argument("--width", type=int, nargs="+", default=[1440], help="of the window, pixels (default: 1440)")
     parser.add_argument("--output", type=Path, default=ROOT / ".github" / "screenshots", help="default: %(default)s")
     arguments = parser.parse_args()
     if unknown := set(arguments.tabs) - TABS.keys():
@@ -98,9 +116,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         with serve_app(Path(folder), {**environment, "GRADIO_TEMP_DIR": folder}) as url:
             for tab in arguments.tabs or TABS:
-                for width, height in WIDTHS.items():
+                for width in arguments.width:
                     for colours in ("light", "dark"):
-                        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)
+                        page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)
                         page.set_default_timeout(120_000)
                         take(page, url, tab, arguments.output / f"{tab}-{width}-{colours}.png")
                         page.close()
