@@ -353,9 +353,17 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
     (_, choice) = endpoints["named_endpoints"]["/batch"]["parameters"]
     assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
-    assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity"]
-    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 6]
-    assert [p["parameter_default"] for p in parameters.values()][2:] == [None, None, "predicted", "grad_cam", 0.55]
+    assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
+                                "spacing"]  # fmt: skip
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 7]
+    assert [p["parameter_default"] for p in parameters.values()][2:] == [
+        None,
+        None,
+        "predicted",
+        "grad_cam",
+        0.55,
+        None,
+    ]
     assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
     assert parameters["approach"]["type"]["enum"] == list(APPROACHES)
     assert parameters["approach"]["parameter_default"] == DEFAULT_APPROACH
@@ -370,6 +378,8 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     assert answer["label"] == record["predicted_class"] == expected.predicted_class
     assert record["approach"] == DEFAULT_APPROACH and record["dice"] is None
     assert record["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
+    assert record["seen"] is None and record["trust"]["level"] in {"green", "amber", "red"}
+    assert [check["level"] for check in record["trust"]["checks"]]
 
     keywords = {"threshold": 0.3, "cam_class": "normal", "cam_method": "layer_cam", "opacity": 0.9}
     other, _, record = client.predict(handle_file(image), **keywords, api_name="/analyse")
@@ -378,8 +388,11 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     assert Path(other).read_bytes() != Path(figure).read_bytes()
 
     keywords = {"image": handle_file(image), "approach": "two_stage", "mask": handle_file(mask)}
-    _, _, record = client.predict(**keywords, api_name="/analyse")
-    predicted = predictors["two_stage"].predict(image).mask
+    _, _, record = client.predict(**keywords, spacing=0.1, threshold=0.01, api_name="/analyse")
+    predicted = predictors["two_stage"].look(image).prediction(threshold=0.01).mask
+    assert predicted.any()
+    assert record["measurements"]["unit"] == "mm"
+    assert record["measurements"]["area"] == pytest.approx(predicted.sum() * 0.1**2)
     assert record["approach"] == "two_stage"
     assert record["dice"] == pytest.approx(dice(predicted, disc(HEIGHT, WIDTH, 30, 40, 15)))
 
@@ -390,6 +403,7 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     ({"image": "image", "approach": "nonsense"}, "not in the list of choices"),
     ({"image": "image", "mask": "image"}, "is not a mask"),
     ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
+    ({"image": "image", "spacing": -1}, "pixel spacing must be above 0 mm, got -1"),
     ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
 ])  # fmt: skip
 def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):

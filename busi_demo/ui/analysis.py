@@ -143,10 +143,3 @@ def examine(image: str | Path, approach: str, mask: str | Path | None = None) ->
     trust = assess(look.prediction(), predictor.predict, look.min_area)
     seen = seen_before(look.grey.pixels)
     return Examined(predictor.title, look, truth, notes, trust, seen, predictor.config)
-
-
-def analyse(
-    image: str | Path, approach: str, mask: str | Path | None = None, settings: Settings | None = None
-) -> Analysis:
-    """`examine`, and see the answer in a certain way; arguments and errors are theirs."""
-    return examine(image, approach, mask).view(settings or Settings())

@@ -24,12 +24,13 @@ def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image
     cam_class = gr.Dropdown([PREDICTED, *CLASSES], value=PREDICTED, label="class to explain", visible=False)
     cam_method = gr.Dropdown(list(CAM_METHODS), value=DEFAULT_CAM_METHOD, label="CAM method", visible=False)
     opacity = gr.Number(CAM_OPACITY, label="CAM opacity", visible=False)
+    spacing = gr.Number(label="millimetres per pixel", visible=False)
     figure = gr.Image(label="five panels", format="png", visible=False)
     probabilities = gr.Label(label="class and probabilities", visible=False)
     record = gr.JSON(label="numbers", visible=False)
     gr.Button(visible=False).click(
         analyse_endpoint,
-        [image, approach, mask, threshold, cam_class, cam_method, opacity],
+        [image, approach, mask, threshold, cam_class, cam_method, opacity, spacing],
         [figure, probabilities, record],
         api_name="analyse",
         **MODEL,
@@ -44,6 +45,7 @@ def analyse_endpoint(
     cam_class: str = PREDICTED,
     cam_method: str = DEFAULT_CAM_METHOD,
     opacity: float = CAM_OPACITY,
+    spacing: float | None = None,
 ) -> tuple[Any, dict[str, float], dict]:
     """Segment, classify and explain one breast ultrasound image. Research demo, not a medical device.
 
@@ -57,16 +59,20 @@ def analyse_endpoint(
         cam_method: how the map is made: grad_cam (the default), grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam or
             eigen_cam.
         opacity: of the map's strongest pixel in the overlay, 0 to 1.
+        spacing: millimetres per pixel; without it what the file says, else measurements are in pixels.
     Returns:
-        the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON.
+        the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON: among them
+        measurements of the lesion, how far to trust the answer, and the training or test image that this one is.
     """
-    from busi_demo.ui.analysis import analyse  # loads what the first page need not wait for
+    from busi_demo.ui.analysis import examine  # loads what the first page need not wait for
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
-    settings = Settings(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity)
+    settings = Settings(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
-        found = analyse(image, approach, mask, settings)
-        return found.figure(), dict(found.prediction.probabilities), found.record
+        examined = examine(image, approach, mask)
+        found, report = examined.view(settings), examined.report(settings)
+        more = {name: report[name] for name in ("measurements", "trust", "seen")}
+        return found.figure(), dict(found.prediction.probabilities), found.record | more
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error

@@ -1,4 +1,4 @@
-"""Take the README's pictures from the running app: python tests/browser/screenshots.py [TAB...] [--width N...] [--output DIR]
+"""Take the README's pictures from the running app: python tests/browser/screenshots.py [TAB...]
 
 Simulated images alone are shown: the gallery's, and no data set is looked for. Each tab is one row of `TABS`.
 """
