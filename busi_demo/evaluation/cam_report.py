@@ -129,6 +129,8 @@ def summarise_cams(results: Sequence[CamResult], weights: np.ndarray | None = No
     Returns:
         n: number of images; without_evidence_n: those with a map of zeros; settings: how it was measured;
         measures: name -> mean (`None` of no image), n (images that have it) and, with weights, its 95 % interval;
+        beside the fields of a result `energy_over_area`, mean energy inside over mean area share: 1 is what a uniform
+        map has;
         per_image: all fields of every result.
     """
     columns = {name: [getattr(r, name) for r in results] for name in MEASURES}
@@ -138,6 +140,11 @@ def summarise_cams(results: Sequence[CamResult], weights: np.ndarray | None = No
         measures[name] = {"mean": float(np.mean(known)) if known else None, "n": len(known)}
         if weights is not None:
             measures[name]["interval"] = interval(weighted_mean(values, weights))
+    energy, area = measures["energy_inside"], measures["area_share"]
+    measures["energy_over_area"] = {"mean": energy["mean"] / area["mean"] if area["n"] else None, "n": area["n"]}
+    if weights is not None:
+        ratios = weighted_mean(columns["energy_inside"], weights) / weighted_mean(columns["area_share"], weights)
+        measures["energy_over_area"]["interval"] = interval(ratios)
     return {
         "n": len(results),
         "without_evidence_n": sum(r.deletion_auc is None for r in results),

@@ -62,7 +62,8 @@ def evaluation(key: str, images: str, seed: int, sha256: str = "abc") -> dict[st
     """A report with everything that train/evaluate.py can write."""
     own, other = results(seed), results(seed + 1)
     weights = draw_resamples(np.arange(len(own)) // 2, 100)
-    cams = [CamResult(r.image, r.predicted_class, deletion_auc=0.1 + i / 99, pointing_hit=0.5 * (i % 3))
+    cams = [CamResult(r.image, r.predicted_class, deletion_auc=0.1 + i / 99, pointing_hit=0.5 * (i % 3),
+                      energy_inside=0.2 + 0.4 * (i % 2), area_share=0.05 + 0.1 * (i % 2))
             for i, r in enumerate(own)]  # fmt: skip
     return {
         "approach": key,
@@ -264,6 +265,7 @@ class TestCard:
         assert f"| class: malignant | {part['accuracy']:.3f} [" in section(card, "Subgroups")
         cam = approaches["multitask_unet"].evaluations["locked_test"]["cam"]["measures"]["deletion_auc"]
         assert f"{cam['mean']:.3f} [" in section(card, "Explanations")
+        assert "| energy over area | 4.000 [" in section(card, "Explanations")  # 0.4 of 0.1
         assert "`two_stage`, locked_test: " in section(card, "Failure cases")
 
 

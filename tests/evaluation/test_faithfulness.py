@@ -268,10 +268,10 @@ class TestExamineCam:
 
 class TestSummariseCams:
     RESULTS = (
-        CamResult("a", "benign", energy_inside=0.2, deletion_auc=0.4),
+        CamResult("a", "benign", energy_inside=0.2, area_share=0.05, deletion_auc=0.4),
         CamResult("b", "normal", deletion_auc=0.6),
         CamResult("c", "benign"),
-        CamResult("d", "benign", energy_inside=0.6, deletion_auc=0.5),
+        CamResult("d", "benign", energy_inside=0.6, area_share=0.15, deletion_auc=0.5),
     )
 
     def test_means_over_those_that_have_it(self):
@@ -280,7 +280,9 @@ class TestSummariseCams:
         assert found["measures"]["energy_inside"] == {"mean": pytest.approx(0.4), "n": 2}
         assert found["measures"]["deletion_auc"] == {"mean": pytest.approx(0.5), "n": 3}
         assert found["measures"]["insertion_gain"] == {"mean": None, "n": 0}
-        assert found["measures"].keys() == set(MEASURES)
+        assert found["measures"]["energy_over_area"] == {"mean": pytest.approx(0.4 / 0.1), "n": 2}
+        assert summarise_cams(self.RESULTS[1:3])["measures"]["energy_over_area"] == {"mean": None, "n": 0}
+        assert found["measures"].keys() == {*MEASURES, "energy_over_area"}
         assert [row["image"] for row in found["per_image"]] == ["a", "b", "c", "d"]
         assert found["per_image"][3]["energy_inside"] == 0.6
         assert found["settings"]["steps"] == faithfulness.STEPS
@@ -288,4 +290,5 @@ class TestSummariseCams:
     def test_intervals(self):
         found = summarise_cams(self.RESULTS * 25, draw_resamples(range(100)))["measures"]
         assert found["energy_inside"]["interval"] == pytest.approx([0.4 - 0.055, 0.4 + 0.055], abs=0.015)
+        assert found["energy_over_area"]["interval"] == pytest.approx([4, 4])  # the two cases have the same ratio
         assert found["insertion_gain"]["interval"] is None
