@@ -75,16 +75,28 @@ CAM_METHODS: dict[str, CamMethod] = {
 
 DEFAULT_CAM_METHOD = "grad_cam"
 
+MEAN_GRAD_CAM = "mean_grad_cam"
+"""The map of a consensus, which no network computes and nobody can choose."""
+
+_OF_A_CONSENSUS = CamMethod(
+    "Mean Grad-CAM",
+    "Selvaraju et al., ICCV 2017",
+    "The Grad-CAMs of the approaches, each with the same total, averaged.",
+    "",
+)
+
 CAM_OPACITY = 0.55
 """Of a map's strongest pixel where it lies over the image, unless another is asked for."""
 
 
 def find_cam_method(key: str) -> CamMethod:
-    """Look a method up.
+    """Look a method up, that of a consensus too.
 
     Raises:
         InputError: there is no such method; the sentence lists all.
     """
+    if key == MEAN_GRAD_CAM:
+        return _OF_A_CONSENSUS
     if key not in CAM_METHODS:
         raise InputError(f"There is no CAM method {key!r}: choose one of {', '.join(CAM_METHODS)}.")
     return CAM_METHODS[key]

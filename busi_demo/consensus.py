@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from busi_demo.cam_methods import MEAN_GRAD_CAM
 from busi_demo.evaluation.metrics import dice
 from busi_demo.evaluation.record import prediction_record
 from busi_demo.models import CONSENSUS
@@ -58,7 +59,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
 
     Probabilities, mask probabilities and threshold are means. The mask is the majority's (`majority_mask`); as for
     every approach the class decides whether there is a lesion, so that a normal verdict withdraws it. The CAM is the
-    mean class evidence, in logit units, of the members that explain the consensus's class; all zero where none does.
+    mean of those members' maps that explain the consensus's class, each scaled to the same total, for their raw values
+    are shares of a logit on grids of different fineness; all zero where none does.
     Kept are those warnings that all members share, for these are on the image.
 
     Args:
@@ -96,6 +98,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         cam=cam,
         cam_class=verdict,
         cam_peak=peak,
+        cam_method=MEAN_GRAD_CAM,
         threshold=threshold,
         warnings=tuple(warnings),
         seconds=sum(m.seconds for m in members),
@@ -168,12 +171,14 @@ def median_of_pairs(overlap: np.ndarray) -> float:
 
 
 def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """Mean evidence in logit units divided by its peak, float32 (H, W), and the peak; zeros where there is none."""
-    if not members:
+    """Mean share of each pixel in a member's evidence, divided by its peak, float32 (H, W), and the peak; zeros where
+    there is no evidence."""
+    shares = [m.cam / m.cam.sum(dtype=np.float64) for m in members if m.cam.any()]
+    if not shares:
         return np.zeros(shape, dtype=np.float32), 0.0
-    evidence = _mean([m.cam * m.cam_peak for m in members])
+    evidence = _mean(shares)
     peak = float(evidence.max())
-    return (evidence / peak if peak > 0 else evidence).astype(np.float32), peak
+    return (evidence / peak).astype(np.float32), peak
 
 
 def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:

@@ -50,8 +50,8 @@ class Prediction:
         cam: float32 (H, W) in [0, 1], class evidence for `cam_class` relative to its strongest pixel; all zero where
             there is no positive evidence.
         cam_class: the class that `cam` explains.
-        cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM; 0.0 where there is no positive
-            evidence.
+        cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM, a share of the map's total
+            for the mean of a consensus; 0.0 where there is no positive evidence.
         threshold: mask probability from which a pixel counts as lesion, in (0, 1).
         warnings: sentences that belong beside the answer.
         seconds: wall time of the prediction, in seconds.

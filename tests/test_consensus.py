@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from busi_demo.cam_methods import find_cam_method
 from busi_demo.consensus import DISAGREEMENT, consensus, consensus_record, majority_mask, overlap_matrix
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
@@ -109,12 +110,15 @@ def test_a_tumour_without_a_majority_mask_is_told():
     assert not found.prediction.mask.any() and "no majority outlines a lesion" in found.prediction.warnings[1]
 
 
-def test_the_cam_is_the_mean_evidence_for_the_class():
-    """Column 0: (2 + 4) / 2 = 3, column 1: 4 / 2 = 2; the third explains another class."""
-    other = member(MALIGNANT, mask(3), cam=9)
-    found = consensus([member(BENIGN, mask(0), cam=2), member(BENIGN, mask(0, 1), cam=4), other]).prediction
-    assert (found.cam_class, found.cam_peak) == ("benign", pytest.approx(3))
-    np.testing.assert_allclose(found.cam[0], [1, 2 / 3, 0, 0], rtol=1e-6)
+@pytest.mark.parametrize("peak", [4.0, 400.0])
+def test_the_cam_gives_each_member_the_same_say(peak):
+    """The first map has all in column 0, the second one half in each of columns 0 and 1, whatever its unit. Column 0:
+    (1 + 1/2) / 2 = 3/4, column 1: 1/4. The third explains another class, the fourth nothing."""
+    others = member(MALIGNANT, mask(3), cam=9), member(BENIGN, mask(), cam=0)
+    found = consensus([member(BENIGN, mask(0), cam=2), member(BENIGN, mask(0, 1), cam=peak), *others]).prediction
+    assert (found.cam_class, found.cam_peak) == ("benign", pytest.approx(3 / 4))
+    np.testing.assert_allclose(found.cam[0], [1, 1 / 3, 0, 0], rtol=1e-6)
+    assert find_cam_method(found.cam_method).title == "Mean Grad-CAM"
 
 
 def test_nobody_explains_a_class_that_nobody_named():
