@@ -149,7 +149,26 @@ def test_the_window_is_applied():
     np.testing.assert_allclose(pixels[inside], (GREY[inside] - 49.5) / 100 * 255, atol=0.5)
 
 
-@pytest.mark.parametrize("window", [{"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": None, "WindowWidth": None}])
+def test_a_negative_slope_turns_the_stored_values_over():
+    tags = {"RescaleSlope": -1, "RescaleIntercept": 300}
+    np.testing.assert_array_equal(read_image(scan(**tags)).pixels, 255 - GREY)
+    # of the values 300 - GREY the window shows 150 and below as black, 250 and above as white
+    pixels = read_image(scan(WindowCenter=200, WindowWidth=100, VOILUTFunction="LINEAR_EXACT", **tags)).pixels
+    assert (pixels[GREY >= 150] == 0).all() and (pixels[GREY <= 50] == 255).all()
+    inside = (GREY > 50) & (GREY < 150)
+    np.testing.assert_allclose(pixels[inside], (150 - GREY[inside].astype(int)) / 100 * 255, atol=0.5)
+
+
+def test_an_exact_window_may_be_narrower_than_one():
+    pixels = read_image(scan(WindowCenter=99.5, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT")).pixels
+    np.testing.assert_array_equal(pixels, np.where(GREY >= 100, 255, 0))
+
+
+@pytest.mark.parametrize("window", [
+    {"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": None, "WindowWidth": None}, {"WindowWidth": 50},
+    {"WindowCenter": 50}, {"WindowCenter": 50, "WindowWidth": 0.5},
+    {"WindowCenter": 50, "WindowWidth": 50, "VOILUTFunction": "CUBIC"},
+])  # fmt: skip
 def test_a_window_that_shows_nothing_is_passed_over(window):
     np.testing.assert_array_equal(read_image(scan(**window)).pixels, GREY)
 

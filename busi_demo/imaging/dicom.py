@@ -127,14 +127,29 @@ def _shown(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         low, high = 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     else:
         low, high = apply_modality_lut(np.array([darkest, darkest + 2**bits - 1]), dataset)
-    width = np.atleast_1d(np.asarray(dataset.get("WindowWidth"), dtype=np.float64))
     if dataset.get("VOILUTSequence"):
         values = apply_voi(values, dataset)
         low, high = 0.0, 2.0 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif width.size and width[0] >= 1:  # some files hold an empty or a zero window
-        values = apply_windowing(values, dataset)
-    scale = 255 / (high - low) if high > low else 0.0
+    elif _has_window(dataset):
+        values = apply_windowing(
+            values, dataset
+        )  # from `low` up to `high`, which a negative slope makes the smaller one
+    else:
+        low, high = min(low, high), max(low, high)
+    scale = 255 / (high - low) if high != low else 0.0
     return np.rint((values - float(low)) * scale).clip(0, 255).astype(np.uint8)
+
+
+def _has_window(dataset: Dataset) -> bool:
+    """Some files hold an empty window, half of one or one of width 0; LINEAR starts at width 1 (DICOM PS3.3,
+    C.11.2.1)."""
+    centre, width = (
+        np.atleast_1d(np.asarray(dataset.get(keyword), dtype=np.float64)) for keyword in ("WindowCenter", "WindowWidth")
+    )
+    if not centre.size or not width.size or not np.isfinite(centre[0]):
+        return False
+    function = (dataset.get("VOILUTFunction") or "LINEAR").upper()
+    return bool(width[0] >= 1 if function == "LINEAR" else function in ("LINEAR_EXACT", "SIGMOID") and width[0] > 0)
 
 
 def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
