@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -109,12 +110,29 @@ def _flag(name: str) -> str:
 def reproduce_section(configs: Configs) -> str:
     """One command an approach that trains it as it was, as far as it is recorded."""
     lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
-    lines += [f"```sh\n{training_command(key, config)}\n```" for key, config in configs.items()]
+    for key, config in configs.items():
+        lines.append(f"```sh\n{training_command(key, config)}\n```")
+        if changed := _changed_since(key, config):
+            lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs:
         lines.append(
             f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
         )
     return "\n\n".join(lines if configs else [*lines, "None: there are no weights here."])
+
+
+def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
+    """Where the network that the command makes differs from the shipped one."""
+    defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
+    made = {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
+    shipped = {name: value for name, value in config.get("architecture", {}).items() if name in made}
+    shipped["input side"] = config["preprocess"]["size"]
+    made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
+    return [
+        f"{name.replace('_', ' ')} {made[name]} instead of the shipped {value}"
+        for name, value in shipped.items()
+        if value != made[name]
+    ]
 
 
 def training_command(key: str, config: Mapping[str, Any]) -> str:

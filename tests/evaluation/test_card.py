@@ -16,7 +16,7 @@ from busi_demo.evaluation.autopsy import Files, run_autopsy
 from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cam_report import CamResult, summarise_cams
 from busi_demo.evaluation.card import ApproachFacts, model_card
-from busi_demo.evaluation.card_origin import training_command
+from busi_demo.evaluation.card_origin import reproduce_section, training_command
 from busi_demo.evaluation.cases import CASES, confident_errors, worst_masks
 from busi_demo.evaluation.licences import SOURCES, terms_of_weights
 from busi_demo.evaluation.metrics import ImageResult, summarise
@@ -344,6 +344,16 @@ class TestTerms:
         strange = config("multitask_cnn", data={"main": "mine", "train": {"mine": dict.fromkeys(CLASSES, 3)}})
         text = section(model_card({"multitask_cnn": ApproachFacts(strange)}, PUBLISHED), "Licences")
         assert text.count("not known here") == 3
+
+
+def test_what_the_command_makes_otherwise_is_told():
+    architecture = {"width": 128, "encoder_name": "resnet18", "decoder_channels": [128, 64, 48, 32], "scales": [1, 0.5]}
+    shipped = config("multitask_unet", architecture=architecture, training={"image_size": 192})
+    card = reproduce_section({"multitask_unet": shipped})
+    changes = ("encoder name tu-tf_efficientnet_lite0 instead of the shipped resnet18",
+               "scales [1.0] instead of the shipped [1, 0.5]", "input side 192 instead of the shipped 224")  # fmt: skip
+    assert f"That gives `multitask_unet` with {', '.join(changes)}." in card
+    assert "instead of" not in reproduce_section({"multitask_unet": config("multitask_unet")})
 
 
 @pytest.mark.parametrize("key", APPROACHES)
