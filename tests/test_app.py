@@ -207,19 +207,20 @@ def test_without_an_image_the_button_says_what_to_do(tab):
 def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_path):
     session = ask(tab, image, mask=mask, spacing=0.1)[tab.session]
     other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
-    changed = ask(tab, other, mask=mask, session=session, spacing=0.1)
-    assert changed[tab.mask] is None and changed[tab.spacing] is None
-    assert texts.DICE not in text(see(tab, changed[tab.session])[tab.card])
-    again = ask(tab, other, mask=mask, session=changed[tab.session])  # given once more, on purpose
-    assert tab.mask not in again and texts.DICE in text(see(tab, again[tab.session])[tab.card])
+    shown, *kept, opened, _ = tab.place(other, mask, 0.1, session)
+    assert shown == other and kept == [None, None] and opened.pending
+    assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.session])[tab.card])
+    _, *kept, opened, _ = tab.place(other, "given first.png", 0.2, session)  # on purpose, before their image
+    assert kept == ["given first.png", 0.2]
 
 
 def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     bad = tmp_path / "notes <b>.png"
     bad.write_text("not an image")
-    changed = ask(tab, str(bad))
-    assert refused(tab, changed[tab.session]).startswith("notes &lt;b&gt;.png cannot be read as an image")
-    assert changed[tab.image] is None
+    shown, _, _, opened, wish = tab.place(str(bad), None, None, Session())
+    assert shown is None and wish != tab.wish.value
+    session = ask(tab, shown, session=opened)[tab.session]
+    assert refused(tab, session).startswith("notes &lt;b&gt;.png cannot be read as an image")
 
 
 def test_a_mask_of_another_shape_is_refused_and_both_inputs_stay(tab, image, tmp_path):
@@ -245,20 +246,20 @@ def test_missing_weights_are_one_sentence_and_the_image_stays(tab, image, tmp_pa
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1, HEIGHT, WIDTH).astype(np.uint16) * 16).save(path)
-    changed = ask(tab, str(path))
-    with Image.open(changed[tab.image]) as stand_in:
+    shown, _, _, session, _ = tab.place(str(path), None, None, Session())
+    with Image.open(shown) as stand_in:
         assert stand_in.format == "PNG"
         np.testing.assert_array_equal(np.asarray(stand_in), read_image(path).pixels)
-    session = changed[tab.session]
-    assert (session.shown, session.original) == (changed[tab.image], str(path))
-    again = ask(tab, session.shown, session=session)
-    assert again[tab.session].original == str(path) and tab.image not in again
-    assert "16-bit grey values were scaled" in text(see(tab, again[tab.session])[tab.card])
+    assert (session.shown, session.original, session.pending) == (shown, str(path), True)
+    changed = ask(tab, shown, session=session)
+    assert changed[tab.session].original == str(path)
+    assert tab.image not in changed  # what comes late must not replace a newer image
+    assert "16-bit grey values were scaled" in text(see(tab, changed[tab.session])[tab.card])
 
 
 def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
     path = write_dicom(tmp_path / "IM_0001", picture(1, HEIGHT, WIDTH), spacing=0.2)
-    shown, mask, session = tab.open_file(str(path))
+    shown, mask, _, session, _ = tab.place(str(path), None, None, Session())
     assert mask is None and session.original == str(path)
     with Image.open(shown) as stand_in:
         assert stand_in.format == "PNG" and stand_in.size == (WIDTH, HEIGHT)
@@ -266,28 +267,26 @@ def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
     assert found.original == str(path) and found.examined.look.grey.spacing == pytest.approx((0.2, 0.2))
 
 
-def test_a_file_of_another_kind_is_refused_by_that_button(tab, tmp_path):
-    (tmp_path / "letter.txt").write_text("not an image")
-    shown, _, session = tab.open_file(str(tmp_path / "letter.txt"))
-    assert shown is None and session.refusal.startswith("letter.txt cannot be read")
-
-
 def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
-    changed = ask(tab, str(tmp_path / "gone.png"))
+    gone = str(tmp_path / "gone.png")
+    changed = ask(tab, gone)
     assert refused(tab, changed[tab.session]) == texts.EXPIRED and changed[tab.image] is None
+    assert tab.place(gone, None, None, Session())[3].refusal == texts.EXPIRED
 
 
 def test_an_example_brings_its_mask_from_the_server(tab):
-    image, mask, session = tab.pick(SimpleNamespace(index=0))
+    image, mask, _, session, wish = tab.pick(SimpleNamespace(index=0))
     np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
     np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
-    assert session.shown is None and session.examined is None
+    assert session.shown is None and session.examined is None and wish != tab.wish.value
+    assert tab.view(False, "example.png", session, *DEFAULTS) == gr.skip()  # it has still to be analysed
 
 
-def test_taking_the_image_away_takes_the_result_along(tab, image):
-    card, results, no_image, no_mask, no_spacing, session = tab.reset()
-    assert text(card) == texts.WAITING and no_image is no_mask is no_spacing is session.examined is None
-    assert results.constructor_args["visible"] is False
+def test_taking_the_image_away_takes_the_result_along(tab):
+    no_image, no_mask, no_spacing, session = tab.reset()
+    assert no_image is no_mask is no_spacing is session.examined is None
+    empty = tab.view(False, no_image, session, *DEFAULTS)
+    assert text(empty[tab.card]) == texts.WAITING and empty[tab.results].constructor_args["visible"] is False
 
 
 def test_an_answer_that_comes_late_is_not_shown(tab, image):
@@ -300,12 +299,20 @@ def test_an_answer_that_comes_late_is_not_shown(tab, image):
 
 
 def test_clicks_and_clears_are_answered_in_their_order(tab):
-    """`pick` and `reset` both write the inputs: in one queue, the last wish wins."""
-    events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("pick", "reset", "open_file")]
-    assert len(events) == 3 and all(fn.queue for fn in events)
+    """All that changes the inputs waits in one queue, so that the last wish wins, and stops what was begun before."""
+    fns = tab.blocks.fns.values()
+    stopped = {target: set(fn.cancels) for fn in fns if fn.cancels for target in fn.targets}
+    fns = [fn for fn in fns if fn.fn]
+    events = [fn for fn in fns if fn.fn.__name__ in ("place", "pick", "reset")]
+    assert len(events) == 4 and all(fn.queue and fn.trigger_mode == "multiple" for fn in events)
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
+    (run,) = [fn for fn in fns if fn.fn.__name__ == "run"]
+    views = [fn for fn in fns if fn.fn.__name__ == "view"]
+    assert all(fn.trigger_mode == "always_last" for fn in (run, *views))
+    (shows_it,) = [fn for fn in views if fn.trigger_after == run._id]
+    assert all(stopped[target] == {run._id, shows_it._id} for fn in events for target in fn.targets)
     (emptied,) = [fn for fn in events if fn.fn.__name__ == "reset"]
-    assert {tab.image, tab.mask, tab.session} <= set(emptied.outputs)
+    assert any(fn.trigger_after == emptied._id for fn in views)
 
 
 def test_what_the_server_remembers_is_bounded_and_deleted(tab):

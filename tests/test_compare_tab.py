@@ -21,8 +21,9 @@ from busi_demo.ui import comparison, texts
 from busi_demo.ui.compare_api import compare_endpoint
 from busi_demo.ui.compare_tab import CompareTab
 from busi_demo.ui.gallery import Example
+from busi_demo.ui.session import Session
 
-NOBODY = (None, None)
+NOBODY = Session()
 
 pytestmark = pytest.mark.usefixtures("stand_in_weights")
 
@@ -40,8 +41,10 @@ def mask(tmp_path: Path) -> str:
 @pytest.fixture
 def tab() -> CompareTab:
     example = Example(Image.fromarray(picture(5)), Image.fromarray(disc(72, 96, 30, 40, 15)), "benign", "Test")
-    with gr.Blocks(analytics_enabled=False):
-        return CompareTab([example])
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        tab = CompareTab([example])
+    tab.blocks = blocks
+    return tab
 
 
 def text(html: Any) -> str:
@@ -64,11 +67,11 @@ def test_results_come_one_by_one(tab, image, predictors):
             named = comparison.named(predictors[key].predict(image))
             assert f"{APPROACHES[key].title} {named}" in text(step[tab.card])
             assert f'value="{i + 1}"' in step[tab.card] and tab.tables not in step
-    assert tab.figures[CONSENSUS][0] in steps[3] and steps[4] == {tab.image: gr.skip(), tab.original: (image, image)}
+    assert len(steps) == 4 and tab.figures[CONSENSUS][0] in steps[3]
 
 
 def test_the_end_is_the_consensus_and_the_tables(tab, image, mask, predictors):
-    *_, end, _ = tab.run(image, mask, NOBODY)
+    *_, end = tab.run(image, mask, NOBODY)
     found = consensus([predictors[key].predict(image) for key in APPROACHES])
     card, tables = text(end[tab.card]), text(end[tab.tables])
     assert f"{found.prediction.predicted_class.capitalize()} {found.prediction.confidence:.1%}" in card
@@ -104,11 +107,11 @@ def test_an_approach_without_weights_costs_its_own_answer(tab, image, monkeypatc
         return load(key)
 
     monkeypatch.setattr(comparison, "load_predictor", loaded)
-    *_, end, _ = tab.run(image, None, NOBODY)
+    *_, end = tab.run(image, None, NOBODY)
     assert texts.consensus_by(3) in text(end[tab.card])
     assert "The weights of multitask_cnn are missing." in text(end[tab.tables])
     broken.update(dict.fromkeys(list(APPROACHES)[:3], broken["multitask_cnn"]))
-    *_, end, _ = tab.run(image, None, NOBODY)
+    *_, end = tab.run(image, None, NOBODY)
     assert texts.NO_CONSENSUS in text(end[tab.card]) and tab.figures[CONSENSUS][0] not in end
     with pytest.raises(gr.Error, match="Fewer than two"):
         compare_endpoint(image)
@@ -127,29 +130,39 @@ def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
         assert end[tab.tables].constructor_args["visible"] is False
 
 
-def test_what_browsers_cannot_show_gets_a_stand_in(tab, tmp_path):
+def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_compared(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
-    *_, end, last = tab.run(str(path), None, NOBODY)
-    assert last[tab.original] == (last[tab.image], str(path))
-    with Image.open(last[tab.image]) as shown:
-        assert shown.format == "PNG"
-    *_, again = tab.run(last[tab.image], None, last[tab.original])
-    assert "16-bit grey values were scaled" in text(again[tab.card]) and again[tab.card] == end[tab.card]
+    shown, mask, session, wish = tab.place(str(path))
+    assert mask is None and session.original == str(path) and wish != tab.wish.value
+    with Image.open(shown) as picture_shown:
+        assert picture_shown.format == "PNG"
+    steps = list(tab.run(shown, None, session))
+    assert "16-bit grey values were scaled" in text(steps[-1][tab.card])
+    assert not any(tab.image in step for step in steps)  # what comes late must not replace a newer image
 
 
-def test_any_file_can_be_opened(tab, tmp_path):
-    path = tmp_path / "scan.tif"
-    Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
-    shown, mask, original = tab.open_file(str(path))
-    assert shown.endswith(".png") and mask is None and original == (shown, str(path))
+def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
-    with pytest.raises(gr.Error, match=r"notes\.txt cannot be read as an image"):
-        tab.open_file(str(tmp_path / "notes.txt"))
+    shown, mask, session, _ = tab.place(str(tmp_path / "notes.txt"))
+    (refusal,) = tab.run(shown, mask, session)
+    assert shown is None and "notes.txt cannot be read as an image" in text(refusal[tab.card])
+
+
+def test_what_was_begun_for_another_image_is_stopped(tab):
+    """Upload, file, example and clear: one after the other, each stops the run before it, and there is one run."""
+    (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
+    events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
+    assert len(events) == 4 and run.trigger_mode == "always_last"
+    assert all(fn.trigger_mode == "multiple" for fn in events)
+    stopped = {target: fn.cancels for fn in tab.blocks.fns.values() if fn.cancels for target in fn.targets}
+    assert all(stopped[target] == [run._id] for fn in events for target in fn.targets)
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
 
 
 def test_an_example_and_the_way_back(tab):
-    image, mask = tab.pick(SimpleNamespace(index=0))
+    image, mask, session, wish = tab.pick(SimpleNamespace(index=0))
+    assert session.shown is None and wish != tab.wish.value
     np.testing.assert_array_equal(np.asarray(image), picture(5))
     assert np.asarray(mask).any()
     shown = tab.reset()

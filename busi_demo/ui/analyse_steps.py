@@ -21,40 +21,46 @@ def loading(approach: str) -> str | None:
     return None if approach in _answered else texts.loading(APPROACHES[approach].title)
 
 
-def opened(path: str, folder: str) -> Session:
+def opened(
+    path: str, folder: str, before: Session | None = None, mask: str | None = None, spacing: float | None = None
+) -> Session:
     """A session for a file of any kind, before it is analysed.
 
     Args:
         path: the upload.
         folder: Gradio's temporary files.
+        before: of the image that was there. A mask or spacing that was there with it belongs to it, and goes.
+        mask, spacing: what stands in the inputs.
+    Returns:
+        A pending session, or one with a refusal; it names what stays in the inputs, by a stand-in where browsers
+        cannot show the file.
     """
+    before = before or Session()
+    mask = None if mask == before.mask else mask
+    spacing = None if spacing == before.spacing else spacing
+    if not Path(path).is_file():
+        return Session(refusal=texts.EXPIRED)
     try:
         shown = stand_in(path, read_image(path).pixels, folder) or path
     except InputError as error:
-        return Session(refusal=str(error))
-    return Session(shown=shown, original=path)
+        return Session(mask=mask, spacing=spacing, refusal=str(error))
+    return Session(shown, path, mask, spacing, pending=True)
 
 
-def look_at(
-    image: str, approach: str, mask: str | None, spacing: float | None, session: Session, folder: str
-) -> Session:
+def look_at(image: str, approach: str, mask: str | None, spacing: float | None, session: Session) -> Session:
     """Run the network over the inputs as they stand.
 
     Args:
         image, mask: paths of what the inputs show.
         approach: key of the approach.
         spacing: millimetres per pixel that the person gave.
-        session: what was analysed last.
-        folder: Gradio's temporary files.
+        session: what was opened or analysed last.
     Returns:
         The session from now on; it names the files that stay in the inputs, and says why where there is no answer.
     """
     from busi_demo.ui.analysis import examine  # loads what the first page need not wait for
 
     original = session.original if session.original and image == session.shown else image
-    if session.shown and image != session.shown:
-        mask = None if mask == session.mask else mask
-        spacing = None if spacing == session.spacing else spacing
     if not all(Path(path).is_file() for path in (original, mask) if path):
         return Session(refusal=texts.EXPIRED)
     try:
@@ -68,8 +74,6 @@ def look_at(
             refusal=str(error),
         )
     _answered.add(approach)
-    if image == original:
-        image = stand_in(original, examined.look.grey.pixels, folder) or image
     return Session(image, original, mask, spacing, examined)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ class AnalyseTab:
             self.findings = gr.HTML(elem_id="findings", padding=False)
         self.downloads.file.render()
         self.narrow = gr.Checkbox(visible=False)
+        self.wish = gr.State(0)  # another number: there is a new image to analyse
         self.redraw = gr.Button("", elem_id="redraw")
         self.session = session_state()
         self._listen()
@@ -76,30 +78,34 @@ class AnalyseTab:
     def _listen(self) -> None:
         controls, settings = self.controls, [*self.controls.components, self.spacing]
         inputs = [self.image, self.approach, self.mask, self.spacing, self.session]
-        self.run_outputs = [self.card, self.session, self.image, self.mask, self.spacing, controls.threshold]
+        placed = [self.image, self.mask, self.spacing, self.session, self.wish]
+        self.run_outputs = [self.card, self.session, self.image, self.mask, controls.threshold]
         seen = [self.narrow, self.image, self.session, *settings]
         self.view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
-        draw = {**DRAW, "show_progress": "hidden", "js": NARROW}
+        draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        wishes = [self.button.click, self.approach.input, self.image.upload, self.mask.upload, self.mask.clear]
-        runs = [gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)]
-        placed = [self.file.upload(self.open_file, self.file, [self.image, self.mask, self.session], **INPUTS)]
+        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.wish.change]
+        ran = gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
+        viewed = ran.success(self.view, seen, self.view_outputs, **draw)
+
+        # What was begun for another image is no longer wanted.
+        change = {**INPUTS, "trigger_mode": "multiple", "cancels": [ran, viewed]}
+        kept = [self.mask, self.spacing, self.session]
+        self.image.upload(self.place, [self.image, *kept], placed, **change)
+        self.file.upload(self.place, [self.file, *kept], placed, **change)
         if self.examples:
-            placed.append(self.gallery.select(self.pick, None, [self.image, self.mask, self.session], **INPUTS))
-        runs += [event.success(self.run, inputs, self.run_outputs, **slow) for event in placed]
-        for event in runs:
-            event.success(self.view, seen, self.view_outputs, **draw)
+            self.gallery.select(self.pick, None, placed, **change)
+        emptied = self.image.clear(self.reset, None, placed[:-1], **change)
+        emptied.success(self.view, seen, self.view_outputs, **draw)
 
         touches = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
-        gr.on(touches, self.view, seen, self.view_outputs, trigger_mode="always_last", **draw)
+        gr.on(touches, self.view, seen, self.view_outputs, **draw)
         undone = self.reset_button.click(controls.defaults, self.session, controls.components, **QUICK)
         undone.success(self.view, seen, self.view_outputs, **draw)
         self.downloads.listen(self.session, settings)
 
         self.approach.change(summary, self.approach, self.summary, **QUICK)
-        emptied = [self.card, self.results, self.image, self.mask, self.spacing, self.session]
-        self.image.clear(self.reset, None, emptied, cancels=runs, **INPUTS)
 
     def run(
         self, image: str | None, approach: str, mask: str | None, spacing: float | None, session: Session
@@ -110,21 +116,19 @@ class AnalyseTab:
             image, mask: paths of what the inputs show.
             approach: key of the approach.
             spacing: millimetres per pixel that the person gave.
-            session: what was analysed last. A mask or spacing that was there with another image belongs to that one.
+            session: what was opened or analysed last.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
         if image is None:
-            yield {self.session: Session(refusal=texts.NO_IMAGE)}
+            yield {self.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
             return
         if message := analyse_steps.loading(approach):
             yield {self.card: cards.hint(message)}
         before = session.examined
-        found = analyse_steps.look_at(image, approach, mask, spacing, session, self.image.GRADIO_CACHE)
+        found = analyse_steps.look_at(image, approach, mask, spacing, session)
         changed: dict[Any, Any] = {self.session: found}
-        for component, old, new in (
-            (self.image, image, found.shown), (self.mask, mask, found.mask), (self.spacing, spacing, found.spacing)
-        ):  # fmt: skip
+        for component, old, new in ((self.image, image, found.shown), (self.mask, mask, found.mask)):
             if old != new:
                 changed[component] = new
         if found.examined and (before is None or before.look.approach != approach):
@@ -150,10 +154,10 @@ class AnalyseTab:
             return {self.card: cards.alert(session.refusal), self.results: hidden}
         if image is None:
             return {self.card: cards.hint(texts.WAITING), self.results: hidden}
+        if session.pending or (session.examined and image != session.shown):
+            return gr.skip()  # a newer image is being analysed, and viewed when that is done
         if session.examined is None:
             return {self.card: cards.alert(texts.FORGOTTEN), self.results: hidden}
-        if image != session.shown:
-            return gr.skip()  # a newer image is being analysed, and viewed when that is done
         try:
             analysis = session.examined.view(settings(session, *wishes))
         except InputError as error:
@@ -167,19 +171,31 @@ class AnalyseTab:
             self.findings: findings(session.examined, analysis),
         }
 
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any, Session]:
+    def place(
+        self, path: str | None, mask: str | None, spacing: float | None, session: Session
+    ) -> tuple[str | None, str | None, float | None, Session, int]:
+        """Put a file of any kind into the inputs.
+
+        Args:
+            path: of the upload.
+            mask, spacing: what stands in the other inputs.
+            session: what was opened or analysed last.
+        Returns:
+            Image, mask, spacing, session, and the wish to analyse them.
+        """
+        if path is None:  # taken away meanwhile
+            return (*self.reset(), time.monotonic_ns())
+        found = analyse_steps.opened(path, self.image.GRADIO_CACHE, session, mask, spacing)
+        return found.shown, found.mask, found.spacing, found, time.monotonic_ns()
+
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any, None, Session, int]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
-        return example.image, example.mask, Session()
+        return example.image, example.mask, None, Session(pending=True), time.monotonic_ns()
 
-    def open_file(self, path: str) -> tuple[str | None, None, Session]:
-        """Put any file into the image input, by a stand-in where browsers cannot show it."""
-        session = analyse_steps.opened(path, self.image.GRADIO_CACHE)
-        return session.shown, None, session
-
-    def reset(self) -> tuple[Any, ...]:
-        """What is left when the image is taken away."""
-        return cards.hint(texts.WAITING), gr.Column(visible=False), None, None, None, Session()
+    def reset(self) -> tuple[None, None, None, Session]:
+        """What is left in the inputs when the image is taken away."""
+        return None, None, None, Session()
 
 
 def summary(approach: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from busi_demo.types import InputError
 from busi_demo.ui import cards, texts
 from busi_demo.ui.analyse_steps import opened
 from busi_demo.ui.compare_api import declare_compare_endpoint
-from busi_demo.ui.events import MODEL, PRIVATE, QUICK
+from busi_demo.ui.events import INPUTS, MODEL, PRIVATE
 from busi_demo.ui.gallery import Example, example_gallery
-from busi_demo.ui.inputs import mask_input, stand_in, ultrasound_input
+from busi_demo.ui.inputs import mask_input, ultrasound_input
+from busi_demo.ui.session import Session, session_state
 
 _NARROW_COLUMNS = 2
 
@@ -48,42 +50,41 @@ class CompareTab:
             self.gallery = example_gallery(examples, elem_id="compare-gallery")
         self.tables = gr.HTML(visible=False, elem_id="compare-tables", padding=False)
         self.figures = {key: (_figure(key, "wide"), _figure(key, "narrow")) for key in (*APPROACHES, CONSENSUS)}
-        self.original = gr.State((None, None))  # what the input shows, and the upload that it stands in for
+        self.session = session_state()
+        self.wish = gr.State(0)  # another number: there is a new image to compare
         self._listen()
         declare_compare_endpoint(self.image, self.mask)
 
     def _listen(self) -> None:
         shown = [self.card, self.tables, *(image for pair in self.figures.values() for image in pair)]
-        inputs, outputs = [self.image, self.mask, self.original], [*shown, self.image, self.mask, self.original]
-        slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
-        wishes = [self.button.click, self.mask.upload, self.mask.clear]
-        uploaded = self.image.upload(lambda: None, None, self.mask, **QUICK)
-        runs = [
-            gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow),
-            uploaded.then(self.run, inputs, outputs, **slow),
-        ]
-        placed = self.file.upload(self.open_file, self.file, [self.image, self.mask, self.original], **QUICK)
-        runs.append(placed.success(self.run, inputs, outputs, **slow))
-        if self.examples:
-            picked = self.gallery.select(self.pick, None, [self.image, self.mask], **QUICK)
-            runs.append(picked.success(self.run, inputs, outputs, **slow))
-        self.image.clear(self.reset, None, [*shown, self.mask], cancels=runs, **QUICK)
+        inputs, outputs = [self.image, self.mask, self.session], [*shown, self.image, self.mask]
+        wishes = [self.button.click, self.mask.upload, self.mask.clear, self.wish.change]
+        ran = gr.on(
+            wishes, self.run, inputs, outputs, trigger_mode="always_last", **PRIVATE, **MODEL, show_progress="hidden"
+        )
 
-    def run(
-        self, image: str | None, mask: str | None, original: tuple[str | None, str | None]
-    ) -> Iterator[dict[Any, Any]]:
+        # What was begun for another image is no longer wanted.
+        change = {**INPUTS, "trigger_mode": "multiple", "cancels": [ran]}
+        placed = [self.image, self.mask, self.session, self.wish]
+        self.image.upload(self.place, self.image, placed, **change)
+        self.file.upload(self.place, self.file, placed, **change)
+        if self.examples:
+            self.gallery.select(self.pick, None, placed, **change)
+        self.image.clear(self.reset, None, [*shown, *placed[:-1]], **change)
+
+    def run(self, image: str | None, mask: str | None, session: Session) -> Iterator[dict[Any, Any]]:
         """Compare the approaches on the inputs as they stand.
 
         Args:
             image, mask: paths of what the inputs show.
-            original: what the image input showed when it was last compared, and the upload behind it.
+            session: what was opened last.
         Yields:
             Component -> what it shows now, first of all and after each approach.
         """
         if image is None:
-            yield self._refusal(texts.NO_IMAGE)
+            yield self._refusal(session.refusal or texts.NO_IMAGE)
             return
-        source = original[1] if original[1] and image == original[0] else image
+        source = session.original if session.original and image == session.shown else image
         if not all(Path(path).is_file() for path in (source, mask) if path):
             yield self._refusal(texts.EXPIRED) | {self.image: None, self.mask: None}
             return
@@ -96,10 +97,6 @@ class CompareTab:
                 yield self._show(known)
         except InputError as error:
             yield self._refusal(str(error))
-            return
-        if image == source and known.predictions:
-            picture = stand_in(source, known.predictions[0].image, self.image.GRADIO_CACHE)
-            yield {self.image: picture or gr.skip(), self.original: (picture or image, source)}
 
     def _show(self, known: Any) -> dict[Any, Any]:
         """What is new since the last answer: one figure, or at the end also the consensus and the tables."""
@@ -123,25 +120,26 @@ class CompareTab:
             narrow: gr.Image(panels(prediction, truth, _NARROW_COLUMNS), alt_text=alt, visible=True),
         }
 
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any]:
+    def place(self, path: str | None) -> tuple[str | None, None, Session, int]:
+        """Put a file of any kind into the inputs.
+
+        Args:
+            path: of the upload.
+        Returns:
+            Image, no mask (it belonged to the image before), session, and the wish to compare.
+        """
+        found = opened(path, self.image.GRADIO_CACHE) if path else Session()
+        return found.shown, None, found, time.monotonic_ns()
+
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any, Session, int]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
-        return example.image, example.mask
-
-    def open_file(self, path: str) -> tuple[str, None, tuple[str, str]]:
-        """Put any file into the image input, by a stand-in where browsers cannot show it.
-
-        Raises:
-            gr.Error: it is no image; what is shown stays.
-        """
-        found = opened(path, self.image.GRADIO_CACHE)
-        if not (found.shown and found.original):
-            raise gr.Error(str(found.refusal), print_exception=False)
-        return found.shown, None, (found.shown, found.original)
+        return example.image, example.mask, Session(), time.monotonic_ns()
 
     def reset(self) -> dict[Any, Any]:
         """What is left when the image is taken away."""
-        return self._nothing() | {self.card: cards.hint(texts.COMPARE_WAITING), self.mask: None}
+        waiting = cards.hint(texts.COMPARE_WAITING)
+        return self._nothing() | {self.card: waiting, self.image: None, self.mask: None, self.session: Session()}
 
     def _refusal(self, sentence: str) -> dict[Any, Any]:
         return self._nothing() | {self.card: cards.alert(sentence)}

@@ -25,6 +25,7 @@ class Session:
         spacing: millimetres per pixel that the person gave.
         examined: what the network made of it; `None` where there is nothing, or it could not be used.
         refusal: a sentence why not.
+        pending: whether another image was put into the inputs since, which has still to be analysed.
     """
 
     shown: str | None = None
@@ -33,6 +34,7 @@ class Session:
     spacing: float | None = None
     examined: Examined | None = None
     refusal: str | None = None
+    pending: bool = False
 
 
 def session_state() -> gr.State:
