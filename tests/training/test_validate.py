@@ -8,7 +8,9 @@ from busi_demo.data.dataset import CanvasDataset
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.preprocess import Preprocess
-from busi_demo.training.validate import validate
+from busi_demo.training.distill import Distilled
+from busi_demo.training.losses import CropObjective, SegmentationObjective
+from busi_demo.training.validate import validate, validation_row
 from busi_demo.types import ModelOutput
 
 
@@ -57,6 +59,20 @@ def test_a_normal_verdict_withdraws_the_mask_as_at_inference():
     results, _ = results_of(DiscSample("malignant"))
     assert results[0].predicted_class == "normal"
     assert results[0].predicted_mask_fraction == 0 and results[0].mask_dice == 0
+
+
+def test_an_untrained_class_does_not_withdraw_the_masks_of_a_segmentation_stage():
+    """The malignant disc is called normal: jointly that is a missed lesion, to the U-Net alone it is a found one."""
+    dataset = CanvasDataset([DiscSample("malignant"), DiscSample("normal")], PREPROCESS)
+
+    def row(objective):
+        return validation_row(BrightPixels(), dataset, PREPROCESS, "fp32", objective)
+
+    assert row(CropObjective())["val_lesion_dice"] == 0
+    for objective in (SegmentationObjective(), Distilled(SegmentationObjective(), teacher=None)):
+        found = row(objective)
+        assert found["val_score"] == found["val_lesion_dice"] == pytest.approx(1, abs=0.02)
+        assert found["val_normal_false_mask_rate"] == 0
 
 
 def test_the_mode_of_the_model_is_left_as_it_was():
