@@ -137,6 +137,15 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path):
     assert one == other
 
 
+def write_split(path: Path, *rows: tuple[str, ...], source: str = "busi") -> None:
+    """split.csv as training writes it, of rows (image, split) or (image, split, class); groups of one image."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "class", "source", "group", "split"])
+        for i, (image, split, *label) in enumerate(rows):
+            writer.writerow([image, *(label or [image.split()[0]]), source, i, split])
+
+
 class TestEvaluate:
     @pytest.fixture
     def evaluate(self, run_script, busi, weights_folder, tmp_path):
@@ -175,7 +184,7 @@ class TestEvaluate:
 
     def test_validation_images_of_the_weights(self, evaluate, weights_folder):
         split = weights_folder / "multitask_cnn" / "split.csv"
-        split.write_text("image,split\nbenign case (1).png,train\nmalignant case (1).png,validation\n")
+        write_split(split, ("benign case (1).png", "train"), ("malignant case (1).png", "validation"))
         try:
             status, report, _ = evaluate("--images", "validation")
         finally:
@@ -184,11 +193,51 @@ class TestEvaluate:
         assert [row["image"] for row in report["per_image"]] == ["malignant case (1).png"]
         assert report["auc"]["benign"] is None
 
+    @pytest.mark.parametrize("images", ["validation", "some.csv"])
+    def test_a_name_that_two_classes_share_is_no_validation_image_in_both(
+        self, evaluate, busi, weights_folder, tmp_path, images
+    ):
+        """benign/0.png was validated on; malignant/0.png was trained on and must not be measured as if it were not."""
+        for seed, label in enumerate(("benign", "malignant")):
+            save_grey(busi / label / "0.png", picture(100 + seed))
+            save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
+        split = weights_folder / "multitask_cnn" / "split.csv"
+        write_split(split, ("0.png", "validation", "benign"), ("0.png", "train", "malignant"))
+        (tmp_path / "some.csv").write_text("image,class\n0.png,benign\n")
+        try:
+            status, report, err = evaluate("--images", tmp_path / images if images != "validation" else images)
+        finally:
+            split.unlink()
+        assert (status, err) == (0, "")
+        assert [(row["image"], row["class"]) for row in report["per_image"]] == [("0.png", "benign")]
+
+    def test_a_list_without_classes_means_every_class(self, evaluate, busi, tmp_path):
+        for seed, label in enumerate(("benign", "malignant")):
+            save_grey(busi / label / "0.png", picture(100 + seed))
+            save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
+        (tmp_path / "some.csv").write_text("image\n0.png\nelsewhere.png\n")
+        status, report, err = evaluate("--images", tmp_path / "some.csv", "--figures", tmp_path / "figures")
+        assert status == 0 and "1 of the 2 images" in err
+        assert [row["class"] for row in report["per_image"]] == ["benign", "malignant"]
+        figures = sorted(str(path.relative_to(tmp_path / "figures")) for path in (tmp_path / "figures").rglob("*.png"))
+        assert figures == ["benign/0.png", "malignant/0.png"]
+
+    def test_images_of_another_data_set_validate_nothing(self, evaluate, weights_folder):
+        """They may bear the same names: those of a further training set were trained on."""
+        split = weights_folder / "multitask_cnn" / "split.csv"
+        write_split(split, ("benign case (1).png", "validation"), source="elsewhere")
+        try:
+            status, report, err = evaluate("--images", "validation")
+        finally:
+            split.unlink()
+        assert (status, report) == (2, None)
+        assert err.rstrip().endswith("validates on elsewhere, not on busi: give that folder with --data.")
+
     def test_the_consensus_is_measured_like_an_approach(self, evaluate, busi, weights_folder, predictors):
         """On the images that validate for all of them; here one does."""
         for i, key in enumerate(APPROACHES):
-            rows = ["benign case (1).png,validation", f"malignant case (1).png,{'train' if i else 'validation'}"]
-            (weights_folder / key / "split.csv").write_text("\n".join(["image,split", *rows]) + "\n")
+            rows = ("benign case (1).png", "validation"), ("malignant case (1).png", "train" if i else "validation")
+            write_split(weights_folder / key / "split.csv", *rows)
         try:
             status, report, _ = evaluate("--approach", "consensus", "--images", "validation", "--bootstrap", 0)
         finally:
@@ -206,7 +255,7 @@ class TestEvaluate:
     def test_figures_on_request(self, evaluate, tmp_path):
         (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
-        assert [path.name for path in (tmp_path / "figures").iterdir()] == ["benign case (2).png"]
+        assert [path.name for path in (tmp_path / "figures" / "benign").iterdir()] == ["benign case (2).png"]
 
     def test_intervals_and_subgroups_stand_beside_the_metrics(self, evaluate, busi):
         save_grey(busi / "benign" / "benign case (9).png", picture(1)[:, ::-1])  # the mirror image of benign case (1)
