@@ -98,6 +98,10 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
+    ("train_two_stage.py", ["--data", "phantoms", "--classifier-epochs", "0"],
+     "--classifier-epochs must be at least 1, got 0"),
+    ("train_two_stage.py", ["--data", "phantoms", "--classifier-start-size", "0"],
+     "--classifier-start-size must be between 64 and 1024, got 0"),
     ("evaluate.py", ["--data", "nowhere", "--output", "x.json"], "nowhere (from --data) is not a folder"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):

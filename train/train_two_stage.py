@@ -24,18 +24,23 @@ from busi_demo.training.losses import CropObjective, Objective, SegmentationObje
 from busi_demo.training.processes import Processes
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
+from busi_demo.types import InputError
 from busi_demo.weights import load_part
 
 
 def stages_of(
     arguments: argparse.Namespace, config: TrainConfig, folder: Path
 ) -> Sequence[tuple[Objective, TrainConfig, Path]]:
-    """Objective, settings and run folder of each stage."""
-    second = replace(
-        config,
-        epochs=arguments.classifier_epochs or config.epochs,
-        start_size=arguments.classifier_start_size or config.start_size,
-    )
+    """Objective, settings and run folder of each stage.
+
+    Raises:
+        InputError: a setting of the second stage is out of its range.
+    """
+    own = {"epochs": arguments.classifier_epochs, "start_size": arguments.classifier_start_size}
+    try:
+        second = replace(config, **{name: value for name, value in own.items() if value is not None})
+    except InputError as error:
+        raise InputError(str(error).replace("--", "--classifier-", 1)) from error
     return (
         (with_teacher(SegmentationObjective(), config), config, folder / "segmentation"),
         (with_teacher(CropObjective(config.label_smoothing), config), second, folder / "classification"),
