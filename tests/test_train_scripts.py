@@ -28,8 +28,8 @@ TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--bat
         "--start-size", 64, "--epochs", 1, "--precision", "fp32")  # fmt: skip
 
 
-def check_written(output: Path, key: str) -> None:
-    """What training writes can be loaded strictly, answers, and says what it is."""
+def check_written(output: Path, key: str, run: Path) -> None:
+    """What training writes can be loaded strictly, answers, and says what it is and how the run in `run` went."""
     folder = output / key
     config = read_config(key, output)
     assert config["approach"] == key
@@ -45,6 +45,8 @@ def check_written(output: Path, key: str) -> None:
     report = {path.name for path in (folder / "report").iterdir()}
     assert {"metrics.json", "classification_report.txt", "confusion_matrix.png", "learning_curves.png"} <= report
     assert {f"example_{label}.png" for label in CLASSES} <= report
+    with (folder / "report" / "history.csv").open(encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == history_of(run)
     prediction = load_predictor(key, output).predict(picture(0))
     assert prediction.mask.shape == (72, 96)
 
@@ -64,15 +66,20 @@ def test_train_multitask(key, run_script, tmp_path):
     assert status == 0
     assert "simulated phantoms alone" in out and f"wrote {tmp_path / 'weights' / key}" in out
     assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
-    check_written(tmp_path / "weights", key)
+    check_written(tmp_path / "weights", key, tmp_path / "run")
 
 
 def test_train_two_stage(run_script, tmp_path):
+    stale = save_grey(tmp_path / "weights" / "two_stage" / "report" / "locked_test.png", picture(0))
     status, out, _ = run_script("train/train_two_stage.py", *TINY, "--output", tmp_path / "weights", "--run-dir",
                                 tmp_path / "run")  # fmt: skip
     assert status == 0
     assert "stage: segmentation" in out and "stage: classification" in out
-    check_written(tmp_path / "weights", "two_stage")
+    check_written(tmp_path / "weights", "two_stage", tmp_path / "run" / "classification")
+    with stale.with_name("history_segmentation.csv").open(encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == history_of(tmp_path / "run" / "segmentation")
+    assert not stale.exists()
+    assert (tmp_path / "weights" / "two_stage.previous" / "report" / stale.name).is_file()
     first = torch.load(tmp_path / "run" / "segmentation" / "best.pt", weights_only=True)
     final = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
     for name, tensor in first.items():

@@ -79,26 +79,30 @@ def train(argv: list[str] | None = None) -> None:
 
     def run(
         model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *told: Listener
-    ) -> list[dict[str, float]]:
+    ) -> dict[str, list[dict[str, float]]]:
+        """The history of each stage."""
+        histories = {}
         for objective, settings, folder in stages:
             if Processes().is_main:
                 print(f"stage: {folder.name}", flush=True)
-            history = fit(
+            histories[folder.name] = fit(
                 model, objective, data.train, weights_for(settings, data), data.validation, preprocess, settings,
                 folder, resume,
                 listeners=(*listeners_of(arguments, folder), *told),
             )  # fmt: skip
-        return history
+        return histories
 
     if arguments.tune:
         tune(parser, arguments, config, lambda c, folder, told: run(
             build(arguments, c), stages_of(arguments, c, folder), True, told
         ))  # fmt: skip
         return
-    history = run(model, stages, arguments.resume)
+    histories = run(model, stages, arguments.resume)
     if Processes().is_main:
         parts_from = {name: getattr(arguments, name) for name in ("segmenter_from", "encoder_from")}
-        finish(model, data, preprocess, stages[-1][1], history, arguments.output, parts_from)
+        _, settings, folder = stages[-1]
+        history = histories.pop(folder.name)
+        finish(model, data, preprocess, settings, history, arguments.output, parts_from, earlier=histories)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ threads. Colours are those of Okabe and Ito (2008), and no two lines differ by c
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -181,7 +182,8 @@ def write_report(
 
     Args:
         folder: made if it is not there. It receives confusion_matrix.png, reliability.png, roc.png,
-            classification_report.txt, metrics.json (the summary) and, where there is a history, learning_curves.png.
+            classification_report.txt, metrics.json (the summary) and, where there is a history, history.csv and
+            learning_curves.png.
         title: what was measured on which split, for example 'multitask_unet, BUSI validation'.
         summary: `metrics.summarise(results)`; further plain JSON values may stand in it.
         results: what the summary was made of.
@@ -203,11 +205,21 @@ def write_report(
         "metrics.json": (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode(),
     }
     if history:
+        files["history.csv"] = history_csv(history).encode()
         files["learning_curves.png"] = _png(learning_curves(history, title=title))
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write_atomically(folder / name, content)
     return [folder / name for name in files]
+
+
+def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of a training run as CSV text, the columns those of the first row; `None` becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

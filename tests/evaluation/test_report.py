@@ -67,7 +67,7 @@ def test_every_file_is_written_and_says_what_the_summary_says(tmp_path):
     summary = summarise(results)
     folder = tmp_path / "a" / "report"
     written = write_report(folder, title="net, set", summary=summary, results=results, history=epochs(3))
-    expected = FILES | {"learning_curves.png"}
+    expected = FILES | {"learning_curves.png", "history.csv"}
     assert {path.name for path in written} == {path.name for path in folder.iterdir()} == expected
     assert json.loads((folder / "metrics.json").read_text()) == summary
     text = (folder / "classification_report.txt").read_text()
