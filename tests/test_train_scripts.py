@@ -263,6 +263,18 @@ class TestEvaluate:
         assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
         assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
 
+    def test_an_uncertain_class_is_measured_against_nothing(self, evaluate, busi, tmp_path):
+        """benign (433) was published as malignant too."""
+        save_grey(busi / "benign" / "benign (433).png", picture(90))
+        save_grey(busi / "benign" / "benign (433)_mask.png", disc(72, 96, 36, 48, 10))
+        status, report, err = evaluate()
+        assert status == 0 and (report["n"], report["uncertain_class_left_out"]) == (9, 1)
+        assert "benign (433).png" not in [row["image"] for row in report["per_image"]]
+        assert "note: left out 1 of 10 images" in err
+        (tmp_path / "one.csv").write_text("image\nbenign (433).png\n")
+        status, _, err = evaluate("--images", tmp_path / "one.csv")
+        assert status == 2 and "class of every image chosen is uncertain" in err
+
     def test_figures_on_request(self, evaluate, tmp_path):
         (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0

@@ -67,6 +67,22 @@ def choose(samples: Sequence[FileSample], source: str, images: str, folders: Seq
     return chosen
 
 
+def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
+    """The samples whose class is certain, and how many are not: nothing can be right or wrong of those, so they are
+    left out and it is told.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = [sample for sample in samples if sample.label_certain]
+    if not kept:
+        raise InputError("The class of every image chosen is uncertain, nothing can be measured: give other --images.")
+    if left_out := len(samples) - len(kept):
+        print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
+              file=sys.stderr)  # fmt: skip
+    return kept, len(samples) - len(kept)
+
+
 def _validated_on(split: Path, source: str) -> set[tuple[str | None, str]]:
     """(class, image) of the images of a data set that a split.csv keeps for validation."""
     rows = [row for row in _rows(split) if row["split"] == "validation"]
@@ -193,6 +209,7 @@ def evaluate() -> None:
     root = find_data(arguments.data)
     keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
     samples = choose(index_folder(root), root.name, arguments.images, [arguments.weights / key for key in keys])
+    samples, uncertain = certain(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
     results, area_shares, cams = measure(predictor, samples, arguments.figures, arguments.faithfulness)
@@ -215,6 +232,7 @@ def evaluate() -> None:
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": weights_sha256(keys, arguments.weights),
+        "uncertain_class_left_out": uncertain,
         **summary,
         **more,
         "per_image": [result_row(r) for r in results],
