@@ -35,8 +35,9 @@ def validate(
         class_decides: False scores the masks as the threshold cuts them, whatever the class: that of an untrained
             head says nothing.
     Returns:
-        One result an image, in order, and the class logits, float32 (N, 3), for calibration. Images whose mask is
-        incomplete carry no Dice; those whose class is uncertain must not stand in `dataset`.
+        One result an image, in order, and the class logits, float32 (N, 3), for calibration. The padding of the square
+        does not count. Images whose mask is incomplete carry no Dice; those whose class is uncertain must not stand in
+        `dataset`.
     """
     was_training = model.training
     model.eval()
@@ -50,12 +51,14 @@ def validate(
         logits.append(output.class_logits.float().cpu())
         maps = output.mask_logits.float().sigmoid().cpu().numpy()[:, 0]
         for i, mask_probability, probabilities in zip(chunk, maps, logits[-1].softmax(1).tolist(), strict=True):
+            top, left, height, width = dataset.placements[i]
+            inside = slice(top, top + height), slice(left, left + width)
             verdict = CLASSES[int(np.argmax(probabilities))]
             if class_decides:
-                mask, _ = agreeing_mask(mask_probability, verdict, threshold, min_area)
+                mask, _ = agreeing_mask(mask_probability[inside], verdict, threshold, min_area)
             else:
-                mask = lesion_mask(mask_probability, threshold, min_area)
-            sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)
+                mask = lesion_mask(mask_probability[inside], threshold, min_area)
+            sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)[inside]
             scored = sample.mask_complete and bool(truth.any())
             results.append(
                 ImageResult(
