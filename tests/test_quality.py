@@ -106,7 +106,9 @@ def test_only_the_plots_that_can_be_drawn_are_shown_and_described(tab, folder):
 
 
 def test_training_curves_are_drawn_from_the_history(folder):
-    (folder / KEY / "report" / "history.csv").write_text("epoch,train_loss,val_loss,val_score\n1,2,3,0.1\n2,1,2,0.4\n")
+    (folder / KEY / "report" / "history.csv").write_text(
+        "epoch,train_loss,train_classification,val_cross_entropy,val_score\n1,2,1,3,0.1\n2,1,0.5,2,0.4\n"
+    )
     image = quality.read_quality()[KEY].plots()["curves"]
     assert image.height > image.width > 500
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import picture, write_busi
+from helpers import picture, save_grey, write_busi
 from imagehash import phash
 from PIL import Image
 
@@ -96,6 +96,8 @@ def test_a_damaged_file_is_told_in_a_sentence(folder, damage):
 def test_the_script_hashes_what_was_trained_on(tmp_path, run_script):
     data = write_busi(tmp_path / "main", {"benign": 3, "malignant": 2, "normal": 2})
     extra = write_busi(tmp_path / "more", {"benign": 2})
+    for suffix in ("", "_mask"):  # the name of a training image, in another class: not trained on
+        save_grey(extra / "malignant" / f"benign case (1){suffix}.png", picture(50))
     for key in APPROACHES:
         (tmp_path / key).mkdir()
         with (tmp_path / key / "split.csv").open("w", newline="") as file:

@@ -28,8 +28,8 @@ TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--bat
         "--start-size", 64, "--epochs", 1, "--precision", "fp32")  # fmt: skip
 
 
-def check_written(output: Path, key: str) -> None:
-    """What training writes can be loaded strictly, answers, and says what it is."""
+def check_written(output: Path, key: str, run: Path) -> None:
+    """What training writes can be loaded strictly, answers, and says what it is and how the run in `run` went."""
     folder = output / key
     config = read_config(key, output)
     assert config["approach"] == key
@@ -45,6 +45,8 @@ def check_written(output: Path, key: str) -> None:
     report = {path.name for path in (folder / "report").iterdir()}
     assert {"metrics.json", "classification_report.txt", "confusion_matrix.png", "learning_curves.png"} <= report
     assert {f"example_{label}.png" for label in CLASSES} <= report
+    with (folder / "report" / "history.csv").open(encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == history_of(run)
     prediction = load_predictor(key, output).predict(picture(0))
     assert prediction.mask.shape == (72, 96)
 
@@ -64,15 +66,20 @@ def test_train_multitask(key, run_script, tmp_path):
     assert status == 0
     assert "simulated phantoms alone" in out and f"wrote {tmp_path / 'weights' / key}" in out
     assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
-    check_written(tmp_path / "weights", key)
+    check_written(tmp_path / "weights", key, tmp_path / "run")
 
 
 def test_train_two_stage(run_script, tmp_path):
+    stale = save_grey(tmp_path / "weights" / "two_stage" / "report" / "locked_test.png", picture(0))
     status, out, _ = run_script("train/train_two_stage.py", *TINY, "--output", tmp_path / "weights", "--run-dir",
                                 tmp_path / "run")  # fmt: skip
     assert status == 0
     assert "stage: segmentation" in out and "stage: classification" in out
-    check_written(tmp_path / "weights", "two_stage")
+    check_written(tmp_path / "weights", "two_stage", tmp_path / "run" / "classification")
+    with stale.with_name("history_segmentation.csv").open(encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == history_of(tmp_path / "run" / "segmentation")
+    assert not stale.exists()
+    assert (tmp_path / "weights" / "two_stage.previous" / "report" / stale.name).is_file()
     first = torch.load(tmp_path / "run" / "segmentation" / "best.pt", weights_only=True)
     final = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
     for name, tensor in first.items():
@@ -98,6 +105,10 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
+    ("train_two_stage.py", ["--data", "phantoms", "--classifier-epochs", "0"],
+     "--classifier-epochs must be at least 1, got 0"),
+    ("train_two_stage.py", ["--data", "phantoms", "--classifier-start-size", "0"],
+     "--classifier-start-size must be between 64 and 1024, got 0"),
     ("evaluate.py", ["--data", "nowhere", "--output", "x.json"], "nowhere (from --data) is not a folder"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):
@@ -135,6 +146,15 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path):
     assert one.read_bytes() == other.read_bytes()
     one, other = (history_of(tmp_path / f"run-{name}") for name in ("undisturbed", "killed"))
     assert one == other
+
+
+def write_split(path: Path, *rows: tuple[str, ...], source: str = "busi") -> None:
+    """split.csv as training writes it, of rows (image, split) or (image, split, class); groups of one image."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "class", "source", "group", "split"])
+        for i, (image, split, *label) in enumerate(rows):
+            writer.writerow([image, *(label or [image.split()[0]]), source, i, split])
 
 
 class TestEvaluate:
@@ -175,7 +195,7 @@ class TestEvaluate:
 
     def test_validation_images_of_the_weights(self, evaluate, weights_folder):
         split = weights_folder / "multitask_cnn" / "split.csv"
-        split.write_text("image,split\nbenign case (1).png,train\nmalignant case (1).png,validation\n")
+        write_split(split, ("benign case (1).png", "train"), ("malignant case (1).png", "validation"))
         try:
             status, report, _ = evaluate("--images", "validation")
         finally:
@@ -184,11 +204,51 @@ class TestEvaluate:
         assert [row["image"] for row in report["per_image"]] == ["malignant case (1).png"]
         assert report["auc"]["benign"] is None
 
+    @pytest.mark.parametrize("images", ["validation", "some.csv"])
+    def test_a_name_that_two_classes_share_is_no_validation_image_in_both(
+        self, evaluate, busi, weights_folder, tmp_path, images
+    ):
+        """benign/0.png was validated on; malignant/0.png was trained on and must not be measured as if it were not."""
+        for seed, label in enumerate(("benign", "malignant")):
+            save_grey(busi / label / "0.png", picture(100 + seed))
+            save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
+        split = weights_folder / "multitask_cnn" / "split.csv"
+        write_split(split, ("0.png", "validation", "benign"), ("0.png", "train", "malignant"))
+        (tmp_path / "some.csv").write_text("image,class\n0.png,benign\n")
+        try:
+            status, report, err = evaluate("--images", tmp_path / images if images != "validation" else images)
+        finally:
+            split.unlink()
+        assert (status, err) == (0, "")
+        assert [(row["image"], row["class"]) for row in report["per_image"]] == [("0.png", "benign")]
+
+    def test_a_list_without_classes_means_every_class(self, evaluate, busi, tmp_path):
+        for seed, label in enumerate(("benign", "malignant")):
+            save_grey(busi / label / "0.png", picture(100 + seed))
+            save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
+        (tmp_path / "some.csv").write_text("image\n0.png\nelsewhere.png\n")
+        status, report, err = evaluate("--images", tmp_path / "some.csv", "--figures", tmp_path / "figures")
+        assert status == 0 and "1 of the 2 images" in err
+        assert [row["class"] for row in report["per_image"]] == ["benign", "malignant"]
+        figures = sorted(str(path.relative_to(tmp_path / "figures")) for path in (tmp_path / "figures").rglob("*.png"))
+        assert figures == ["benign/0.png", "malignant/0.png"]
+
+    def test_images_of_another_data_set_validate_nothing(self, evaluate, weights_folder):
+        """They may bear the same names: those of a further training set were trained on."""
+        split = weights_folder / "multitask_cnn" / "split.csv"
+        write_split(split, ("benign case (1).png", "validation"), source="elsewhere")
+        try:
+            status, report, err = evaluate("--images", "validation")
+        finally:
+            split.unlink()
+        assert (status, report) == (2, None)
+        assert err.rstrip().endswith("validates on elsewhere, not on busi: give that folder with --data.")
+
     def test_the_consensus_is_measured_like_an_approach(self, evaluate, busi, weights_folder, predictors):
         """On the images that validate for all of them; here one does."""
         for i, key in enumerate(APPROACHES):
-            rows = ["benign case (1).png,validation", f"malignant case (1).png,{'train' if i else 'validation'}"]
-            (weights_folder / key / "split.csv").write_text("\n".join(["image,split", *rows]) + "\n")
+            rows = ("benign case (1).png", "validation"), ("malignant case (1).png", "train" if i else "validation")
+            write_split(weights_folder / key / "split.csv", *rows)
         try:
             status, report, _ = evaluate("--approach", "consensus", "--images", "validation", "--bootstrap", 0)
         finally:
@@ -203,10 +263,22 @@ class TestEvaluate:
         assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
         assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
 
+    def test_an_uncertain_class_is_measured_against_nothing(self, evaluate, busi, tmp_path):
+        """benign (433) was published as malignant too."""
+        save_grey(busi / "benign" / "benign (433).png", picture(90))
+        save_grey(busi / "benign" / "benign (433)_mask.png", disc(72, 96, 36, 48, 10))
+        status, report, err = evaluate()
+        assert status == 0 and (report["n"], report["uncertain_class_left_out"]) == (9, 1)
+        assert "benign (433).png" not in [row["image"] for row in report["per_image"]]
+        assert "note: left out 1 of 10 images" in err
+        (tmp_path / "one.csv").write_text("image\nbenign (433).png\n")
+        status, _, err = evaluate("--images", tmp_path / "one.csv")
+        assert status == 2 and "class of every image chosen is uncertain" in err
+
     def test_figures_on_request(self, evaluate, tmp_path):
         (tmp_path / "one.csv").write_text("image\nbenign case (2).png\n")
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
-        assert [path.name for path in (tmp_path / "figures").iterdir()] == ["benign case (2).png"]
+        assert [path.name for path in (tmp_path / "figures" / "benign").iterdir()] == ["benign case (2).png"]
 
     def test_intervals_and_subgroups_stand_beside_the_metrics(self, evaluate, busi):
         save_grey(busi / "benign" / "benign case (9).png", picture(1)[:, ::-1])  # the mirror image of benign case (1)

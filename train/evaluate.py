@@ -36,10 +36,13 @@ from busi_demo.weights import WEIGHTS_FOLDER, read_config
 RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
 
 
-def choose(samples: Sequence[FileSample], images: str, folders: Sequence[Path]) -> list[FileSample]:
-    """The samples that --images asks for.
+def choose(samples: Sequence[FileSample], source: str, images: str, folders: Sequence[Path]) -> list[FileSample]:
+    """The samples that --images asks for. An image is known by its class and name, for two classes may share a name.
 
     Args:
+        samples: all of one data set.
+        source: name of that data set.
+        images: what --images says. A row of a CSV file that tells no class means the images of that name in each.
         folders: of the approaches that are measured, for their splits; what validates is what none of them trained on.
     Raises:
         InputError: none of them lies in the folder, or the list cannot be read.
@@ -47,22 +50,47 @@ def choose(samples: Sequence[FileSample], images: str, folders: Sequence[Path]) 
     if images == "all":
         return list(samples)
     if images == "locked_test":
-        wanted = set(locked_test())
+        wanted: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
     elif images == "validation":
-        wanted = set.intersection(
-            *({r["image"] for r in _rows(folder / "split.csv") if r["split"] == "validation"} for folder in folders)
-        )
+        wanted = set.intersection(*(_validated_on(folder / "split.csv", source) for folder in folders))
     else:
-        wanted = {row["image"] for row in _rows(Path(images))}
-    chosen = [sample for sample in samples if sample.name in wanted]
+        wanted = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
+    keys = {sample: {(sample.label, sample.name), (None, sample.name)} & wanted for sample in samples}
+    chosen = [sample for sample in samples if keys[sample]]
     if not chosen:
         raise InputError(
             f"None of the {len(wanted)} images of '{images}' lies in the data folder: give another --data."
         )
-    if len(chosen) < len(wanted):
-        print(f"note: {len(wanted) - len(chosen)} of the {len(wanted)} images of '{images}' are not in the data folder",
+    if missing := wanted.difference(*keys.values()):
+        print(f"note: {len(missing)} of the {len(wanted)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
     return chosen
+
+
+def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
+    """The samples whose class is certain, and how many are not: nothing can be right or wrong of those, so they are
+    left out and it is told.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = [sample for sample in samples if sample.label_certain]
+    if not kept:
+        raise InputError("The class of every image chosen is uncertain, nothing can be measured: give other --images.")
+    if left_out := len(samples) - len(kept):
+        print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
+              file=sys.stderr)  # fmt: skip
+    return kept, len(samples) - len(kept)
+
+
+def _validated_on(split: Path, source: str) -> set[tuple[str | None, str]]:
+    """(class, image) of the images of a data set that a split.csv keeps for validation."""
+    rows = [row for row in _rows(split) if row["split"] == "validation"]
+    found: set[tuple[str | None, str]] = {(row["class"], row["image"]) for row in rows if row["source"] == source}
+    if not found:
+        known = " and ".join(sorted({row["source"] for row in rows})) or "nothing"
+        raise InputError(f"{split} validates on {known}, not on {source}: give that folder with --data.")
+    return found
 
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
@@ -140,7 +168,9 @@ def measure(
             )
         if figures:
             heading = f"{predictor.title}, {sample.name} ({sample.label})"
-            figure_image(five_panels(prediction, truth, heading)).save(figures / f"{Path(sample.name).stem}.png")
+            (figures / sample.label).mkdir(parents=True, exist_ok=True)
+            path = figures / sample.label / f"{Path(sample.name).stem}.png"
+            figure_image(five_panels(prediction, truth, heading)).save(path)
     return results, area_shares, cams
 
 
@@ -166,8 +196,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--faithfulness", action="store_true",
                         help="also examine the Grad-CAMs: some 50 runs of the network an image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
-                        help="also draw the five panels of every image there; weights/APPROACH/report/real is kept out "
-                             "of git, for pictures of a data set must not be published")  # fmt: skip
+                        help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
+                             "kept out of git, for pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
@@ -178,11 +208,10 @@ def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
     keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
-    samples = choose(index_folder(root), arguments.images, [arguments.weights / key for key in keys])
+    samples = choose(index_folder(root), root.name, arguments.images, [arguments.weights / key for key in keys])
+    samples, uncertain = certain(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
-    if arguments.figures:
-        arguments.figures.mkdir(parents=True, exist_ok=True)
     results, area_shares, cams = measure(predictor, samples, arguments.figures, arguments.faithfulness)
     summary = summarise(results)
     more: dict[str, Any] = {}
@@ -203,6 +232,7 @@ def evaluate() -> None:
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": weights_sha256(keys, arguments.weights),
+        "uncertain_class_left_out": uncertain,
         **summary,
         **more,
         "per_image": [result_row(r) for r in results],

@@ -32,20 +32,21 @@ SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50,
 """How the copies that must be found are made: resized, with other proportions, as JPEG, and mirrored."""
 
 
-def trained_on(weights: Path) -> dict[tuple[str, str], str]:
-    """(source, image) -> 'train' or 'validation', from every approach's split.csv; trained on by one is trained on.
+def trained_on(weights: Path) -> dict[tuple[str, str, str], str]:
+    """(source, class, image) -> 'train' or 'validation', from every approach's split.csv; what one trained on counts as
+    trained on.
 
     Raises:
         InputError: an approach has no split.csv.
     """
-    splits: dict[tuple[str, str], str] = {}
+    splits: dict[tuple[str, str, str], str] = {}
     for key in APPROACHES:
         path = weights / key / "split.csv"
         if not path.is_file():
             raise InputError(f"{path} is missing: train the approach, or fetch the weights folder.")
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                image = row["source"], row["image"]
+                image = row["source"], row["class"], row["image"]
                 splits[image] = min(row["split"], splits.get(image, row["split"]))  # 'train' comes first
     return splits
 
@@ -91,17 +92,17 @@ def write_and_measure() -> None:
     known: list[KnownImage] = []
     hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for source, samples in by_source.items():
-        samples[:] = [s for s in samples if (source, s.name) in splits and s.name not in locked_list]
+        samples[:] = [s for s in samples if (source, s.label, s.name) in splits and s.name not in locked_list]
         hashed[source] = hash_all(samples)
         for sample, (hashes, _) in zip(samples, hashed[source], strict=True):
-            split = splits[source, sample.name]
+            split = splits[source, sample.label, sample.name]
             known.append(KnownImage(sample.name, source, sample.label, split, hash_text(hashes[0])))
     main_name = roots[0].name
     known += [KnownImage(n, main_name, row["class"], "locked", row["phash"]) for n, row in locked_list.items()]
     print(f"wrote {save_known(known, arguments.weights)}: {len(known)} images")
-    left = {image for image in splits if image[0] not in by_source and image[0] != "phantoms"}
+    left = [source for source, *_ in splits if source not in (*by_source, "phantoms")]
     if left:
-        print(f"note: {len(left)} images of {', '.join(sorted({s for s, _ in left}))} were not given with --extra")
+        print(f"note: {len(left)} images of {', '.join(sorted(set(left)))} were not given with --extra")
     tell_rates(KnownImages(tuple(known)), by_source, hashed, main_name)
 
 
@@ -117,11 +118,12 @@ def tell_rates(
     for source, samples in by_source.items():
         found, false_same, false_other = 0, 0, 0
         for sample, (hashes, copy) in zip(samples, hashed[source], strict=True):
-            found += any((m.source, m.image) == (source, sample.name) for m in known.matches(copy))
+            own = source, sample.label, sample.name
+            found += any((m.source, m.label, m.image) == own for m in known.matches(copy))
             matches = known.matches(hashes)
             false_other += any(m.source != source for m in matches)
-            own = group.get(sample.name)
-            false_same += any(m.source == source and group.get(m.image) != own for m in matches)
+            own_group = group.get(sample.name)
+            false_same += any(m.source == source and group.get(m.image) != own_group for m in matches)
         print(f"{source}, {len(samples)} images: {found / len(samples):.2%} of altered copies found; matching another "
               f"data set: {false_other} ({false_other / len(samples):.2%})", end="")  # fmt: skip
         audited = source == main_name

@@ -24,18 +24,23 @@ from busi_demo.training.losses import CropObjective, Objective, SegmentationObje
 from busi_demo.training.processes import Processes
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
+from busi_demo.types import InputError
 from busi_demo.weights import load_part
 
 
 def stages_of(
     arguments: argparse.Namespace, config: TrainConfig, folder: Path
 ) -> Sequence[tuple[Objective, TrainConfig, Path]]:
-    """Objective, settings and run folder of each stage."""
-    second = replace(
-        config,
-        epochs=arguments.classifier_epochs or config.epochs,
-        start_size=arguments.classifier_start_size or config.start_size,
-    )
+    """Objective, settings and run folder of each stage.
+
+    Raises:
+        InputError: a setting of the second stage is out of its range.
+    """
+    own = {"epochs": arguments.classifier_epochs, "start_size": arguments.classifier_start_size}
+    try:
+        second = replace(config, **{name: value for name, value in own.items() if value is not None})
+    except InputError as error:
+        raise InputError(str(error).replace("--", "--classifier-", 1)) from error
     return (
         (with_teacher(SegmentationObjective(), config), config, folder / "segmentation"),
         (with_teacher(CropObjective(config.label_smoothing), config), second, folder / "classification"),
@@ -74,26 +79,30 @@ def train(argv: list[str] | None = None) -> None:
 
     def run(
         model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *told: Listener
-    ) -> list[dict[str, float]]:
+    ) -> dict[str, list[dict[str, float]]]:
+        """The history of each stage."""
+        histories = {}
         for objective, settings, folder in stages:
             if Processes().is_main:
                 print(f"stage: {folder.name}", flush=True)
-            history = fit(
+            histories[folder.name] = fit(
                 model, objective, data.train, weights_for(settings, data), data.validation, preprocess, settings,
                 folder, resume,
                 listeners=(*listeners_of(arguments, folder), *told),
             )  # fmt: skip
-        return history
+        return histories
 
     if arguments.tune:
         tune(parser, arguments, config, lambda c, folder, told: run(
             build(arguments, c), stages_of(arguments, c, folder), True, told
         ))  # fmt: skip
         return
-    history = run(model, stages, arguments.resume)
+    histories = run(model, stages, arguments.resume)
     if Processes().is_main:
         parts_from = {name: getattr(arguments, name) for name in ("segmenter_from", "encoder_from")}
-        finish(model, data, preprocess, stages[-1][1], history, arguments.output, parts_from)
+        _, settings, folder = stages[-1]
+        history = histories.pop(folder.name)
+        finish(model, data, preprocess, settings, history, arguments.output, parts_from, earlier=histories)
 
 
 if __name__ == "__main__":

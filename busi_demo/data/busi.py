@@ -30,7 +30,7 @@ class Sample(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique within its data set."""
+        """Unique within its data set and class: `benign/0.png` and `malignant/0.png` may stand side by side."""
 
     @property
     def label(self) -> str:

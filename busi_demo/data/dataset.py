@@ -29,6 +29,10 @@ class CanvasDataset(Dataset[Batch]):
         samples: what to read.
         preprocess: gives S and the letterbox.
         augmentation: applied to image and mask together where the index carries a seed.
+
+    Attributes:
+        placements: where each image lies in its square, see `Preprocess.placement`.
+
     Raises:
         InputError: a file cannot be read, see `Sample.read`.
     """
@@ -42,9 +46,11 @@ class CanvasDataset(Dataset[Batch]):
         self.samples, self.augmentation = tuple(samples), augmentation
         shape = (len(self.samples), 1, preprocess.size, preprocess.size)
         self.images, self.masks = torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.uint8)
+        self.placements: list[tuple[int, int, int, int]] = []
         for i, sample in enumerate(tqdm(self.samples, "reading images", disable=None, leave=False)):
             image, mask = sample.read()
             self.images[i], self.masks[i] = preprocess.canvas(image), preprocess.mask_canvas(mask)
+            self.placements.append(preprocess.placement(*image.shape))
         self.labels = torch.tensor([CLASSES.index(s.label) for s in self.samples])
         self.mask_known = torch.tensor([float(s.mask_complete) for s in self.samples])
         self.label_known = torch.tensor([float(s.label_certain) for s in self.samples])

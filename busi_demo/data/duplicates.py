@@ -60,20 +60,20 @@ def near_duplicates(prints: Sequence[Fingerprint], others: Sequence[Fingerprint]
     return linked
 
 
-def group_near_duplicates(prints: Sequence[Fingerprint], known: Sequence[str] | None = None) -> np.ndarray:
+def group_near_duplicates(prints: Sequence[Fingerprint], *known: Sequence[str]) -> np.ndarray:
     """Number the groups of images that are near-duplicates of each other, directly or through others.
 
     Args:
         prints: one fingerprint an image.
-        known: names of groups known beforehand (patients, published audits), one an image; they are joined too.
+        known: names of groups known beforehand, one an image; several sequences where they come from several places
+            (patients, published audits), each with names of its own. They are joined too.
     Returns:
         int (N,): equal numbers for images of one group.
     """
     if not prints:
         return np.zeros(0, dtype=int)
     linked = near_duplicates(prints, prints)
-    if known is not None:
-        names = np.asarray(known)
+    for names in map(np.asarray, known):
         linked |= names[:, None] == names[None, :]
     return connected_components(coo_array(linked), directed=False)[1]
 

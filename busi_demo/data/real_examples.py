@@ -36,7 +36,7 @@ def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
         InputError: no split is known, or the data set has none of those images.
     """
     wanted = _validated_by_all(root.name, weights)
-    candidates = [s for s in index_folder(root) if s.name in wanted and s.mask_complete and s.label_certain]
+    candidates = [s for s in index_folder(root) if (s.label, s.name) in wanted and s.mask_complete and s.label_certain]
     hashes = [row["phash"] for row in locked_test().values()]
     chosen: list[FileSample] = []
     for label in CLASSES:
@@ -81,20 +81,21 @@ def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
     return True
 
 
-def _validated_by_all(source: str, weights: Path) -> set[str]:
+def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
+    """(class, image), for two classes may share a name."""
     splits = [path for key in APPROACHES if (path := weights / key / "split.csv").is_file()]
-    validated, trained = [], set[str]()
+    validated, trained = [], set[tuple[str, str]]()
     for path in splits:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["source"] == source]
-        validated.append({row["image"] for row in rows if row["split"] == "validation"})
-        trained |= {row["image"] for row in rows if row["split"] == "train"}
+        validated.append({(row["class"], row["image"]) for row in rows if row["split"] == "validation"})
+        trained |= {(row["class"], row["image"]) for row in rows if row["split"] == "train"}
     if not any(validated):
         raise InputError(
             f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "
             "as held out. Expected the folder of the data set that the weights were trained on."
         )
-    return set.intersection(*validated) - trained - locked_test().keys()
+    return set.intersection(*validated) - trained - {(r["class"], name) for name, r in locked_test().items()}
 
 
 def _write(sample: FileSample, number: int, folder: Path) -> dict[str, str]:

@@ -73,11 +73,12 @@ def split_samples(
 
 
 def near_duplicate_groups(samples: Sequence[Sample], prints: Sequence[Fingerprint]) -> np.ndarray:
-    """Number the groups of samples that belong together: found by their fingerprints, known from audits, or both.
+    """Number the groups of samples that belong together: found by their fingerprints, known as `Sample.group` or known
+    from published audits, directly or through others.
 
     Returns:
         int (N,): equal numbers for images of one group.
     """
     notes = image_notes()
     audited = [notes[s.name]["known_group"] if s.name in notes else s.group for s in samples]
-    return group_near_duplicates(prints, known=audited)
+    return group_near_duplicates(prints, [s.group for s in samples], audited)

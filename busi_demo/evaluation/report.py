@@ -6,6 +6,7 @@ threads. Colours are those of Okabe and Ito (2008), and no two lines differ by c
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -25,7 +26,12 @@ from busi_demo.types import CLASSES
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 CLASS_STYLES = {"benign": (BLUE, "-"), "malignant": (ORANGE, "--"), "normal": (GREEN, "-.")}
-LOSS_STYLES = {"train_loss": ("training", BLUE, "-"), "val_loss": ("validation", ORANGE, "--")}
+LOSS_STYLES = {
+    "train_loss": ("training: whole loss", BLUE, "-"),
+    # alike, not the same: targets are smoothed and images augmented in training
+    "train_classification": ("training: cross-entropy, smoothed", PURPLE, ":"),
+    "val_cross_entropy": ("validation: cross-entropy", ORANGE, "--"),
+}
 SCORE_STYLES = {
     "val_accuracy": ("accuracy", BLUE, "-"),
     "val_lesion_dice": ("lesion Dice", GREEN, "--"),
@@ -35,11 +41,14 @@ DPI = 110
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns: int = 2) -> Figure:
-    """Loss of training and validation, and the validation scores, over the epochs; the best epoch is marked.
+    """The losses of training, the cross-entropy and the scores of validation, over the epochs; the best one is marked.
+
+    Only the class is comparable between training and validation, and not to the last digit: in training its targets are
+    smoothed, its images augmented and drawn by weight. The whole training loss has the masks in it too.
 
     Args:
         history: one row an epoch, as numbers or as the text that `csv.DictReader` returns. `epoch` is needed; drawn are
-            `train_loss`, `val_loss`, `val_accuracy`, `val_lesion_dice` and `val_score`, those that are there.
+            the columns of `LOSS_STYLES` and `SCORE_STYLES`, those that are there.
         title: what was trained.
         columns: 2 for loss and scores side by side, 1 for one above the other.
     Raises:
@@ -181,7 +190,8 @@ def write_report(
 
     Args:
         folder: made if it is not there. It receives confusion_matrix.png, reliability.png, roc.png,
-            classification_report.txt, metrics.json (the summary) and, where there is a history, learning_curves.png.
+            classification_report.txt, metrics.json (the summary) and, where there is a history, history.csv and
+            learning_curves.png.
         title: what was measured on which split, for example 'multitask_unet, BUSI validation'.
         summary: `metrics.summarise(results)`; further plain JSON values may stand in it.
         results: what the summary was made of.
@@ -203,11 +213,21 @@ def write_report(
         "metrics.json": (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode(),
     }
     if history:
+        files["history.csv"] = history_csv(history).encode()
         files["learning_curves.png"] = _png(learning_curves(history, title=title))
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write_atomically(folder / name, content)
     return [folder / name for name in files]
+
+
+def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of a training run as CSV text, the columns those of the first row; `None` becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

@@ -36,6 +36,10 @@ class Distilled:
     def __init__(self, objective: Objective, teacher: Weights, share: float = 0.5) -> None:
         self.objective, self.teacher, self.share = objective, teacher, share
 
+    @property
+    def trains_class(self) -> bool:
+        return self.objective.trains_class
+
     def trained(self, model: Any) -> nn.Module:
         return self.objective.trained(model)
 

@@ -13,7 +13,7 @@ import torch
 from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.calibration import apply_temperature, fit_temperature
 from busi_demo.evaluation.metrics import summarise
-from busi_demo.evaluation.report import write_report
+from busi_demo.evaluation.report import history_csv, write_report
 from busi_demo.figure import figure_image, five_panels
 from busi_demo.models.base import ApproachModel
 from busi_demo.predictor import Predictor
@@ -37,14 +37,17 @@ def finish(
     history: Sequence[Mapping[str, float]],
     output: Path,
     parts_from: Mapping[str, Path | None] | None = None,
+    earlier: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
 ) -> None:
     """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
 
-    Weights that lie there already are copied to `output/<approach>.previous/` first. The metrics are those of the
-    validation split, with calibrated probabilities at the network's resolution. The example figures show phantoms.
+    Weights that lie there already are copied to `output/<approach>.previous/` first, and no file of their report stays.
+    The metrics are those of the validation split, with calibrated probabilities at the network's resolution. The
+    example figures show phantoms.
 
     Args:
         parts_from: option -> folder of the weights that a part of the network started from, beside those in `config`.
+        earlier: name of a stage that was trained before -> its history, written as report/history_NAME.csv.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     results, logits = validate(model, data.validation, preprocess, precision="fp32")
@@ -70,8 +73,11 @@ def finish(
         writer = csv.DictWriter(file, fieldnames=list(data.split[0]))
         writer.writeheader()
         writer.writerows(data.split)
+    shutil.rmtree(folder / "report", ignore_errors=True)
     title = f"{model.key}, {data.facts['main']} validation"
     write_report(folder / "report", title=title, summary=summary, results=results, history=history)
+    for name, rows in (earlier or {}).items():
+        (folder / "report" / f"history_{name}.csv").write_text(history_csv(rows), encoding="utf-8")
     _draw_examples(Predictor(load_weights(model.key, output)), folder / "report")
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")

@@ -20,6 +20,11 @@ _DICE_SMOOTHING = 0.005  # share of the image's pixels
 class Objective(Protocol):
     """One way to train a model in the common loop."""
 
+    @property
+    def trains_class(self) -> bool:
+        """False where the class logits are left as they came: a verdict of theirs may decide nothing."""
+        ...
+
     def trained(self, model: Any) -> nn.Module:
         """The part of the model whose weights this objective changes."""
         ...
@@ -73,6 +78,8 @@ def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 class JointObjective:
     """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point."""
 
+    trains_class = True
+
     def __init__(self, w_seg: float = 1.0, w_cls: float = 1.0, smoothing: float = 0.05) -> None:
         self.w_seg, self.w_cls, self.smoothing = w_seg, w_cls, smoothing
 
@@ -93,6 +100,8 @@ class JointObjective:
 class SegmentationObjective:
     """First stage of `TwoStage`: its U-Net alone."""
 
+    trains_class = False
+
     def trained(self, model: TwoStage) -> nn.Module:
         return model.segmenter
 
@@ -111,6 +120,8 @@ class CropObjective:
     image, as at inference where nothing is found. An image without a lesion is cropped where another image of the
     batch has its lesion, for a false find must still be called normal.
     """
+
+    trains_class = True
 
     def __init__(self, smoothing: float = 0.05, whole_image_share: float = 0.2) -> None:
         self.smoothing, self.whole_image_share = smoothing, whole_image_share

@@ -20,7 +20,7 @@ from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import make_phantom
-from busi_demo.data.splits import FOLDS, split_samples
+from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
@@ -87,7 +87,8 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
 
     Rules: near-duplicates stay on one side; the locked test images are left out; images whose near-duplicates carry
     another class train the mask only and validate nothing; images with incomplete masks train and validate the class
-    only; further training sets lose what is a near-duplicate of a validation or a locked test image.
+    only; further training sets lose every group (patient, near-duplicates) that holds a near-duplicate of a validation
+    or a locked test image.
 
     Raises:
         InputError: the data cannot be found or used; or a class is missing in training.
@@ -103,7 +104,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     for folder in config.extra:
         extra_root = find_data(folder)
         extra = index_folder(extra_root)
-        leaks = _leaks(fingerprints(extra), held_out)
+        leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
         chosen += [(s, extra_root.name, s.group, "train") for s, leak in zip(extra, leaks, strict=True) if not leak]
     if name != PHANTOMS and config.phantom_share > 0:
@@ -156,10 +157,14 @@ def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
     return phantom_samples(config.phantoms, first_seed=0), PHANTOMS
 
 
-def _leaks(prints: Sequence[Fingerprint], held_out: Sequence[Fingerprint]) -> np.ndarray:
-    """Which further training images, bool (N,), are near-duplicates of a validation or a locked test image."""
-    locked = matches_hash(prints, [row["phash"] for row in locked_test().values()])
-    return locked | near_duplicates(prints, held_out).any(axis=1)
+def _leaks(samples: Sequence[Sample], held_out: Sequence[Fingerprint]) -> np.ndarray:
+    """Which further training images, bool (N,), share a group with a near-duplicate of a validation or a locked test
+    image: they may be other frames of its patient, or copies too unlike the original to be told by themselves."""
+    prints = fingerprints(samples)
+    leaks = matches_hash(prints, [row["phash"] for row in locked_test().values()])
+    leaks |= near_duplicates(prints, held_out).any(axis=1)
+    groups = near_duplicate_groups(samples, prints)
+    return np.isin(groups, groups[leaks])
 
 
 def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from busi_demo.data.dataset import CanvasDataset
 from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
-from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask
+from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask, lesion_mask
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.losses import Objective
 from busi_demo.training.precision import autocast
@@ -25,15 +25,19 @@ def validate(
     precision: str,
     threshold: float = THRESHOLD,
     min_area: float = MIN_AREA,
+    class_decides: bool = True,
 ) -> tuple[list[ImageResult], torch.Tensor]:
     """Run the whole model over the dataset in evaluation mode.
 
     Args:
         model: an approach, on any device.
         threshold, min_area: of `postprocess.agreeing_mask`, which makes the masks here as it does at inference.
+        class_decides: False scores the masks as the threshold cuts them, whatever the class: that of an untrained
+            head says nothing.
     Returns:
-        One result an image, in order, and the class logits, float32 (N, 3), for calibration. Images whose mask is
-        incomplete carry no Dice; those whose class is uncertain must not stand in `dataset`.
+        One result an image, in order, and the class logits, float32 (N, 3), for calibration. The padding of the square
+        does not count. Images whose mask is incomplete carry no Dice; those whose class is uncertain must not stand in
+        `dataset`.
     """
     was_training = model.training
     model.eval()
@@ -47,9 +51,14 @@ def validate(
         logits.append(output.class_logits.float().cpu())
         maps = output.mask_logits.float().sigmoid().cpu().numpy()[:, 0]
         for i, mask_probability, probabilities in zip(chunk, maps, logits[-1].softmax(1).tolist(), strict=True):
+            top, left, height, width = dataset.placements[i]
+            inside = slice(top, top + height), slice(left, left + width)
             verdict = CLASSES[int(np.argmax(probabilities))]
-            mask, _ = agreeing_mask(mask_probability, verdict, threshold, min_area)
-            sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)
+            if class_decides:
+                mask, _ = agreeing_mask(mask_probability[inside], verdict, threshold, min_area)
+            else:
+                mask = lesion_mask(mask_probability[inside], threshold, min_area)
+            sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)[inside]
             scored = sample.mask_complete and bool(truth.any())
             results.append(
                 ImageResult(
@@ -70,7 +79,7 @@ def validation_row(
     model: nn.Module, dataset: CanvasDataset, preprocess: Preprocess, precision: str, objective: Objective
 ) -> dict[str, float]:
     """The validation columns of the history; None where no image can be scored."""
-    results, logits = validate(model, dataset, preprocess, precision)
+    results, logits = validate(model, dataset, preprocess, precision, class_decides=objective.trains_class)
     summary = summarise(results)
     return {
         "val_cross_entropy": float(nn.functional.cross_entropy(logits, dataset.labels)),

@@ -52,7 +52,7 @@ def test_upside_down_is_another_image():
 def test_known_groups_are_joined_to_those_found():
     # a and b look alike, b and c are one patient: all three belong together
     prints = [fingerprint(image) for image in (picture(0), picture(0)[:, ::-1], picture(1), picture(2))]
-    groups = group_near_duplicates(prints, known=["a", "b", "b", "d"])
+    groups = group_near_duplicates(prints, ["a", "b", "b", "d"])
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 

@@ -47,6 +47,15 @@ def test_only_what_validated_every_approach_and_trained_none(busi, splits):
     assert [s.name for s in held_out(busi, splits, per_class=1)] == [s.name for s in fewer]
 
 
+def test_a_name_that_two_classes_share_is_known_by_its_class(busi, splits):
+    """benign case (2).png validated both; an image of that name among the malignant ones, never seen, did not."""
+    for suffix in ("", "_mask"):
+        path = busi / "malignant" / f"malignant case (3){suffix}.png"
+        path.rename(path.with_name(f"benign case (2){suffix}.png"))
+    chosen = [(s.label, s.name) for s in held_out(busi, splits, per_class=9)]
+    assert ("benign", "benign case (2).png") in chosen and ("malignant", "benign case (2).png") not in chosen
+
+
 @pytest.mark.parametrize("known_by", ["name", "hash"])
 def test_locked_test_images_are_never_shown(busi, splits, monkeypatch, known_by):
     sample = next(s for s in index_folder(busi) if s.name == "malignant case (1).png")

@@ -111,6 +111,15 @@ def test_a_fold_that_does_not_exist_is_refused(data, fold):
         split_samples(*data, fold=fold)
 
 
+def test_patients_and_audits_are_joined_neither_replaces_the_other():
+    """Of four unlike images, 0 and 1 are one patient's, 1 and 2 are one group of the audit, 3 stands alone."""
+    names = ["benign (1).png", "benign (433).png", "malignant (145).png", "benign (2).png"]
+    assert len({splits.image_notes()[name]["known_group"] for name in names}) == 3
+    samples = [FileSample(name, "benign", group, None, ()) for name, group in zip(names, "ppqr", strict=True)]
+    groups = splits.near_duplicate_groups(samples, [fingerprint(picture(i)) for i in range(4)]).tolist()
+    assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
 def test_near_duplicate_groups_are_found_or_known():
     looks, group = [0, 0, 1, 2, 3, 4], ["a", "b", "b", "c", "d", "e"]
     samples = [FileSample(f"{i}.png", "benign", name, None, ()) for i, name in enumerate(group)]

@@ -14,6 +14,7 @@ from PIL import Image
 from busi_demo.evaluation.metrics import ImageResult, probability_matrix, summarise
 from busi_demo.evaluation.report import (
     CLASS_STYLES,
+    LOSS_STYLES,
     classification_report_text,
     confusion_matrix_figure,
     learning_curves,
@@ -41,12 +42,17 @@ def some_results(n: int = 40, classes: int = 3) -> list[ImageResult]:
 
 
 def epochs(n: int, **changes) -> list[dict]:
-    """n epochs whose validation score is best in the one before the last, if there is one."""
+    """n epochs with the columns that `fit` writes; the validation score is best in the one before the last, if any."""
     return [
-        {"epoch": e, "train_loss": 2 / e, "val_loss": 3 / e, "val_accuracy": 0.5 + e / 100, "val_lesion_dice": e / 50,
+        {"epoch": e, "input_size": 64, "learning_rate": 1e-3, "train_loss": 2 / e, "train_segmentation": 0.5 / e,
+         "train_classification": 1.5 / e, "val_cross_entropy": 3 / e, "val_accuracy": 0.5 + e / 100,
+         "val_macro_f1": 0.4, "val_malignant_auc": 0.8, "val_lesion_dice": e / 50, "val_normal_false_mask_rate": 0.1,
          "val_score": 0.9 if e == max(n - 1, 1) else 0.4} | changes
         for e in range(1, n + 1)
     ]  # fmt: skip
+
+
+LOSS_LABELS = {label for label, _, _ in LOSS_STYLES.values()}
 
 
 def lines(axes: Axes) -> dict[str, list[list[float]]]:
@@ -67,7 +73,7 @@ def test_every_file_is_written_and_says_what_the_summary_says(tmp_path):
     summary = summarise(results)
     folder = tmp_path / "a" / "report"
     written = write_report(folder, title="net, set", summary=summary, results=results, history=epochs(3))
-    expected = FILES | {"learning_curves.png"}
+    expected = FILES | {"learning_curves.png", "history.csv"}
     assert {path.name for path in written} == {path.name for path in folder.iterdir()} == expected
     assert json.loads((folder / "metrics.json").read_text()) == summary
     text = (folder / "classification_report.txt").read_text()
@@ -224,7 +230,12 @@ def test_learning_curves():
     loss, score = (lines(axes) for axes in figure.axes)
     x = [1, 2, 3, 4, 5]
     best = [[4, 4], [0, 1]]
-    assert loss == {"training": [x, [2 / e for e in x]], "validation": [x, [3 / e for e in x]], "best epoch: 4": best}
+    assert loss == {
+        "training: whole loss": [x, [2 / e for e in x]],
+        "training: cross-entropy, smoothed": [x, [1.5 / e for e in x]],
+        "validation: cross-entropy": [x, [3 / e for e in x]],
+        "best epoch: 4": best,
+    }
     assert score == {
         "accuracy": [x, [row["val_accuracy"] for row in history]],
         "lesion Dice": [x, [row["val_lesion_dice"] for row in history]],
@@ -244,7 +255,7 @@ def test_learning_curves_of_a_csv_file_are_those_of_the_numbers():
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_learning_curves_of_a_stage_without_a_dice(nothing):
     loss, score = (lines(axes) for axes in learning_curves(epochs(3, val_lesion_dice=nothing), title="t").axes)
-    assert set(loss) == {"training", "validation", "best epoch: 2"}
+    assert set(loss) == {*LOSS_LABELS, "best epoch: 2"}
     assert set(score) == {"accuracy", "validation score", "best epoch: 2"}
 
 

@@ -13,6 +13,7 @@ from stumbling import Stumbling
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.evaluation.report import LOSS_STYLES, SCORE_STYLES
 from busi_demo.models import create_model
 from busi_demo.preprocess import Preprocess
 from busi_demo.training import loop
@@ -63,6 +64,7 @@ def test_a_run_leaves_history_and_checkpoints(train, tmp_path):
     assert [row["epoch"] for row in history] == [1, 2]
     assert {"input_size", "learning_rate", "train_loss", "train_segmentation", "train_classification", "val_score",
             "val_accuracy", "val_lesion_dice", "val_malignant_auc", "val_cross_entropy"} <= set(history[0])  # fmt: skip
+    assert LOSS_STYLES.keys() | SCORE_STYLES.keys() <= set(history[0])  # every curve of the report is there
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "checkpoint.pt", "history.csv"]
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -114,6 +114,21 @@ def test_further_folders_lose_what_is_like_a_validation_image(root, tmp_path):
     assert data.facts["extra_left_out_as_near_duplicates"] == 1
 
 
+def test_further_folders_lose_the_whole_patient_of_what_is_like_a_validation_image(root, tmp_path):
+    """`copy` leaks; `frame` is the same patient's, `copy of frame` looks like `frame` alone; `unlike` has no part."""
+    held_out = load(data=str(root)).validation.samples[0]
+    extra = tmp_path / "other"
+    frame, unlike = picture(600), picture(500)
+    pictures = {"copy": held_out.read()[0][:, ::-1], "frame": frame, "copy of frame": frame[:, ::-1], "unlike": unlike}
+    for name, pixels in pictures.items():
+        save_grey(extra / "benign" / f"{name}.png", pixels)
+        save_grey(extra / "benign" / f"{name}_mask.png", disc(72, 96, 30, 30, 9))
+    (extra / "cases.csv").write_text("image,case\nbenign/copy,7\nbenign/frame,7\n")
+    data = load(data=str(root), extra=(str(extra),))
+    assert names(data, "train", "other") == {"unlike.png"}
+    assert data.facts["extra_left_out_as_near_duplicates"] == 3
+
+
 def test_an_uncertain_class_never_validates(root):
     save_grey(root / "benign" / "benign (433).png", picture(400))
     save_grey(root / "benign" / "benign (433)_mask.png", disc(72, 96, 30, 30, 9))
