@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from helpers import picture, save_grey, write_busi
 
-from busi_demo.batch_sources import BatchItem, Limits, find_items
+from busi_demo.batch_sources import BatchItem, Limits, StoredFile, find_items
 from busi_demo.types import InputError
 
 
-def pack(path: Path, members: dict[str, bytes]) -> Path:
+def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
     """A zip archive with these members, whatever their names are."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
+        for name, data in members.items() if isinstance(members, dict) else members:
             archive.writestr(name, data)
     return path
 
@@ -84,6 +84,32 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, png):
     assert whole.name == "a.zip" and "a.zip unpacks to 5 MB, at most 3 MB are accepted" in whole.fault
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_with_one_name_none_is_unpacked(tmp_path, png):
+    twins = find_items([pack(tmp_path / "a.zip", [("a.png", png), ("b.png", png), ("a.png", png + b" other")])])
+    assert [item.name for item in twins if item.image] == ["b.png"]
+    assert {item.fault for item in twins if not item.image} == {
+        "a.png is there more than once in the batch: rename one of them."
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_small_member_does_not_open_the_door_to_a_large_one_of_its_name(tmp_path, png):
+    """zipfile opens the last member of a name, whichever was checked."""
+    archive = pack(tmp_path / "a.zip", [("a.png", png), ("a.png", bytes(5_000_000))])
+    for item in find_items([archive], Limits(file_bytes=1_000_000)):
+        assert item.fault, item.name
+    with zipfile.ZipFile(archive) as opened, StoredFile(archive, opened.infolist()[0]).on_disk() as path:
+        assert path.read_bytes() == png
+
+
+def test_an_image_is_not_measured_against_a_part_of_its_masks(tmp_path, png):
+    archive = pack(tmp_path / "a.zip", {"a.png": png, "a_mask.png": png, "a_mask_1.png": bytes(2_000_000)})
+    (item,) = find_items([archive], Limits(file_bytes=1_000_000))
+    assert (item.name, item.image) == ("a.png", None)
+    assert item.fault == "a_mask_1.png unpacks to 2 MB, at most 1 MB are accepted: shrink it."
+
+
 def test_a_member_that_says_less_than_it_holds_gives_no_more_than_it_said(tmp_path):
     """The size in the table of contents is forged from 5,000,000 to 1000."""
     archive = pack(tmp_path / "a.zip", {"a.png": bytes(5_000_000)})
@@ -119,7 +145,7 @@ def test_a_mask_without_an_image_and_a_name_given_twice(tmp_path):
     items = find_items(sources)
     assert names(items) == ["a.png", "a.png [2]", "b_mask.png"]
     assert [item.fault for item in items] == [
-        None, "a.png is there more than once in the batch: rename one of them.",
+        *["a.png is there more than once in the batch: rename one of them."] * 2,
         "b_mask.png is a mask without an image: expected b.png beside it."]  # fmt: skip
 
 
