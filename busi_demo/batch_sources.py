@@ -82,7 +82,8 @@ class BatchItem:
     """One image of a batch.
 
     Attributes:
-        name: its path inside the folder or the archive, with `/`; unique in the batch.
+        name: its path inside the folder or the archive, with `/`, after the name of that where the batch has several
+            sources; unique in the batch.
         image: where it is; `None` where there is a fault.
         masks: the true masks, one a lesion; empty where there are none.
         true_class: the class whose name its folder has; `None` where it has none.
@@ -114,7 +115,8 @@ def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[Batch
     """List the images of a batch, sorted by name; nothing but the tables of contents is read.
 
     Left out are hidden files, `__MACOSX`, and files of folders and archives that are no images by their `SUFFIXES`.
-    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI.
+    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI: in the same folder or
+    archive, or all given as single files.
 
     Args:
         sources: folders, .zip archives and image files.
@@ -124,18 +126,19 @@ def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[Batch
     Raises:
         InputError: there is nothing, or more than `limits.images`.
     """
-    found, faults = list[_Found](), list[BatchItem]()
+    items, single = list[BatchItem](), list[_Found]()
     for source in sources:
-        if source.is_dir():
-            found += _in_folder(source)
-        elif source.suffix.lower() == ".zip":
-            try:
-                found += _in_archive(source, limits)
-            except InputError as error:
-                faults.append(BatchItem(source.name, fault=str(error)))
-        else:
-            found.append(_Found(PurePosixPath(source.name), StoredFile(source)))
-    items = [*_paired(found), *faults]
+        within = f"{source.name}/" if len(sources) > 1 else ""  # "1.png" of two archives may be of two people
+        try:
+            if source.is_dir():
+                items += [replace(item, name=within + item.name) for item in _paired(_in_folder(source))]
+            elif source.suffix.lower() == ".zip":
+                items += [replace(item, name=within + item.name) for item in _paired(_in_archive(source, limits))]
+            else:
+                single.append(_Found(PurePosixPath(source.name), StoredFile(source)))
+        except InputError as error:
+            items.append(BatchItem(source.name, fault=str(error)))
+    items += _paired(single)
     if not items:
         raise InputError(f"There is no image in {', '.join(s.name for s in sources) or 'the batch'}: expected files "
                          f"named {', '.join('*' + suffix for suffix in SUFFIXES)}.")  # fmt: skip

@@ -149,6 +149,41 @@ def test_a_mask_without_an_image_and_a_name_given_twice(tmp_path):
         "b_mask.png is a mask without an image: expected b.png beside it."]  # fmt: skip
 
 
+def test_an_image_has_the_masks_of_its_own_archive(tmp_path, png):
+    """Both have an image 1.png with a mask, of different people."""
+    for name in "AB":
+        folder = write_busi(tmp_path / name, {"benign": 1}) / "benign"
+        pack(tmp_path / f"{name}.zip", {"1.png": png, "1_mask.png": (folder / "benign case (1)_mask.png").read_bytes()})
+    items = find_items([tmp_path / "A.zip", tmp_path / "B.zip", tmp_path / "A"])
+    assert names(items) == ["A.zip/1.png", "A/benign/benign case (1).png", "B.zip/1.png"]
+    assert [item.true_class for item in items] == [None, "benign", None]
+    for item, place in zip(items, ("A.zip", "A/benign/benign case (1)_mask.png", "B.zip"), strict=True):
+        assert item.fault is None and [mask.path for mask in item.masks] == [tmp_path / place]
+        assert item.image.path.is_relative_to(tmp_path / place.partition("/")[0])
+
+
+def test_a_mask_in_another_archive_is_none(tmp_path, png):
+    items = find_items([pack(tmp_path / "A.zip", {"1.png": png}), pack(tmp_path / "B.zip", {"1_mask.png": png})])
+    assert [(item.name, item.masks) for item in items] == [("A.zip/1.png", ()), ("B.zip/1_mask.png", ())]
+    assert items[1].fault == "1_mask.png is a mask without an image: expected 1.png beside it."
+
+
+def test_single_files_of_one_name_are_faults_with_their_image(tmp_path):
+    sources = [tmp_path / "A" / "1.png", tmp_path / "A" / "1_mask.png", tmp_path / "B" / "1_mask.png"]
+    (item,) = find_items(sources)
+    assert item.fault == "1_mask.png is there more than once in the batch: rename one of them."
+    items = find_items([*sources, tmp_path / "B" / "1.png", tmp_path / "2.png"])
+    assert [(item.name, item.fault) for item in items] == [
+        ("1.png", "1.png is there more than once in the batch: rename one of them."),
+        ("1.png [2]", "1.png is there more than once in the batch: rename one of them."), ("2.png", None)]  # fmt: skip
+
+
+def test_an_archive_that_is_given_twice(tmp_path, png):
+    items = find_items([pack(tmp_path / "A.zip", {"1.png": png})] * 2)
+    assert names(items) == ["A.zip/1.png", "A.zip/1.png [2]"]
+    assert all(item.fault.startswith("1.png is there more than once in the batch") for item in items)
+
+
 def test_nothing_and_too_much(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError, match=r"There is no image in in: expected files named \*\.png"):
