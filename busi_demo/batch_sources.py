@@ -6,6 +6,7 @@ its own. So no path in an archive can lead anywhere, and none costs more space t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import zipfile
@@ -95,6 +96,19 @@ class BatchItem:
     masks: tuple[StoredFile, ...] = ()
     true_class: str | None = None
     fault: str | None = None
+
+    def sha256(self) -> str | None:
+        """Of the contents of the image and its masks, wherever they lie; `None` where they cannot be read."""
+        if self.image is None:
+            return None
+        contents = hashlib.sha256()
+        try:
+            for file in (self.image, *self.masks):
+                with file.on_disk() as path, path.open("rb") as stream:
+                    contents.update(hashlib.file_digest(stream, "sha256").digest())
+        except (InputError, OSError):
+            return None
+        return contents.hexdigest()
 
 
 @dataclass(frozen=True)
