@@ -177,7 +177,8 @@ def _in_archive(path: Path, limits: Limits) -> list[_Found]:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir() and _is_wanted(_inner_path(m.filename))]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise InputError(f"{path.name} cannot be read as a zip archive ({error}): pack it again.") from error
+        reason = error.strerror if isinstance(error, OSError) else error  # the text of the former names the path
+        raise InputError(f"{path.name} cannot be read as a zip archive ({reason}): pack it again.") from error
     unpacked = sum(member.file_size for member in members)
     if unpacked > limits.archive_bytes:
         raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "

@@ -131,6 +131,8 @@ def test_an_encrypted_member_is_a_fault(tmp_path, png):
 def test_a_damaged_archive_and_a_damaged_member(tmp_path, png):
     (tmp_path / "no.zip").write_bytes(b"PK no archive")
     assert find_items([tmp_path / "no.zip"])[0].fault.startswith("no.zip cannot be read as a zip archive")
+    (gone,) = find_items([tmp_path / "gone.zip"])
+    assert gone.fault == "gone.zip cannot be read as a zip archive (No such file or directory): pack it again."
     archive = pack(tmp_path / "a.zip", {"a.png": png})
     data = bytearray(archive.read_bytes())
     data[60:80] = bytes(20)

@@ -178,6 +178,11 @@ def batch_progress(done: int, total: int, name: str | None) -> str:
     return f"{done} of {total} images" + (f", now {name}" if name else "")
 
 
+def batch_failed(reason: str) -> str:
+    """What is said when the server itself could not go on."""
+    return f"The server could not write the results ({reason}): try again later, or with fewer images."
+
+
 def batch_summary(done: int, total: int, bad: int) -> str:
     """What is said when a batch has ended, or was stopped."""
     text = f"{done} of {total} images analysed" if done < total else f"All {total} images analysed"
