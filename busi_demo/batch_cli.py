@@ -19,7 +19,7 @@ from busi_demo.batch import ALL, COLUMNS, Answer, Row, answer, approaches_of, co
 from busi_demo.batch_sources import BatchItem, find_items
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import load_predictor
-from busi_demo.training.processes import Processes, leave, total
+from busi_demo.processes import Processes, leave, total
 from busi_demo.types import InputError
 from busi_demo.weights import read_config
 
@@ -54,9 +54,9 @@ def batch(arguments: argparse.Namespace) -> int:
         after Ctrl+C, with the rows so far in the table.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    processes = Processes()
     items: list[BatchItem] = []
     try:
+        processes = Processes()
         items, pending = processes.from_main(lambda: _prepare(arguments))
         share = pending[processes.index :: processes.count]
         bad = _analyse(share, arguments, quiet=not processes.is_main)
@@ -68,7 +68,7 @@ def batch(arguments: argparse.Namespace) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        if processes.is_main and items:
+        if items and processes.is_main:
             _write_table(items, arguments.output)
             print("stopped: the same command goes on from here", file=sys.stderr, flush=True)
         return 130
