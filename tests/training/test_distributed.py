@@ -159,11 +159,10 @@ class TestInOneProcess:
 
     def test_alone_nobody_needs_accelerate(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "accelerate", None)  # as if it were not installed
-        assert (
-            Processes().count == 1 and Processes().spread(nn.Linear(1, 1)).bias.device.type == Processes().device.type
-        )
+        alone = Processes()
+        assert (alone.count, alone.spread(nn.Linear(1, 1)).bias.device.type) == (1, alone.device.type)
         monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(InputError, match="^torchrun with several processes needs the package accelerate: pip"):
+        with pytest.raises(InputError, match=r"^torchrun with several processes needs the package accelerate: pip"):
             Processes()
 
     def test_alone_everything_is_handed_through(self):
