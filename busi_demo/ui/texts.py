@@ -110,12 +110,12 @@ def loading(title: str) -> str:
 
 
 def passed(seconds: str) -> str:
-    """How long the network took.
+    """How long reading the image and the network's pass took.
 
     Args:
         seconds: as text.
     """
-    return f"The network answered in {seconds} s. The settings below do not run it again."
+    return f"Answered in {seconds} s. The settings below do not run the network again."
 
 
 # ---- Compare
