@@ -73,8 +73,12 @@ def answer(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
     """
     try:
         predictions, truth, notes = _predict(item, predictors)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return [Answer(_error_row(item, str(error)))]
+    except OSError as error:
+        logging.getLogger(__name__).warning("%s: %s", item.name, error)  # names a folder, which a page must not show
+        reason = error.strerror or type(error).__name__
+        return [Answer(_error_row(item, f"{item.name} could not be read ({reason}): try it again."))]
     except Exception as error:  # whatever it was, the other images can do without this one
         logging.getLogger(__name__).exception("%s", item.name)
         kind = type(error).__name__

@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from busi_demo.batch import ALL, COLUMNS, Row, answer, approaches_of, counts, csv_text
+from busi_demo.batch import ALL, COLUMNS, Answer, Row, answer, approaches_of, counts, csv_text
 from busi_demo.batch_sources import BatchItem, find_items
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.predictor import load_predictor
-from busi_demo.training.processes import Processes, leave, total
+from busi_demo.processes import Processes, leave, total
 from busi_demo.types import InputError
 from busi_demo.weights import read_config
 
 TABLE, SETTINGS = "batch.csv", "batch.json"
+VERSION = 2  # of what lies in the output folder
 
 
 def add_batch(subcommands: Any) -> None:
@@ -53,9 +54,9 @@ def batch(arguments: argparse.Namespace) -> int:
         after Ctrl+C, with the rows so far in the table.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    processes = Processes()
     items: list[BatchItem] = []
     try:
+        processes = Processes()
         items, pending = processes.from_main(lambda: _prepare(arguments))
         share = pending[processes.index :: processes.count]
         bad = _analyse(share, arguments, quiet=not processes.is_main)
@@ -67,7 +68,7 @@ def batch(arguments: argparse.Namespace) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        if processes.is_main and items:
+        if items and processes.is_main:
             _write_table(items, arguments.output)
             print("stopped: the same command goes on from here", file=sys.stderr, flush=True)
         return 130
@@ -75,7 +76,8 @@ def batch(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[BatchItem]]:
-    """Check and note the settings; returns all images, and those still to be done: the new ones and the failed ones.
+    """Check and note the settings; returns all images, and those still to be done: the new, the failed and the changed
+    ones, of which what was found before is deleted.
 
     Raises:
         InputError: the source is missing, empty or holds the output, or the output is of other settings.
@@ -91,11 +93,10 @@ def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[Batch
         )
     items = find_items([source])
     sha256 = {key: read_config(key)["sha256"] for key in approaches_of(arguments.approach)}
-    settings = {"source": source.resolve().name, "weights_sha256": sha256, "figures": not arguments.no_figures,
-                "columns": list(COLUMNS)}  # fmt: skip
+    settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
+                "figures": not arguments.no_figures, "columns": list(COLUMNS)}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
-    done = [_read_row(output, item) for item in items]
-    return items, [item for item, rows in zip(items, done, strict=True) if not rows or rows[0]["error"]]
+    return items, [item for item in items if not _is_done(output, item)]
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
@@ -118,17 +119,17 @@ def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: b
     predictors = [load_predictor(key) for key in approaches_of(arguments.approach)]
     bad = 0
     for item in tqdm(items, "images", disable=True if quiet else None):
-        answers = answer(item, predictors)
+        sha256, answers = item.sha256(), answer(item, predictors)
         for found in answers if not arguments.no_figures else ():
             if picture := found.figure():
-                path = arguments.output / "figures" / found.figure_name
+                path = _figure_path(arguments.output, found)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial = path.with_name(f"{path.name}.partial")
                 picture.save(partial, format="PNG")
                 os.replace(partial, path)
         rows = [found.row for found in answers]
         _row_path(arguments.output, item).parent.mkdir(exist_ok=True)
-        _write(_row_path(arguments.output, item), json.dumps(rows) + "\n")
+        _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
         if error := rows[0]["error"]:
             bad += 1
             print(f"error: {error if item.name in error else f'{item.name}: {error}'}", file=sys.stderr, flush=True)
@@ -137,7 +138,7 @@ def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: b
 
 def _write_table(items: Sequence[BatchItem], output: Path) -> None:
     """Write the rows there are, in the order of the images."""
-    rows = [row for item in items for row in _read_row(output, item)]
+    rows = [row for item in items for row in _read_rows(output, item)]
     _write(output / TABLE, csv_text(rows))
     images, bad = counts(rows)
     print(f"wrote {output / TABLE}: {images} of {len(items)} images, {bad} of them could not be used", flush=True)
@@ -148,10 +149,28 @@ def _row_path(output: Path, item: BatchItem) -> Path:
     return output / "rows" / f"{hashlib.sha256(item.name.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
 
 
-def _read_row(output: Path, item: BatchItem) -> list[Row]:
+def _figure_path(output: Path, found: Answer) -> Path:
+    return output / "figures" / found.figure_name
+
+
+def _read_rows(output: Path, item: BatchItem) -> list[Row]:
     """The rows of an image, one an approach; empty where it was not done yet."""
     path = _row_path(output, item)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+
+
+def _is_done(output: Path, item: BatchItem) -> bool:
+    """Whether there are rows of an image, of these very files. Those of another one of its name, and its figures, are
+    deleted."""
+    if not (path := _row_path(output, item)).is_file():
+        return False
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored["sha256"] == item.sha256():
+        return not stored["rows"][0]["error"]
+    for row in stored["rows"]:
+        _figure_path(output, Answer(row)).unlink(missing_ok=True)
+    path.unlink()
+    return False
 
 
 def _write(path: Path, text: str) -> None:

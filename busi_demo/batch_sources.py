@@ -6,13 +6,15 @@ its own. So no path in an archive can lead anywhere, and none costs more space t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -49,11 +51,11 @@ class StoredFile:
 
     Attributes:
         path: the file or the archive.
-        member: name inside the archive; `None` for a file.
+        member: entry of the archive's table of contents, which names may not identify; `None` for a file.
     """
 
     path: Path
-    member: str | None = None
+    member: zipfile.ZipInfo | None = None
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:
@@ -66,7 +68,7 @@ class StoredFile:
             yield self.path
             return
         with TemporaryDirectory(prefix="busi_demo_") as folder:
-            bare = _bare_name(self.member)
+            bare = _bare_name(self.member.filename)
             target = Path(folder) / bare
             try:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed, target.open("wb") as f:
@@ -81,7 +83,8 @@ class BatchItem:
     """One image of a batch.
 
     Attributes:
-        name: its path inside the folder or the archive, with `/`; unique in the batch.
+        name: its path inside the folder or the archive, with `/`, after the name of that where the batch has several
+            sources; unique in the batch.
         image: where it is; `None` where there is a fault.
         masks: the true masks, one a lesion; empty where there are none.
         true_class: the class whose name its folder has; `None` where it has none.
@@ -94,12 +97,40 @@ class BatchItem:
     true_class: str | None = None
     fault: str | None = None
 
+    def sha256(self) -> str | None:
+        """Of the contents of the image and its masks, wherever they lie; `None` where they cannot be read."""
+        if self.image is None:
+            return None
+        contents = hashlib.sha256()
+        try:
+            for file in (self.image, *self.masks):
+                with file.on_disk() as path, path.open("rb") as stream:
+                    contents.update(hashlib.file_digest(stream, "sha256").digest())
+        except (InputError, OSError):
+            return None
+        return contents.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image or a mask.
+
+    Attributes:
+        name: its path inside the folder or the archive.
+        fault: a sentence on why it cannot be used.
+    """
+
+    name: PurePosixPath
+    file: StoredFile
+    fault: str | None = None
+
 
 def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[BatchItem]:
     """List the images of a batch, sorted by name; nothing but the tables of contents is read.
 
     Left out are hidden files, `__MACOSX`, and files of folders and archives that are no images by their `SUFFIXES`.
-    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI.
+    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI: in the same folder or
+    archive, or all given as single files.
 
     Args:
         sources: folders, .zip archives and image files.
@@ -109,20 +140,19 @@ def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[Batch
     Raises:
         InputError: there is nothing, or more than `limits.images`.
     """
-    files, faults = list[tuple[PurePosixPath, StoredFile]](), list[BatchItem]()
+    items, single = list[BatchItem](), list[_Found]()
     for source in sources:
-        if source.is_dir():
-            files += _in_folder(source)
-        elif source.suffix.lower() == ".zip":
-            try:
-                members, bad = _in_archive(source, limits)
-                files += members
-                faults += bad
-            except InputError as error:
-                faults.append(BatchItem(source.name, fault=str(error)))
-        else:
-            files.append((PurePosixPath(source.name), StoredFile(source)))
-    items = [*_paired(files), *faults]
+        within = f"{source.name}/" if len(sources) > 1 else ""  # "1.png" of two archives may be of two people
+        try:
+            if source.is_dir():
+                items += [replace(item, name=within + item.name) for item in _paired(_in_folder(source))]
+            elif source.suffix.lower() == ".zip":
+                items += [replace(item, name=within + item.name) for item in _paired(_in_archive(source, limits))]
+            else:
+                single.append(_Found(PurePosixPath(source.name), StoredFile(source)))
+        except InputError as error:
+            items.append(BatchItem(source.name, fault=str(error)))
+    items += _paired(single)
     if not items:
         raise InputError(f"There is no image in {', '.join(s.name for s in sources) or 'the batch'}: expected files "
                          f"named {', '.join('*' + suffix for suffix in SUFFIXES)}.")  # fmt: skip
@@ -132,13 +162,13 @@ def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[Batch
     return sorted(_unique(items), key=lambda item: item.name)
 
 
-def _in_folder(folder: Path) -> list[tuple[PurePosixPath, StoredFile]]:
+def _in_folder(folder: Path) -> list[_Found]:
     found = [(PurePosixPath(path.relative_to(folder).as_posix()), path) for path in sorted(folder.rglob("*"))]
-    return [(name, StoredFile(path)) for name, path in found if _is_wanted(name) and path.is_file()]
+    return [_Found(name, StoredFile(path)) for name, path in found if _is_wanted(name) and path.is_file()]
 
 
-def _in_archive(path: Path, limits: Limits) -> tuple[list[tuple[PurePosixPath, StoredFile]], list[BatchItem]]:
-    """The files of a zip archive, and those that cannot be used.
+def _in_archive(path: Path, limits: Limits) -> list[_Found]:
+    """The files of a zip archive.
 
     Raises:
         InputError: it is no zip archive, or unpacks to more than is accepted.
@@ -147,26 +177,24 @@ def _in_archive(path: Path, limits: Limits) -> tuple[list[tuple[PurePosixPath, S
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir() and _is_wanted(_inner_path(m.filename))]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise InputError(f"{path.name} cannot be read as a zip archive ({error}): pack it again.") from error
+        reason = error.strerror if isinstance(error, OSError) else error  # the text of the former names the path
+        raise InputError(f"{path.name} cannot be read as a zip archive ({reason}): pack it again.") from error
     unpacked = sum(member.file_size for member in members)
     if unpacked > limits.archive_bytes:
         raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "
                          f"{limits.archive_bytes // _MEGABYTE:,} MB are accepted: split it.")  # fmt: skip
-    files, faults = list[tuple[PurePosixPath, StoredFile]](), list[BatchItem]()
+    found = []
     for member in members:
-        name = _inner_path(member.filename)
-        if fault := _fault_of(member, path.name, limits):
-            bare = _bare_name(member.filename)
-            faults.append(BatchItem(f"{path.name}: {bare}", fault=f"{bare} {fault}"))
-        else:
-            files.append((name, StoredFile(path, member.filename)))
-    return files, faults
+        name, bare = _inner_path(member.filename), _bare_name(member.filename)
+        shown = name if _leads_inside(name) else PurePosixPath(f"{path.name}: {bare}")
+        fault = _fault_of(member, path.name, limits)
+        found.append(_Found(shown, StoredFile(path, member), fault and f"{bare} {fault}"))
+    return found
 
 
 def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | None:
     """Why a member of an archive cannot be used, as the end of a sentence."""
-    name = _inner_path(member.filename)
-    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or not str(name).isprintable():
+    if not _leads_inside(_inner_path(member.filename)):
         return f"has a path that leads out of {archive}: pack it again."
     if member.file_size > limits.file_bytes:
         return (f"unpacks to {member.file_size // _MEGABYTE:,} MB, at most {limits.file_bytes // _MEGABYTE:,} MB are "
@@ -186,37 +214,48 @@ def _inner_path(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/"))
 
 
+def _leads_inside(name: PurePosixPath) -> bool:
+    """Whether a path in an archive stays in it, and can be shown."""
+    return not name.is_absolute() and ".." not in name.parts and ":" not in name.parts[0] and str(name).isprintable()
+
+
 def _bare_name(name: str) -> str:
     """The last part of a name inside an archive, fit to be the name of a file anywhere, its suffix kept."""
     return re.sub(r"[^\w.()\- ]|^\.+", "_", _inner_path(name).name)[-100:] or "image"
 
 
-def _paired(files: Iterable[tuple[PurePosixPath, StoredFile]]) -> list[BatchItem]:
-    """Images with their masks; masks without one as faults."""
-    images, masks = list[tuple[PurePosixPath, StoredFile]](), dict[PurePosixPath, list[tuple[str, StoredFile]]]()
-    for name, file in files:
-        if match := MASK_STEM.match(name.stem):
-            masks.setdefault(name.with_name(match["name"]), []).append((str(name), file))
+def _paired(found: Sequence[_Found]) -> Iterator[BatchItem]:
+    """Images with their masks, without which they are not used; masks without an image as faults."""
+    times = Counter(file.name for file in found)
+    images, masks = list[_Found](), defaultdict[PurePosixPath, list[_Found]](list)
+    for file in found:
+        if times[file.name] > 1:
+            file = replace(file, fault=_TWICE.format(file.name.name))
+        if match := MASK_STEM.match(file.name.stem):
+            masks[file.name.with_name(match["name"])].append(file)
         else:
-            images.append((name, file))
-    items = []
-    for name, file in images:
-        own = tuple(mask for _, mask in masks.get(name.with_name(name.stem), ()))
-        items.append(BatchItem(str(name), file, own, name.parent.name if name.parent.name in CLASSES else None))
-    known = {name.with_name(name.stem) for name, _ in images}
-    for image in masks.keys() - known:
-        for mask, _ in masks[image]:
-            items.append(BatchItem(mask, fault=_ORPHAN.format(PurePosixPath(mask).name, image.name)))
-    return items
+            images.append(file)
+    for image in images:
+        own = masks.get(image.name.with_name(image.name.stem), [])
+        name, folder = str(image.name), image.name.parent.name
+        if fault := next((file.fault for file in (image, *own) if file.fault), None):
+            yield BatchItem(name, fault=fault)
+        else:
+            true_class = folder if folder in CLASSES else None
+            yield BatchItem(name, image.file, tuple(mask.file for mask in own), true_class)
+    known = {image.name.with_name(image.name.stem) for image in images}
+    for missing in masks.keys() - known:
+        for mask in masks[missing]:
+            yield BatchItem(str(mask.name), fault=mask.fault or _ORPHAN.format(mask.name.name, missing.name))
 
 
-def _unique(items: Iterable[BatchItem]) -> Iterator[BatchItem]:
-    """The items, of several of one name the first, the others as faults of another name."""
-    seen: dict[str, int] = {}
+def _unique(items: Sequence[BatchItem]) -> Iterator[BatchItem]:
+    """The items; those of one name, of which nobody can tell which is meant, as faults of names of their own."""
+    times, seen = Counter(item.name for item in items), Counter[str]()
     for item in items:
-        seen[item.name] = seen.get(item.name, 0) + 1
-        if seen[item.name] == 1:
+        seen[item.name] += 1
+        if times[item.name] == 1:
             yield item
         else:
-            fault = item.fault or _TWICE.format(PurePosixPath(item.name).name)
-            yield BatchItem(f"{item.name} [{seen[item.name]}]", fault=fault)
+            name = item.name if seen[item.name] == 1 else f"{item.name} [{seen[item.name]}]"
+            yield BatchItem(name, fault=item.fault or _TWICE.format(PurePosixPath(item.name).name))

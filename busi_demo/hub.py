@@ -86,7 +86,7 @@ def configured(weights_folder: Path) -> Pin | None:
         return Pin(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} names no repository ({error}): expected repository and revision, or no file."
+            f"{path.name} names no repository ({error}): expected repository and revision, or no file."
         ) from error
 
 

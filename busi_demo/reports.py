@@ -21,7 +21,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): make it again.") from error
+        name = "/".join(path.parts[-3:])  # a page may show it: no folder of the server but the project's own
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{name} cannot be read as JSON ({reason}): make it again.") from error
 
 
 def read_reports(folder: Path) -> dict[str, ApproachFacts]:

@@ -134,7 +134,8 @@ def load_known(folder: Path) -> KnownImages:
     except FileNotFoundError:
         return KnownImages(())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{SEEN_FILE} cannot be used ({error}): fetch it again, or run train/seen.py.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{SEEN_FILE} cannot be used ({reason}): fetch it again, or run train/seen.py.") from error
     return known
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS_FOLDER = Path(os.environ.get("BUSI_DEMO_WEIGHTS", ROOT / "weights"))
 """Where the approaches lie, one folder each; the environment variable BUSI_DEMO_WEIGHTS names another place."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,32 +104,31 @@ def load_weights(key: str, folder: Path | None = None) -> Weights:
     Raises:
         InputError: weights are missing, damaged, or made for other classes or another architecture.
     """
-    place = (folder or WEIGHTS_FOLDER) / key
     config, data = read_config(key, folder), _read(_find(key, MODEL_FILE, folder))
     try:
-        return _build(key, place, config, data)
+        return _build(key, config, data)
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{place / CONFIG_FILE} does not fit this version of the project ({error}): fetch the weights folder that "
+            f"{key}/{CONFIG_FILE} does not fit this version of the project ({error}): fetch the weights folder that "
             "belongs to it, or train the approach again."
         ) from error
 
 
-def _build(key: str, place: Path, config: Mapping[str, Any], data: bytes) -> Weights:
+def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
     if hashlib.sha256(data).hexdigest() != config["sha256"]:
         raise InputError(
-            f"{place / MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it again, "
+            f"{key}/{MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it again, "
             "or train the approach again."
         )
     if tuple(config["classes"]) != CLASSES:
-        raise InputError(f"{place} was trained for the classes {config['classes']}, this version has {list(CLASSES)}.")
+        raise InputError(f"{key} was trained for the classes {config['classes']}, this version has {list(CLASSES)}.")
     model = create_model(key, **config["architecture"])
     state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{place} does not fit the architecture of {key}: {reason}") from error
+        raise InputError(f"{key}/{MODEL_FILE} does not fit the architecture of {key}: {reason}") from error
     return Weights(
         model=model.eval(),
         preprocess=Preprocess(**config["preprocess"]),
@@ -155,7 +157,7 @@ def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
     try:
         return json.loads(_read(path))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): fetch it again.") from error
+        raise InputError(f"{key}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
 
 
 def identity(folder: Path) -> dict[str, str | None]:
@@ -201,8 +203,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
+        _log.warning("%s", error)  # names the folder, which a page must not show
         raise InputError(
-            f"The weights of {path.parent.name} are missing ({path.name} is not in {path.parent}): fetch the "
+            f"The weights of {path.parent.name} are missing ({path.name} is not in their folder): fetch the "
             f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."
         ) from error
 

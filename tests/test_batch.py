@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_an_unexpected_error_costs_one_row_too(item, caplog):
     (found,) = answer(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
     assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError: boom): leave it out."
     assert "Traceback" in caplog.text
+
+
+def test_where_the_server_keeps_its_files_is_not_in_a_row(item, caplog):
+    full = OSError(errno.ENOSPC, "No space left on device", "/srv/uploads/a.png")
+    (found,) = answer(item, [Fixed("two_stage", full)])
+    assert found.row["error"] == "malignant/a.png could not be read (No space left on device): try it again."
+    assert "/srv/uploads/a.png" in caplog.text
 
 
 def test_csv_reads_back_and_starts_no_formula(item):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -90,6 +91,34 @@ def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
     assert status == 0 and len(rows) == 4 and not any(row["error"] for row in rows)
     assert seen[3:] == ["bad.png", "benign/benign case (2).png", "normal/normal case (1).png"]
     assert batch(source, *FAST, "--no-figures")[:2] == (0, rows) and len(seen) == 6
+
+
+def test_what_was_found_in_another_image_of_that_name_is_not_shown(batch, tmp_path):
+    """A/images/1.png and B/images/1.png; the second is then broken, and its figure is not left behind."""
+    for number, person in enumerate("AB"):
+        save_grey(tmp_path / person / "images" / "1.png", picture(number, 72 + number, 96))
+    figure = tmp_path / "out" / "figures" / "1.png.multitask_cnn.png"
+    first, second = (batch(tmp_path / person / "images", *FAST)[1][0] for person in "AB")
+    assert (first["height"], second["height"]) == ("72", "73") and figure.is_file()
+    (tmp_path / "B" / "images" / "1.png").write_text("not an image")
+    _, (row,), _ = batch(tmp_path / "B" / "images", *FAST)
+    assert row["error"] and not figure.exists()
+
+
+def test_only_changed_images_and_masks_are_done_anew(batch, source, tmp_path, monkeypatch):
+    seen, answer = [], batch_cli.answer
+    monkeypatch.setattr(
+        batch_cli, "answer", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
+    )
+    (source / "bad.png").unlink()
+    before = batch(source, *FAST, "--no-figures")[1]
+    del seen[:]
+    moved = Path(shutil.copytree(source, tmp_path / "elsewhere" / source.name, copy_function=shutil.copyfile))
+    assert batch(moved, *FAST, "--no-figures")[1] == before and seen == []  # the same files with other dates
+    save_grey(moved / "benign" / "benign case (1)_mask.png", picture(1) < 0)
+    after = batch(moved, *FAST, "--no-figures")[1]
+    assert seen == ["benign/benign case (1).png"] and after[1:] == before[1:]
+    assert float(after[0]["dice"]) == 0 < float(before[0]["dice"])
 
 
 @pytest.mark.parametrize(("words", "named"), [

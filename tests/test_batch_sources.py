@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from helpers import picture, save_grey, write_busi
 
-from busi_demo.batch_sources import BatchItem, Limits, find_items
+from busi_demo.batch_sources import BatchItem, Limits, StoredFile, find_items
 from busi_demo.types import InputError
 
 
-def pack(path: Path, members: dict[str, bytes]) -> Path:
+def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
     """A zip archive with these members, whatever their names are."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
+        for name, data in members.items() if isinstance(members, dict) else members:
             archive.writestr(name, data)
     return path
 
@@ -84,6 +84,32 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, png):
     assert whole.name == "a.zip" and "a.zip unpacks to 5 MB, at most 3 MB are accepted" in whole.fault
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_with_one_name_none_is_unpacked(tmp_path, png):
+    twins = find_items([pack(tmp_path / "a.zip", [("a.png", png), ("b.png", png), ("a.png", png + b" other")])])
+    assert [item.name for item in twins if item.image] == ["b.png"]
+    assert {item.fault for item in twins if not item.image} == {
+        "a.png is there more than once in the batch: rename one of them."
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_small_member_does_not_open_the_door_to_a_large_one_of_its_name(tmp_path, png):
+    """zipfile opens the last member of a name, whichever was checked."""
+    archive = pack(tmp_path / "a.zip", [("a.png", png), ("a.png", bytes(5_000_000))])
+    for item in find_items([archive], Limits(file_bytes=1_000_000)):
+        assert item.fault, item.name
+    with zipfile.ZipFile(archive) as opened, StoredFile(archive, opened.infolist()[0]).on_disk() as path:
+        assert path.read_bytes() == png
+
+
+def test_an_image_is_not_measured_against_a_part_of_its_masks(tmp_path, png):
+    archive = pack(tmp_path / "a.zip", {"a.png": png, "a_mask.png": png, "a_mask_1.png": bytes(2_000_000)})
+    (item,) = find_items([archive], Limits(file_bytes=1_000_000))
+    assert (item.name, item.image) == ("a.png", None)
+    assert item.fault == "a_mask_1.png unpacks to 2 MB, at most 1 MB are accepted: shrink it."
+
+
 def test_a_member_that_says_less_than_it_holds_gives_no_more_than_it_said(tmp_path):
     """The size in the table of contents is forged from 5,000,000 to 1000."""
     archive = pack(tmp_path / "a.zip", {"a.png": bytes(5_000_000)})
@@ -105,6 +131,8 @@ def test_an_encrypted_member_is_a_fault(tmp_path, png):
 def test_a_damaged_archive_and_a_damaged_member(tmp_path, png):
     (tmp_path / "no.zip").write_bytes(b"PK no archive")
     assert find_items([tmp_path / "no.zip"])[0].fault.startswith("no.zip cannot be read as a zip archive")
+    (gone,) = find_items([tmp_path / "gone.zip"])
+    assert gone.fault == "gone.zip cannot be read as a zip archive (No such file or directory): pack it again."
     archive = pack(tmp_path / "a.zip", {"a.png": png})
     data = bytearray(archive.read_bytes())
     data[60:80] = bytes(20)
@@ -119,8 +147,43 @@ def test_a_mask_without_an_image_and_a_name_given_twice(tmp_path):
     items = find_items(sources)
     assert names(items) == ["a.png", "a.png [2]", "b_mask.png"]
     assert [item.fault for item in items] == [
-        None, "a.png is there more than once in the batch: rename one of them.",
+        *["a.png is there more than once in the batch: rename one of them."] * 2,
         "b_mask.png is a mask without an image: expected b.png beside it."]  # fmt: skip
+
+
+def test_an_image_has_the_masks_of_its_own_archive(tmp_path, png):
+    """Both have an image 1.png with a mask, of different people."""
+    for name in "AB":
+        folder = write_busi(tmp_path / name, {"benign": 1}) / "benign"
+        pack(tmp_path / f"{name}.zip", {"1.png": png, "1_mask.png": (folder / "benign case (1)_mask.png").read_bytes()})
+    items = find_items([tmp_path / "A.zip", tmp_path / "B.zip", tmp_path / "A"])
+    assert names(items) == ["A.zip/1.png", "A/benign/benign case (1).png", "B.zip/1.png"]
+    assert [item.true_class for item in items] == [None, "benign", None]
+    for item, place in zip(items, ("A.zip", "A/benign/benign case (1)_mask.png", "B.zip"), strict=True):
+        assert item.fault is None and [mask.path for mask in item.masks] == [tmp_path / place]
+        assert item.image.path.is_relative_to(tmp_path / place.partition("/")[0])
+
+
+def test_a_mask_in_another_archive_is_none(tmp_path, png):
+    items = find_items([pack(tmp_path / "A.zip", {"1.png": png}), pack(tmp_path / "B.zip", {"1_mask.png": png})])
+    assert [(item.name, item.masks) for item in items] == [("A.zip/1.png", ()), ("B.zip/1_mask.png", ())]
+    assert items[1].fault == "1_mask.png is a mask without an image: expected 1.png beside it."
+
+
+def test_single_files_of_one_name_are_faults_with_their_image(tmp_path):
+    sources = [tmp_path / "A" / "1.png", tmp_path / "A" / "1_mask.png", tmp_path / "B" / "1_mask.png"]
+    (item,) = find_items(sources)
+    assert item.fault == "1_mask.png is there more than once in the batch: rename one of them."
+    items = find_items([*sources, tmp_path / "B" / "1.png", tmp_path / "2.png"])
+    assert [(item.name, item.fault) for item in items] == [
+        ("1.png", "1.png is there more than once in the batch: rename one of them."),
+        ("1.png [2]", "1.png is there more than once in the batch: rename one of them."), ("2.png", None)]  # fmt: skip
+
+
+def test_an_archive_that_is_given_twice(tmp_path, png):
+    items = find_items([pack(tmp_path / "A.zip", {"1.png": png})] * 2)
+    assert names(items) == ["A.zip/1.png", "A.zip/1.png [2]"]
+    assert all(item.fault.startswith("1.png is there more than once in the batch") for item in items)
 
 
 def test_nothing_and_too_much(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,16 @@ def test_wrong_moves_get_a_sentence(tab, files, tmp_path, monkeypatch):
                             (files, "at most 2 are taken at a time")):  # fmt: skip
         *_, end = tab.run(given, KEY, WE)
         assert sentence in end[tab.card] and 'role="alert"' in end[tab.card]
+
+
+def test_a_full_disk_is_a_sentence_without_the_servers_folders(tab, files, monkeypatch):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/cache/batch_1")
+
+    monkeypatch.setattr(batch_job.tempfile, "mkdtemp", full)
+    *_, end = tab.run(files, KEY, WE)
+    assert "could not write the results (No space left on device)" in end[tab.card] and "/srv" not in end[tab.card]
+    assert end[tab.start].constructor_args["interactive"] is True
 
 
 def test_the_limits_are_those_that_the_page_states():

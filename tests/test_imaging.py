@@ -208,9 +208,13 @@ def test_empty_missing_and_folder_are_told_apart(tmp_path):
     empty.touch()
     refused(empty, "empty.png", "0 bytes")
     refused(b"", "0 bytes")
-    refused(tmp_path / "gone.png", "gone.png", "does not exist")
-    refused(str(tmp_path), str(tmp_path), "is a folder")
+    gone = refused(tmp_path / "gone.png", "gone.png", "does not exist")
+    folder = refused(str(tmp_path), tmp_path.name, "is a folder")
+    within = refused(empty / "a.png", "a.png cannot be opened (Not a directory)")
+    assert not any(str(tmp_path) in sentence for sentence in (gone, folder, within))  # a page may show them
+    assert folder.startswith(f"{tmp_path.name} is a folder, expected one file")
     refused("with\0zero.png", "cannot be opened")
+    refused(".", ". is a folder")
 
 
 def test_small_image_is_refused_at_the_documented_side():

@@ -26,7 +26,7 @@ LAYERS = (
     ("busi_demo.figure", "busi_demo.explain", "busi_demo.weights", "busi_demo.trust"),
     ("busi_demo.panels", "busi_demo.consensus"),
     ("busi_demo.evaluation",),
-    ("busi_demo.models",),
+    ("busi_demo.models", "busi_demo.processes"),
     (
         "busi_demo.imaging",
         "busi_demo.preprocess",
@@ -34,6 +34,7 @@ LAYERS = (
         "busi_demo.measure",
         "busi_demo.cam_methods",
         "busi_demo.hub",
+        "busi_demo.optional",
     ),
     ("busi_demo.types",),
 )
@@ -97,7 +98,7 @@ def test_imports_go_downwards(module):
     ("kagglehub", ("busi_demo.data.locate",)),
     ("huggingface_hub", ("busi_demo.hub", "busi_demo.publish")),
     ("segmentation_models_pytorch", ("busi_demo.models.backbones",)),
-    ("accelerate", ("busi_demo.training.processes",)),
+    ("accelerate", ("busi_demo.processes",)),
     ("optuna", ("busi_demo.training.tune",)),
     ("torch.utils.tensorboard", ("busi_demo.training.listeners",)),
 ])  # fmt: skip

@@ -100,27 +100,29 @@ def test_a_changed_file_is_refused(saved):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"model\.safetensors is not the file that config\.json describes"):
+    with pytest.raises(InputError, match=rf"^{KEY}/model\.safetensors is not the file that config\.json describes"):
         load_weights(KEY, saved)
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
-def test_a_missing_file_is_named_with_what_to_do(saved, name):
+def test_a_missing_file_is_named_with_what_to_do(saved, name, caplog):
+    """The sentence is shown on a page; where the server looked, only its log tells."""
     (saved / KEY / name).unlink()
-    with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train"):
+    with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train") as caught:
         load_weights(KEY, saved)
+    assert str(saved / KEY / name) in caplog.text and str(saved) not in str(caught.value)
 
 
 def test_an_unreadable_config_is_named(saved):
     (saved / KEY / CONFIG_FILE).write_text("{")
-    with pytest.raises(InputError, match=r"config\.json is not valid JSON"):
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json is not valid JSON"):
         read_config(KEY, saved)
 
 
 @pytest.mark.parametrize("change", [{"architecture": {"depth": 3}}, {"preprocess": {"mode": "RGB"}}])
 def test_a_config_of_another_version_is_refused(saved, change):
     edit_config(saved, **change)
-    with pytest.raises(InputError, match=r"config\.json does not fit this version"):
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json does not fit this version"):
         load_weights(KEY, saved)
 
 
@@ -135,7 +137,7 @@ def test_a_config_without_a_needed_field_is_refused(saved):
 
 def test_other_classes_are_refused(saved):
     edit_config(saved, classes=["benign", "normal", "malignant"])
-    with pytest.raises(InputError, match=r"was trained for the classes .*'normal', 'malignant'"):
+    with pytest.raises(InputError, match=rf"^{KEY} was trained for the classes .*'normal', 'malignant'"):
         load_weights(KEY, saved)
 
 
@@ -146,7 +148,7 @@ def test_other_classes_are_refused(saved):
 ], ids=["missing", "surplus", "other shape"])  # fmt: skip
 def test_tensors_must_fit_to_the_last_one(saved, change):
     edit_tensors(saved, change)
-    with pytest.raises(InputError, match=r"does not fit the architecture of multitask_cnn: .*(head.3.bias|surplus)"):
+    with pytest.raises(InputError, match=r"^multitask_cnn/model\.safetensors does not fit .*: .*(head.3.bias|surplus)"):
         load_weights(KEY, saved)
 
 

@@ -14,13 +14,13 @@ from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import Processes
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
-from busi_demo.training.processes import Processes
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError

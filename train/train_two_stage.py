@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.distill import with_teacher
@@ -21,7 +22,6 @@ from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import CropObjective, Objective, SegmentationObjective
-from busi_demo.training.processes import Processes
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError

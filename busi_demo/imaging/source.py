@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +23,7 @@ MAX_PIXELS = 50_000_000
 
 def name_of(source: Source) -> str:
     """What a message calls the source: a path by its last part, lest a server's folders show."""
-    return Path(source).name if isinstance(source, str | Path) else "The given image"
+    return Path(source).name or str(source) if isinstance(source, str | Path) else "The given image"
 
 
 def open_stream(source: str | Path | bytes) -> BinaryIO:
@@ -45,11 +46,13 @@ def too_large(name: str) -> InputError:
 
 
 def _open_file(path: Path) -> BinaryIO:
+    name = name_of(path)
+    if os.path.isdir(path):  # False where it may not be looked at
+        raise InputError(f"{name} is a folder, expected one file: name {EXPECTED} in it.")
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, expected one file: name {EXPECTED} in it.")
         return path.open("rb")
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist, expected {EXPECTED}: check the path.") from error
+        raise InputError(f"{name} does not exist, expected {EXPECTED}: check the path.") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be opened ({error}), expected {EXPECTED}: check the path.") from error
+        reason = error.strerror if isinstance(error, OSError) else error  # the text of the former names the path
+        raise InputError(f"{name} cannot be opened ({reason}), expected {EXPECTED}: check the path.") from error

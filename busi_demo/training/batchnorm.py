@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from busi_demo.training.processes import total
+from busi_demo.processes import total
 
 
 class WholeBatchNorm(nn.BatchNorm2d):

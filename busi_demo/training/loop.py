@@ -16,12 +16,12 @@ from tqdm import tqdm
 from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.models.base import ApproachModel
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import BatchShares, Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener
 from busi_demo.training.losses import Objective
 from busi_demo.training.precision import choose_precision
-from busi_demo.training.processes import BatchShares, Processes
 from busi_demo.training.schedule import input_size, learning_rate, step_seed
 from busi_demo.training.step import Learner
 from busi_demo.training.validate import validation_row

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage, square_box
-from busi_demo.training.processes import total
+from busi_demo.processes import total
 
 _DICE_SMOOTHING = 0.005  # share of the image's pixels
 

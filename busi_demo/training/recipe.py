@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from busi_demo.models.base import ApproachModel
+from busi_demo.optional import require
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import Processes, leave
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard
-from busi_demo.training.optional import require
-from busi_demo.training.processes import Processes, leave
 from busi_demo.training.sources import PHANTOMS, TrainingData, load_training_data
 from busi_demo.training.tune import search
 from busi_demo.types import InputError

@@ -13,11 +13,11 @@ from torch.optim.swa_utils import AveragedModel
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import Processes, total
 from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective
 from busi_demo.training.precision import autocast
-from busi_demo.training.processes import Processes, total
 
 
 class Learner:

@@ -35,7 +35,7 @@ class Analysis:
         ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
         record: the numbers, as JSON values, see `prediction_record`.
         settings: how it is seen.
-        network_seconds: wall time of the network's one pass.
+        seconds: wall time of reading the image and of the network's one pass.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Analysis:
     ground_truth: np.ndarray | None
     record: dict[str, Any]
     settings: Settings
-    network_seconds: float
+    seconds: float
 
     @property
     def measurements(self) -> Measurements | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,11 @@ class BatchTab:
                     self.stop: gr.Button(interactive=now.table is None),
                 }
         except (InputError, OSError) as error:  # a full disk, say
+            logging.getLogger(__name__).warning("%s", error)
+            reason = isinstance(error, OSError) and (error.strerror or type(error).__name__)
+            sentence = texts.batch_failed(reason) if reason else str(error)
             buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-            yield {self.card: cards.alert(str(error)), **buttons}
+            yield {self.card: cards.alert(sentence), **buttons}
         finally:
             self._stopping.discard(session)
 

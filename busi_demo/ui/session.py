@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from busi_demo.ui.analysis import Examined
 
 KEPT_SECONDS = 3600
-"""How long files and answers are kept: then they are deleted."""
+"""How long files and answers are kept at least. Gradio looks every so many seconds for what is older, so a file may
+stay for nearly twice that."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,12 +110,12 @@ def loading(title: str) -> str:
 
 
 def passed(seconds: str) -> str:
-    """How long the network took.
+    """How long reading the image and the network's pass took.
 
     Args:
         seconds: as text.
     """
-    return f"The network answered in {seconds} s. The settings below do not run it again."
+    return f"Answered in {seconds} s. The settings below do not run the network again."
 
 
 # ---- Compare
@@ -176,6 +176,11 @@ def batch_progress(done: int, total: int, name: str | None) -> str:
         name: of the image that is next; `None` when there is none.
     """
     return f"{done} of {total} images" + (f", now {name}" if name else "")
+
+
+def batch_failed(reason: str) -> str:
+    """What is said when the server itself could not go on."""
+    return f"The server could not write the results ({reason}): try again later, or with fewer images."
 
 
 def batch_summary(done: int, total: int, bad: int) -> str:

@@ -31,7 +31,7 @@ def verdict(examined: Examined, analysis: Analysis) -> str:
         trust_line(examined.trust),
         *([f'<p class="note">{escape(examined.seen.sentence)}</p>'] if examined.seen else []),
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
-        f'<p class="passed">{escape(texts.passed(f"{analysis.network_seconds:.2f}"))}</p>',
+        f'<p class="passed">{escape(texts.passed(f"{analysis.seconds:.2f}"))}</p>',
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 

@@ -22,12 +22,12 @@ from busi_demo.data.dataset import CanvasDataset
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.preprocess import Preprocess
+from busi_demo.processes import Processes, leave
 from busi_demo.training import loop
 from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
-from busi_demo.training.processes import Processes, leave
 from busi_demo.training.step import Learner
 from busi_demo.types import ModelOutput
 

@@ -18,11 +18,12 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 
 from busi_demo.models import APPROACHES, create_model
+from busi_demo.processes import BatchShares, Processes
 from busi_demo.training.batchnorm import WholeBatchNorm, WholeBatchNormAct, normalise_whole_batches
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import JointObjective
-from busi_demo.training.processes import BatchShares, Processes
 from busi_demo.training.schedule import step_seed
+from busi_demo.types import InputError
 
 RUN = Path(__file__).with_name("distributed_run.py")
 ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
@@ -155,6 +156,14 @@ class TestInOneProcess:
         torch.testing.assert_close(after(x), before(x))
         torch.testing.assert_close(after.state_dict(), before.state_dict())
         assert after(x).min() == 0
+
+    def test_alone_nobody_needs_accelerate(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "accelerate", None)  # as if it were not installed
+        alone = Processes()
+        assert (alone.count, alone.spread(nn.Linear(1, 1)).bias.device.type) == (1, alone.device.type)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(InputError, match=r"^torchrun with several processes needs the package accelerate: pip"):
+            Processes()
 
     def test_alone_everything_is_handed_through(self):
         processes = Processes()

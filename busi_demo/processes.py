@@ -1,8 +1,9 @@
-"""One process or many: the training scripts run unchanged under `torchrun --nproc_per_node P`.
+"""One process or many: training scripts and `batch` run unchanged under `torchrun --nproc_per_node P`.
 
-The batch is that of the whole run and each process takes its share of every one. What is a mean over the batch is
-divided by the sum of all processes' counts (`total`), so that the summed gradients are those of one process, apart from
-rounding and from what is drawn inside the model: dropout, and the crops of `CropObjective`. gloo on CPUs, NCCL on GPUs.
+In training the batch is that of the whole run and each process takes its share of every one. What is a mean over the
+batch is divided by the sum of all processes' counts (`total`), so that the summed gradients are those of one process,
+apart from rounding and from what is drawn inside the model: dropout, and the crops of `CropObjective`. gloo on CPUs,
+NCCL on GPUs.
 
 `accelerate launch --cpu --num_processes 2` silently runs one process: use torchrun.
 """
@@ -10,6 +11,7 @@ rounding and from what is drawn inside the model: dropout, and the crops of `Cro
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -20,14 +22,15 @@ import torch
 from torch import distributed, nn
 from torch.utils.data import BatchSampler, Sampler
 
-from busi_demo.training.optional import require
+from busi_demo.optional import require
 
 _PATIENCE = timedelta(hours=12)  # how long the others wait for the main process to read the data or to validate
 _T = TypeVar("_T")
 
 
 class Processes:
-    """This process among all those of the run; all instances share one state. The only user of accelerate.
+    """This process among all those of the run; all instances share one state. The only user of accelerate, which one
+    process alone does not need.
 
     Attributes:
         count: how many there are.
@@ -37,21 +40,16 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        require("accelerate", by="Training")
-        from accelerate import Accelerator
-        from accelerate.utils import InitProcessGroupKwargs
-
-        self._accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
-            mixed_precision="no",  # `precision.autocast` does that
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
-        )
-        self.count, self.index = self._accelerator.num_processes, self._accelerator.process_index
-        self.is_main, self.device = self._accelerator.is_main_process, self._accelerator.device
+        self.count, self.index, self.is_main = 1, 0, True
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._accelerator = _accelerator() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
+        if joined := self._accelerator:
+            self.count, self.index = joined.num_processes, joined.process_index
+            self.is_main, self.device = joined.is_main_process, joined.device
 
     def spread(self, module: nn.Module) -> nn.Module:
         """Move a module to this process's device; its gradients become the mean over the processes."""
-        return self._accelerator.prepare(module)
+        return self._accelerator.prepare(module) if self._accelerator else module.to(self.device)
 
     def from_main(self, make: Callable[[], _T]) -> _T:
         """Call `make` in the main process alone and return its value, which must be picklable, in all of them. Where it
@@ -91,6 +89,19 @@ class Processes:
         if not received[0]:
             sys.exit(2)
         return received[0][0]
+
+
+def _accelerator() -> Any:
+    """This process's `accelerate.Accelerator`, which joins the others."""
+    require("accelerate", by="torchrun with several processes")
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # `precision.autocast` does that
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
 
 
 class BatchShares(Sampler[list[Any]]):
