@@ -66,7 +66,7 @@ def predict(arguments: argparse.Namespace) -> int:
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except (InputError, OSError) as error:
-            status = _complain(str(error) if path.name in str(error) else f"{path}: {error}")
+            status = _complain(str(error) if str(path) in str(error) else f"{path}: {error}")
     return status
 
 
