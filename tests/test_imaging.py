@@ -225,9 +225,9 @@ def test_huge_image_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(encode(Image.new("1", (8000, 8000)), "PNG"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    refused(bomb, "bomb.png", "50 million")
+    refused(bomb, "bomb.png", "25 million")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)  # Pillow's own guard speaks with our words
-    refused(bomb, "bomb.png", "50 million")
+    refused(bomb, "bomb.png", "25 million")
 
 
 @pytest.mark.parametrize(
