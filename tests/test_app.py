@@ -160,6 +160,11 @@ def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predic
     assert len(set(pictures)) == len(pictures)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [(0.42, 0.42), (5, 0.99), (-1, 0.01), (0, 0.01), (None, 0.01)])
+def test_the_threshold_box_means_what_it_shows_once_it_is_left(tab, typed, meant):
+    assert tab.controls.threshold.preprocess(typed) == meant
+
+
 def test_reset_brings_the_defaults_back(tab, image):
     session = ask(tab, image)[tab.session]
     assert tab.controls.defaults(session) == DEFAULTS[:4]
