@@ -1,8 +1,8 @@
 // What Gradio has no parameter for; everything else on the page is Python.
 
-// Hand files to an input as if a person had chosen them.
+// Hand a file to an input as if a person had chosen it. That of an upload button stands before the button, not inside.
 function give(selector, file) {
-  const input = document.querySelector(`${selector} input[type=file]`) ?? document.querySelector(`input${selector}`);
+  const input = document.querySelector(`${selector} input[type=file], input[type=file]:has(+ ${selector})`);
   if (!file || !input) return;
   const files = new DataTransfer();
   files.items.add(file);

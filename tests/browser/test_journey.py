@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, disc, picture, save_grey, write_dicom
-from playwright.sync_api import Page, expect
-from serving import paste
+from playwright.sync_api import Download, Page, expect
+from serving import drop, paste
 
 from busi_demo.figure import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
@@ -19,6 +20,9 @@ from busi_demo.ui import texts
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return save_grey(tmp_path / "scan.png", picture(1))
+
+
+PATIENCE = 120  # seconds
 
 
 def upload(page: Page, path: Path, box: str = "#image") -> None:
@@ -192,16 +196,17 @@ def test_a_dicom_brings_its_scale_and_the_report_goes_along(open_page, tmp_path)
     page, key = open_page(1440), "two_stage"  # untrained as it is here, it outlines something
     page.get_by_label(APPROACHES[key].title, exact=True).check()
     path = write_dicom(tmp_path / "IM_0001", picture(1), spacing=0.2)
-    upload(page, path, "#open")
+    drop(page, path, "#image")
     expect(page.locator("#findings")).to_contain_text(" mm²")
     expect(page.locator("#image img")).to_be_visible()
-    for button, suffix in (
-        ("#figure-pdf", "figure.pdf"),
-        ("#report-pdf", "report.pdf"),
-        ("#report-json", "report.json"),
-    ):
-        with page.expect_download() as download:
-            page.click(button)
-        assert download.value.suggested_filename == f"IM_0001.{key}.{suffix}"
-    report = json.loads(Path(download.value.path()).read_text())
+    downloads: dict[str, Download] = {}
+    page.on("download", lambda download: downloads.update({download.suggested_filename: download}))
+    kinds = ("figure-pdf", "report-pdf", "report-json")
+    page.evaluate("ids => ids.forEach(id => document.getElementById(id).click())", kinds)  # at a time, and none is lost
+    wanted = {f"IM_0001.{key}.{kind.replace('-', '.')}" for kind in kinds}
+    deadline = time.monotonic() + PATIENCE
+    while set(downloads) != wanted and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert set(downloads) == wanted
+    report = json.loads(Path(downloads[f"IM_0001.{key}.report.json"].path()).read_text())
     assert report["image"]["spacing_mm"] == pytest.approx([0.2, 0.2]) and "Doe" not in json.dumps(report)
