@@ -102,7 +102,8 @@ class Examined:
         if settings.spacing is not None:
             if not _FINEST <= settings.spacing <= _COARSEST:
                 raise InputError(
-                    f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {settings.spacing}."
+                    f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, "
+                    f"got {settings.spacing}."
                 )
             prediction = replace(prediction, spacing=(settings.spacing, settings.spacing))
         record = prediction_record(prediction, self.ground_truth, self.notes)
