@@ -57,8 +57,8 @@ def report(
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
         git_commit), `settings` (mask_threshold, cam_class and `settings`), `image` (width, height in pixels, spacing_mm
         as row, column), `answer` (predicted_class, probabilities, lesion_area_fraction), `ground_truth` (dice, iou),
-        `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence) and `warnings`; what is unknown
-        is null.
+        `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence) and `warnings`;
+        what is unknown is null.
     """
     height, width = prediction.image.shape
     created = (created or datetime.now(UTC)).astimezone(UTC)

@@ -110,9 +110,8 @@ def test_a_large_image_is_drawn_small_in_its_own_coordinates():
     assert outlines(found["Overlay"]) == {
         PREDICTED["color"]: [99.5, 399.5, 299.5, 1199.5], TRUTH["color"]: [399.5, 1999.5, 400.5, 2003.5],
     }  # fmt: skip
-    assert "500 × 4000 pixels" in words(found["Input"]) and "lesion: 8.0% of the image" in words(
-        found["Predicted mask"]
-    )
+    assert "500 × 4000 pixels" in words(found["Input"])
+    assert "lesion: 8.0% of the image" in words(found["Predicted mask"])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -53,7 +53,8 @@ def _trust(trust: Trust, threshold: float) -> str:
         f"<li>{_light(check.level)} <b>{escape(check.name)}.</b> {escape(check.sentence)}</li>"
         for check in trust.checks
     )
-    return _section(texts.TRUST, f"<ul>{rows}</ul><p><small>{texts.TRUST_LIMITS}</small>{_reservation(trust, threshold)}</p>")
+    limits = f"<small>{texts.TRUST_LIMITS}</small>{_reservation(trust, threshold)}"
+    return _section(texts.TRUST, f"<ul>{rows}</ul><p>{limits}</p>")
 
 
 def _measurements(found: Measurements | None) -> str:
