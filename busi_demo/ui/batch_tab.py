@@ -57,6 +57,7 @@ class BatchTab:
             self.run, [self.files, self.approach], outputs, trigger_mode="once", show_progress="hidden",
             **PRIVATE, **LONG,
         )  # fmt: skip
+        self.files.change(self.mark_as_old, self.csv, self.card, **QUICK)
         self.folder.upload(lambda files: files, self.folder, self.files, **QUICK)
         self.stop.click(self.ask_to_stop, None, [self.card, self.stop], **QUICK)
 
@@ -93,6 +94,10 @@ class BatchTab:
             yield {self.card: cards.alert(str(error)), **buttons}
         finally:
             self._stopping.discard(session)
+
+    def mark_as_old(self, table: str | None) -> Any:
+        """Say, once files are added or taken away, that the table that may stand below is of others."""
+        return cards.hint(texts.BATCH_CHANGED) if table else gr.skip()
 
     def ask_to_stop(self, request: gr.Request) -> dict[Any, Any]:
         """Let the batch of this session end after the image that is being looked at."""
