@@ -218,6 +218,12 @@ def test_small_image_is_refused_at_the_documented_side():
     assert read_image(np.zeros((200, 32), np.uint8)).pixels.shape == (200, 32)
 
 
+@pytest.mark.parametrize(("shape", "noted"), [((4000, 33), True), ((33, 4000), True), ((40, 160), False)])
+def test_a_strip_gets_a_note(shape, noted):
+    notes = read_image(np.tile(np.arange(shape[1], dtype=np.uint8), (shape[0], 1))).notes
+    assert any(f"strip of {shape[1]} x {shape[0]} pixels" in note for note in notes) is noted
+
+
 def test_huge_image_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
     def fail(*_):
         raise AssertionError("decoded")
