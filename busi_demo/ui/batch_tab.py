@@ -17,6 +17,7 @@ from busi_demo.ui.events import LONG, PRIVATE, QUICK
 ALL = "all"  # as in busi_demo.batch, which the first page need not load
 
 _NUMBERS = ("number",) * 5
+_WIDTHS = ["150px", "160px", "100px", "100px", "120px", "100px", "100px", "75px", "320px"]  # as wide as the page
 
 
 class BatchTab:
@@ -45,7 +46,7 @@ class BatchTab:
             self.figures = gr.DownloadButton(texts.BATCH_FIGURES, visible=False, elem_id="batch-figures")
         self.table = gr.Dataframe(
             headers=list(texts.BATCH_COLUMNS), datatype=["str", "str", "str", *_NUMBERS, "str"],
-            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True,
+            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True, column_widths=_WIDTHS,
             buttons=["fullscreen"], elem_id="batch-table",
         )  # fmt: skip
         self._listen()
