@@ -72,6 +72,7 @@ def test_an_example_is_analysed_with_its_mask_by_the_chosen_approach(open_page, 
     expect(page.locator("#card")).to_contain_text(re.compile(r"Dice \d\.\d{3} IoU \d\.\d{3}"))
     page.locator("#image").get_by_label("Remove Image").click()
     expect(page.locator("#card")).to_have_text(texts.WAITING)
+    expect(page.locator("#image button").first).to_be_focused()
     expect(page.locator("#figure")).to_be_hidden()
 
 
@@ -130,6 +131,9 @@ def test_on_a_telephone(open_page, scan, colours):
 
 def test_the_keyboard_alone(open_page):
     page = open_page(1024)
+    page.get_by_role("tab", name=texts.TAB_ANALYSE).press("ArrowRight")
+    page.get_by_role("tab", name=texts.TAB_COMPARE, selected=True).press("ArrowLeft")
+    expect(page.get_by_role("tab", name=texts.TAB_ANALYSE, selected=True)).to_be_focused()
     page.get_by_label("Thumbnail 2 of").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#card .by")).to_have_text(APPROACHES[DEFAULT_APPROACH].title)
