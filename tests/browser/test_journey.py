@@ -134,7 +134,7 @@ def test_the_keyboard_alone(open_page):
     page.get_by_role("tab", name=texts.TAB_ANALYSE).press("ArrowRight")
     page.get_by_role("tab", name=texts.TAB_COMPARE, selected=True).press("ArrowLeft")
     expect(page.get_by_role("tab", name=texts.TAB_ANALYSE, selected=True)).to_be_focused()
-    page.get_by_label("Thumbnail 2 of").focus()
+    page.locator("#gallery").get_by_label("Thumbnail 2 of").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#card .by")).to_have_text(APPROACHES[DEFAULT_APPROACH].title)
     page.locator("#approach input[value=multitask_cnn]").focus()
