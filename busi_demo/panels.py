@@ -7,6 +7,8 @@ Smith 2015).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -14,6 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 from busi_demo.cam_methods import find_cam_method
 from busi_demo.evaluation.metrics import dice, iou
@@ -30,6 +33,7 @@ INK, FAINT = "#1a1a1a", "#4d4d4d"
 _NARROWEST_BAR = 1.6  # inches
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 _TINT = 0.3
+_LONGEST_SIDE = 1000  # pixels; a panel has 672 at most, and Matplotlib takes half a minute over 12 million of them
 
 
 def percent(share: float) -> str:
@@ -37,6 +41,22 @@ def percent(share: float) -> str:
     if 0 < share < 0.001:
         return "<0.1%"
     return ">99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
+def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:
+    """Fill a panel with a (H, W) array, its coordinates those of the array's own pixels."""
+    height, width = pixels.shape
+    panel.imshow(_shrunk(pixels), extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", **style)
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) -> at most `_LONGEST_SIDE` a side: means as float32, or bool that is True where any of its pixels was, so
+    that no small lesion goes missing. What is small enough comes back as it is."""
+    size = tuple(min(side, _LONGEST_SIDE) for side in pixels.shape[::-1])
+    if size == pixels.shape[::-1]:
+        return pixels
+    means = np.asarray(Image.fromarray(pixels.astype(np.float32)).resize(size, Image.Resampling.BOX))
+    return means > 0 if pixels.dtype == np.bool_ else means
 
 
 def _caption(panel: Axes, text: str) -> None:
@@ -58,13 +78,13 @@ def _say(panel: Axes, text: str) -> None:
 
 def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
     """Draw a bool (H, W) mask in white on black; returns what to say of its size."""
-    panel.imshow(mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    _show(panel, mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
 
 
 def draw_input(panel: Axes, image: np.ndarray) -> None:
     """The image itself, with its size."""
-    panel.imshow(image, cmap="gray", vmin=0, vmax=255, aspect="auto")
+    _show(panel, image, cmap="gray", vmin=0, vmax=255)
     _caption(panel, f"{image.shape[1]} × {image.shape[0]} pixels")
 
 
@@ -91,7 +111,7 @@ def draw_cam(panel: Axes, prediction: Prediction) -> None:
         nothing = f"no positive evidence\nfor {prediction.cam_class}" if method.of_class else "no pattern"
         _say(panel, nothing)
         return
-    panel.imshow(prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, aspect="auto")
+    _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1)
     width, height = panel.bbox.size / panel.figure.dpi
     share = max(1, _NARROWEST_BAR / width)
     bar = panel.inset_axes((0.5 - share / 2, -0.18 / height, share, 0.1 / height))
@@ -105,10 +125,10 @@ def draw_cam(panel: Axes, prediction: Prediction) -> None:
 
 def draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None, opacity: float) -> None:
     """Image, CAM, both outlines, and hatched where they disagree."""
-    panel.imshow(prediction.image, cmap="gray", vmin=0, vmax=255, aspect="auto")
+    _show(panel, prediction.image, cmap="gray", vmin=0, vmax=255)
     if prediction.cam.any() and opacity:
-        alpha = prediction.cam * opacity
-        panel.imshow(prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, alpha=alpha, aspect="auto")
+        alpha = _shrunk(prediction.cam) * opacity
+        _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, alpha=alpha)
     handles: list[Line2D | Patch] = []
     for mask, style, label in ((prediction.mask, PREDICTED, "predicted"), (ground_truth, TRUTH, "ground truth")):
         if mask is not None and mask.any():
@@ -142,8 +162,11 @@ def _hatch(panel: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> 
 
 def _grid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns, rows and values of a bool (H, W) mask with an empty border, that what the image cuts is closed too."""
-    height, width = mask.shape
-    return np.arange(-1, width + 1), np.arange(-1, height + 1), np.pad(mask, 1)
+    small = _shrunk(mask)
+    rows, columns = (
+        (np.arange(-1, few + 1) + 0.5) * many / few - 0.5 for few, many in zip(small.shape, mask.shape, strict=True)
+    )
+    return columns, rows, np.pad(small, 1)
 
 
 def _outline(panel: Axes, mask: np.ndarray, style: dict[str, str]) -> None:

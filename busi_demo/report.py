@@ -57,8 +57,8 @@ def report(
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
         git_commit), `settings` (mask_threshold, cam_class and `settings`), `image` (width, height in pixels, spacing_mm
         as row, column), `answer` (predicted_class, probabilities, lesion_area_fraction), `ground_truth` (dice, iou),
-        `measurements`, `trust` (level, checks), `seen` (image, source, split, sentence) and `warnings`; what is unknown
-        is null.
+        `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence) and `warnings`;
+        what is unknown is null.
     """
     height, width = prediction.image.shape
     created = (created or datetime.now(UTC)).astimezone(UTC)
@@ -92,7 +92,7 @@ def report(
         if ground_truth is None
         else {"dice": dice(prediction.mask, ground_truth), "iou": iou(prediction.mask, ground_truth)},
         "measurements": None if measurements is None else asdict(measurements),
-        "trust": None if trust is None else _trust(trust),
+        "trust": None if trust is None else _trust(trust, prediction.threshold),
         "seen": None
         if seen is None
         else {"image": seen.image, "source": seen.source, "split": seen.split, "sentence": seen.sentence},
@@ -105,7 +105,7 @@ def report_json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _trust(trust: Trust) -> dict[str, Any]:
+def _trust(trust: Trust, threshold: float) -> dict[str, Any]:
     checks = [
         {
             "name": check.name,
@@ -115,4 +115,4 @@ def _trust(trust: Trust) -> dict[str, Any]:
         }
         for check in trust.checks
     ]
-    return {"level": trust.level.name.lower(), "checks": checks}
+    return {"level": trust.level.name.lower(), "checks": checks, "reservation": trust.reservation(threshold)}

@@ -137,7 +137,9 @@ def _answer(content: Mapping[str, Any]) -> Rows:
         ("Probabilities", chances),
     ]
     if trust:
-        rows.append(("How far to trust it", _WORDS[trust["level"]], _LEVELS[trust["level"]]))
+        word, reservation = _WORDS[trust["level"]], trust["reservation"]
+        found = f"{word}. {reservation}" if reservation else word
+        rows.append(("How far to trust it", found, _LEVELS[trust["level"]]))
     if truth:
         rows.append(("Overlap with the ground truth", f"Dice {truth['dice']:.3f}, IoU {truth['iou']:.3f}"))
     if content["seen"]:
@@ -157,7 +159,8 @@ def _measurements(content: Mapping[str, Any]) -> Rows:
 def _trust(content: Mapping[str, Any]) -> Rows:
     if content["trust"] is None:
         return [("", "Not examined.")]
-    return [
+    reservation = content["trust"]["reservation"]
+    checks: list[tuple[str, str, str]] = [
         (
             check["name"],
             f"{_WORDS[check['level']]}. {check['sentence']}" if check["level"] else check["sentence"],
@@ -165,6 +168,7 @@ def _trust(content: Mapping[str, Any]) -> Rows:
         )
         for check in content["trust"]["checks"]
     ]
+    return [("", reservation), *checks] if reservation else checks
 
 
 def _image(content: Mapping[str, Any]) -> Rows:

@@ -61,9 +61,17 @@ class Trust:
 
     Attributes:
         checks: at least one of them applies.
+        threshold: mask probability at which the answer was outlined that was checked.
     """
 
     checks: tuple[Check, ...]
+    threshold: float
+
+    def reservation(self, threshold: float) -> str | None:
+        """A sentence where the mask that is shown was cut at another threshold than the one that was checked."""
+        if threshold == self.threshold:
+            return None
+        return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
 
     @property
     def level(self) -> Level:
@@ -81,12 +89,13 @@ def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction], 
         min_area: of `lesion_mask`, as the weights have it.
     """
     mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
-    return Trust((
+    checks = (
         check_cam(prediction),
         check_flip(prediction, mirrored),
         check_agreement(prediction, min_area),
         check_margin(prediction),
-    ))  # fmt: skip
+    )
+    return Trust(checks, prediction.threshold)
 
 
 def check_cam(prediction: Prediction) -> Check:

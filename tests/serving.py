@@ -31,6 +31,18 @@ def paste(page: Page, image: Path) -> None:
     )
 
 
+def drop(page: Page, file: Path, selector: str) -> None:
+    """Drop a file of a type that the browser does not know, such as DICOM, on an element of the page."""
+    page.locator(selector).evaluate(
+        """(element, [bytes, name]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name));
+          element.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [list(file.read_bytes()), file.name],
+    )
+
+
 @contextmanager
 def serve_app(
     folder: Path, environment: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()

@@ -30,6 +30,7 @@ from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import analyse_steps, texts
 from busi_demo.ui.analyse_tab import AnalyseTab
 from busi_demo.ui.controls import settings
+from busi_demo.ui.downloads import maker
 from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.ui.session import Session
@@ -158,6 +159,21 @@ def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predic
     assert f"Area {share * HEIGHT * WIDTH * 0.0625:,.1f} mm²" in findings and "not a BI-RADS" in findings
     pictures = [np.asarray(figure).tobytes() for figure in (before, *figures, value(seen[tab.figure]))]
     assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize("spacing", [1e300, 1e-9, -1, 5.1, float("nan")])
+def test_a_spacing_that_no_ultrasound_has_is_refused_with_a_sentence(tab, image, spacing):
+    session = ask(tab, image)[tab.session]
+    card = text(see(tab, session, *DEFAULTS[:4], spacing)[tab.card])
+    assert "pixel spacing must lie between 0.001 and 5 mm per pixel, got" in card
+    make = maker("report.pdf", lambda seen, wish: seen.report_pdf(wish), "")
+    with pytest.raises(gr.Error, match="pixel spacing must lie between"):
+        make(session, *DEFAULTS[:4], spacing)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [(0.42, 0.42), (5, 0.99), (-1, 0.01), (0, 0.01), (None, 0.01)])
+def test_the_threshold_box_means_what_it_shows_once_it_is_left(tab, typed, meant):
+    assert tab.controls.threshold.preprocess(typed) == meant
 
 
 def test_reset_brings_the_defaults_back(tab, image):
@@ -410,7 +426,7 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     ({"image": "image", "approach": "nonsense"}, "not in the list of choices"),
     ({"image": "image", "mask": "image"}, "is not a mask"),
     ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
-    ({"image": "image", "spacing": -1}, "pixel spacing must be above 0 mm, got -1"),
+    ({"image": "image", "spacing": -1}, "pixel spacing must lie between 0.001 and 5 mm per pixel, got -1"),
     ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
 ])  # fmt: skip
 def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):

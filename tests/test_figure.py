@@ -97,6 +97,23 @@ def test_every_panel_shows_its_map():
     assert np.array_equal(found["Overlay"].images[1].get_array(), prediction.cam)
 
 
+def test_a_large_image_is_drawn_small_in_its_own_coordinates():
+    # 4000 rows become 1000, of the 500 columns none is lost, and a single pixel still shows
+    prediction = answer((4000, 500), box((4000, 500), slice(400, 1200), slice(100, 300)))
+    found = panels(five_panels(prediction, box((4000, 500), slice(2001, 2002), slice(400, 401))))
+    for panel in found.values():
+        assert all(shown.get_array().shape == (1000, 500) for shown in panel.images)
+        assert panel.get_xlim() == (-0.5, 499.5) and panel.get_ylim() == (3999.5, -0.5)
+    means = prediction.image.reshape(1000, 4, 500).mean(axis=1)
+    np.testing.assert_allclose(found["Input"].images[0].get_array(), means, atol=1e-3)
+    assert np.array_equal(found["Predicted mask"].images[0].get_array(), prediction.mask[::4])
+    assert outlines(found["Overlay"]) == {
+        PREDICTED["color"]: [99.5, 399.5, 299.5, 1199.5], TRUTH["color"]: [399.5, 1999.5, 400.5, 2003.5],
+    }  # fmt: skip
+    assert "500 × 4000 pixels" in words(found["Input"])
+    assert "lesion: 8.0% of the image" in words(found["Predicted mask"])
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_panels_keep_the_aspect_ratio_of_the_image(shape):
     for name, panel in panels(five_panels(answer(shape), columns=3)).items():

@@ -222,6 +222,12 @@ def test_small_image_is_refused_at_the_documented_side():
     assert read_image(np.zeros((200, 32), np.uint8)).pixels.shape == (200, 32)
 
 
+@pytest.mark.parametrize(("shape", "noted"), [((4000, 33), True), ((33, 4000), True), ((40, 160), False)])
+def test_a_strip_gets_a_note(shape, noted):
+    notes = read_image(np.tile(np.arange(shape[1], dtype=np.uint8), (shape[0], 1))).notes
+    assert any(f"strip of {shape[1]} x {shape[0]} pixels" in note for note in notes) is noted
+
+
 def test_huge_image_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
     def fail(*_):
         raise AssertionError("decoded")
@@ -229,9 +235,9 @@ def test_huge_image_is_refused_before_it_is_decoded(monkeypatch, tmp_path):
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(encode(Image.new("1", (8000, 8000)), "PNG"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    refused(bomb, "bomb.png", "50 million")
+    refused(bomb, "bomb.png", "25 million")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)  # Pillow's own guard speaks with our words
-    refused(bomb, "bomb.png", "50 million")
+    refused(bomb, "bomb.png", "25 million")
 
 
 @pytest.mark.parametrize(

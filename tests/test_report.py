@@ -72,6 +72,15 @@ def test_what_was_found_is_told():
     assert content["seen"]["split"] == "train" and content["warnings"] == ["The image has a tint."]
 
 
+def test_trust_at_another_threshold_is_told_as_such():
+    assert full()["trust"]["reservation"] is None
+    trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
+    content = report(PREDICTION, CONFIG, trust=trust)
+    assert content["trust"]["reservation"] == trust.reservation(0.4)
+    for page in report_pages(content, PANELS):
+        assert "own threshold of 0.5, not at the chosen 0.4" in texts(page).replace("\n", " ")
+
+
 def test_what_is_unknown_is_null():
     content = bare()
     assert [name for name, value in content.items() if value is None] == [

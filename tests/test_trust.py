@@ -129,10 +129,16 @@ def test_the_first_class_against_the_second(malignant, benign, level):
 
 def test_the_whole_is_as_bad_as_its_worst_part():
     def trust(*levels: Level | None) -> Trust:
-        return Trust(tuple(Check("", level, "") for level in levels))
+        return Trust(tuple(Check("", level, "") for level in levels), 0.5)
 
     assert trust(Level.GREEN, None).level is Level.GREEN
     assert trust(Level.GREEN, Level.RED, Level.AMBER).level is Level.RED
+
+
+def test_checks_of_another_threshold_say_so():
+    trust = assess(prediction(), lambda _: mirror(prediction()))
+    assert trust.reservation(prediction().threshold) is None
+    assert trust.reservation(0.9) == "Checked at the approach's own threshold of 0.5, not at the chosen 0.9."
 
 
 def test_the_network_is_asked_once_about_the_mirror_image():

@@ -28,6 +28,8 @@ __all__ = ["MAX_PIXELS", "MIN_SIDE", "GreyImage", "Source", "read_image", "read_
 MIN_SIDE = 32
 """Shortest side of a usable image, in pixels."""
 
+_LONGEST = 4  # times the other side; no image of BUSI is near it
+
 
 @dataclass(frozen=True)
 class GreyImage:
@@ -74,6 +76,8 @@ def read_image(source: Source) -> GreyImage:
         notes += (f"Every pixel has the same grey value ({darkest} of 255): there is nothing to see in this image.",)
     elif brightest < 32:
         notes += (f"The image is almost black: its brightest value is {brightest} of 255.",)
+    if max(pixels.shape) > _LONGEST * min(pixels.shape):
+        notes += (f"The image is a strip of {_size(pixels.shape)} pixels: no model was trained on one so narrow.",)
     return GreyImage(pixels, picture.spacing, notes)
 
 

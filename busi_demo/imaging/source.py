@@ -17,7 +17,7 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 
 EXPECTED = "a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM image"
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 25_000_000
 """Largest image that is decoded; what is larger is taken for a mistake or a decompression bomb."""
 
 

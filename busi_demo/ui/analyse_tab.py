@@ -49,7 +49,7 @@ class AnalyseTab:
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
                     self.mask = mask_input(elem_id="mask")
                     self.spacing = gr.Number(
-                        label=texts.SPACING, info=texts.SPACING_INFO, minimum=0, step=0.001, elem_id="spacing"
+                        label=texts.SPACING, info=texts.SPACING_INFO, step=0.001, elem_id="spacing"
                     )
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(cards.hint(texts.WAITING), elem_id="card", padding=False)

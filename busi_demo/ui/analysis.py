@@ -24,6 +24,8 @@ from busi_demo.trust import Trust, assess
 from busi_demo.types import InputError, Prediction
 from busi_demo.ui.settings import Settings
 
+_FINEST, _COARSEST = 0.001, 5  # mm per pixel; ultrasound has about 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
@@ -98,8 +100,11 @@ class Examined:
         """
         prediction = self.look.prediction(settings.threshold, settings.cam_class, settings.cam_method)
         if settings.spacing is not None:
-            if not 0 < settings.spacing < np.inf:
-                raise InputError(f"The pixel spacing must be above 0 mm, got {settings.spacing}.")
+            if not _FINEST <= settings.spacing <= _COARSEST:
+                raise InputError(
+                    f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, "
+                    f"got {settings.spacing}."
+                )
             prediction = replace(prediction, spacing=(settings.spacing, settings.spacing))
         record = prediction_record(prediction, self.ground_truth, self.notes)
         return Analysis(self.title, prediction, self.ground_truth, record, settings, self.look.seconds)

@@ -59,7 +59,7 @@ def analyse_endpoint(
         cam_method: how the map is made: grad_cam (the default), grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam or
             eigen_cam.
         opacity: of the map's strongest pixel in the overlay, 0 to 1.
-        spacing: millimetres per pixel; without it what the file says, else measurements are in pixels.
+        spacing: millimetres per pixel, 0.001 to 5; without it what the file says, else measurements are in pixels.
     Returns:
         the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON: among them
         measurements of the lesion, how far to trust the answer, and the training or test image that this one is.

@@ -18,6 +18,7 @@ from busi_demo.ui.events import LONG, PRIVATE, QUICK
 ALL = "all"  # as in busi_demo.batch, which the first page need not load
 
 _NUMBERS = ("number",) * 5
+_WIDTHS = ["150px", "160px", "100px", "100px", "120px", "100px", "100px", "75px", "320px"]  # as wide as the page
 
 
 class BatchTab:
@@ -46,7 +47,7 @@ class BatchTab:
             self.figures = gr.DownloadButton(texts.BATCH_FIGURES, visible=False, elem_id="batch-figures")
         self.table = gr.Dataframe(
             headers=list(texts.BATCH_COLUMNS), datatype=["str", "str", "str", *_NUMBERS, "str"],
-            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True,
+            label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True, column_widths=_WIDTHS,
             buttons=["fullscreen"], elem_id="batch-table",
         )  # fmt: skip
         self._listen()
@@ -58,6 +59,7 @@ class BatchTab:
             self.run, [self.files, self.approach], outputs, trigger_mode="once", show_progress="hidden",
             **PRIVATE, **LONG,
         )  # fmt: skip
+        self.files.change(self.mark_as_old, self.csv, self.card, **QUICK)
         self.folder.upload(lambda files: files, self.folder, self.files, **QUICK)
         self.stop.click(self.ask_to_stop, None, [self.card, self.stop], **QUICK)
 
@@ -97,6 +99,10 @@ class BatchTab:
             yield {self.card: cards.alert(sentence), **buttons}
         finally:
             self._stopping.discard(session)
+
+    def mark_as_old(self, table: str | None) -> Any:
+        """Say, once files are added or taken away, that the table that may stand below is of others."""
+        return cards.hint(texts.BATCH_CHANGED) if table else gr.skip()
 
     def ask_to_stop(self, request: gr.Request) -> dict[Any, Any]:
         """Let the batch of this session end after the image that is being looked at."""

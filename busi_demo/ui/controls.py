@@ -10,6 +10,7 @@ from busi_demo.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
 from busi_demo.postprocess import THRESHOLD
 from busi_demo.types import CLASSES
 from busi_demo.ui import texts
+from busi_demo.ui.inputs import TypedSlider
 from busi_demo.ui.session import Session
 from busi_demo.ui.settings import Settings
 
@@ -26,11 +27,11 @@ class Controls:
 
     def __init__(self) -> None:
         with gr.Row(elem_id="controls"):
-            self.threshold = gr.Slider(
+            self.threshold = TypedSlider(
                 0.01, 0.99, THRESHOLD, step=_STEP, label=texts.THRESHOLD, info=texts.THRESHOLD_INFO,
                 buttons=[], min_width=220, elem_id="threshold",
             )  # fmt: skip
-            self.opacity = gr.Slider(
+            self.opacity = TypedSlider(
                 0, 1, CAM_OPACITY, step=0.05, label=texts.OPACITY, info=texts.OPACITY_INFO,
                 buttons=[], min_width=220, elem_id="opacity",
             )  # fmt: skip

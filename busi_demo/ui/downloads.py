@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
+from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.controls import settings
 from busi_demo.ui.events import DRAW, PRIVATE
@@ -18,14 +19,16 @@ from busi_demo.ui.settings import Settings
 if TYPE_CHECKING:
     from busi_demo.ui.analysis import Examined
 
-_PRESS = "() => setTimeout(() => document.querySelector('#download-file')?.click(), 200)"
+_SAVE = """
+file => Object.assign(document.createElement("a"), { href: file.url, download: file.orig_name }).click()
+"""
 
 
 class Downloads:
     """Buttons, made inside an open row.
 
     Attributes:
-        file: the link behind all of them, which nobody sees; to be rendered outside of what is shown and hidden.
+        file: the links behind them, which nobody sees; to be rendered outside of what is shown and hidden.
         files: button -> ending of its file's name, and what makes the file.
     """
 
@@ -36,7 +39,9 @@ class Downloads:
             _button(texts.REPORT_PDF, "report-pdf"): ("report.pdf", lambda seen, wish: seen.report_pdf(wish)),
             _button(texts.REPORT_JSON, "report-json"): ("report.json", lambda seen, wish: seen.report_json(wish)),
         }
-        self.file = gr.DownloadButton(elem_id="download-file", render=False)
+        with gr.Column(render=False, elem_id="download-file") as self.file:
+            # One each: files that are made at a time must not take each other's place.
+            self._links = [gr.DownloadButton() for _ in self.files]
 
     def listen(self, session: gr.State, controls: Sequence[Any]) -> None:
         """Make and hand out a file at the press of its button.
@@ -45,20 +50,31 @@ class Downloads:
             session: of the page.
             controls: what `settings` takes behind the session.
         """
-        for button, (ending, make) in self.files.items():
-            made = button.click(_maker(ending, make, self.file.GRADIO_CACHE), [session, *controls], self.file, **DRAW)
-            made.success(None, None, None, js=_PRESS, **PRIVATE)
+        for (button, (ending, make)), link in zip(self.files.items(), self._links, strict=True):
+            made = button.click(maker(ending, make, link.GRADIO_CACHE), [session, *controls], link, **DRAW)
+            made.success(None, link, None, js=_SAVE, **PRIVATE)
 
 
 def _button(text: str, elem_id: str) -> gr.Button:
     return gr.Button(text, size="sm", min_width=150, scale=0, elem_id=elem_id)
 
 
-def _maker(ending: str, make: Callable[[Examined, Settings], bytes], folder: str) -> Callable[..., str]:
+def maker(ending: str, make: Callable[[Examined, Settings], bytes], folder: str) -> Callable[..., str]:
+    """The listener behind a button.
+
+    Args:
+        ending: of the file's name.
+        make: makes the file's bytes.
+        folder: receives the file.
+    """
+
     def file(session: Session, *controls: Any) -> str:
         if session.examined is None or session.original is None:
             raise gr.Error(texts.EXPIRED, print_exception=False)
-        content = make(session.examined, settings(session, *controls))
+        try:
+            content = make(session.examined, settings(session, *controls))
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from error
         name = f"{Path(session.original).stem}.{session.examined.look.approach}.{ending}"
         return save_bytes_to_cache(content, name, folder)
 

@@ -21,7 +21,7 @@ def findings(examined: Examined, analysis: Analysis) -> str:
         analysis: how it is seen.
     """
     sections = (
-        _trust(examined.trust),
+        _trust(examined.trust, analysis.prediction.threshold),
         _measurements(analysis.measurements),
         _seen(examined.seen),
         _about_the_map(analysis.prediction),
@@ -29,11 +29,11 @@ def findings(examined: Examined, analysis: Analysis) -> str:
     return f'<div class="findings">{"".join(sections)}</div>'
 
 
-def trust_line(trust: Trust) -> str:
-    """The traffic light in one line, with the worst of what was found."""
+def trust_line(trust: Trust, threshold: float) -> str:
+    """The traffic light in one line, with the worst of what was found, for a mask cut at a threshold."""
     worst = next(check for check in trust.checks if check.level is trust.level)
     sentence = texts.NOTHING_AGAINST if trust.level is Level.GREEN else worst.sentence
-    return f'<p class="trust">{_light(trust.level)} {escape(sentence)}</p>'
+    return f'<p class="trust">{_light(trust.level)} {escape(sentence)}{_reservation(trust, threshold)}</p>'
 
 
 def _light(level: Level | None) -> str:
@@ -43,12 +43,18 @@ def _light(level: Level | None) -> str:
     return f'<strong class="light {name}"><span aria-hidden="true">{sign}</span> {word}</strong>'
 
 
-def _trust(trust: Trust) -> str:
+def _reservation(trust: Trust, threshold: float) -> str:
+    sentence = trust.reservation(threshold)
+    return f" <small>{escape(sentence)}</small>" if sentence else ""
+
+
+def _trust(trust: Trust, threshold: float) -> str:
     rows = "".join(
         f"<li>{_light(check.level)} <b>{escape(check.name)}.</b> {escape(check.sentence)}</li>"
         for check in trust.checks
     )
-    return _section(texts.TRUST, f"<ul>{rows}</ul><p><small>{texts.TRUST_LIMITS}</small></p>")
+    limits = f"<small>{texts.TRUST_LIMITS}</small>{_reservation(trust, threshold)}"
+    return _section(texts.TRUST, f"<ul>{rows}</ul><p>{limits}</p>")
 
 
 def _measurements(found: Measurements | None) -> str:

@@ -39,6 +39,20 @@ class ImageInput(gr.Image, metaclass=_WithoutStub):
         return payload.path if payload else None
 
 
+class TypedSlider(gr.Slider, metaclass=_WithoutStub):
+    """A slider whose number box may hold anything while a person types.
+
+    Gradio refuses what is out of range, fails where nothing is, and once the box is left shows the nearest number in
+    range without telling anybody. Here that number counts from the start.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: float | None) -> float:
+        """What stands in the box -> the nearest number in range; the least where there is none."""
+        return super().preprocess(min(max(payload or 0, self.minimum), self.maximum))
+
+
 def image_input(**options: Any) -> ImageInput:
     """An `ImageInput` for upload, drop and paste that keeps every bit of the file."""
     return ImageInput(

@@ -160,6 +160,7 @@ BATCH_LIMITS = (
     "`python -m busi_demo batch`."
 )
 BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
+BATCH_CHANGED = "The files have changed, and the table is still that of before: analyse all to have one of these."
 BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
 BATCH_LOADING = "Loading the approach, the first time takes a while …"
 BATCH_STOPPING = "Stopping after this image …"

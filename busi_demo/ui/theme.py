@@ -28,7 +28,7 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
         # Gradio's own greys and accent are too pale to read on white (WCAG AA asks for 4.5 to 1).
         body_text_color_subdued="*neutral_600",

@@ -28,7 +28,7 @@ def verdict(examined: Examined, analysis: Analysis) -> str:
         *(bar(name, share, name == first) for name, share in probabilities.items()),
         overlap(record["dice"], record["iou"]),
         f"<p>{escape(sentence)}</p>",
-        trust_line(examined.trust),
+        trust_line(examined.trust, prediction.threshold),
         *([f'<p class="note">{escape(examined.seen.sentence)}</p>'] if examined.seen else []),
         *(f'<p class="note">{escape(warning)}</p>' for warning in record["warnings"]),
         f'<p class="passed">{escape(texts.passed(f"{analysis.seconds:.2f}"))}</p>',
