@@ -41,7 +41,7 @@ class CompareTab:
             with gr.Column(scale=4, min_width=280):
                 gr.Markdown(texts.COMPARE_INTRO, elem_id="compare-intro")
                 self.button = gr.Button(texts.COMPARE, variant="primary", size="lg", elem_id="compare")
-                with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="compare-mask-section"):
+                with gr.Accordion(texts.COMPARE_MASK_SECTION, open=False, elem_id="compare-mask-section"):
                     self.mask = mask_input(elem_id="compare-mask")
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(cards.hint(texts.COMPARE_WAITING), elem_id="compare-card", padding=False)

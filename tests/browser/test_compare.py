@@ -58,7 +58,7 @@ def test_an_upload_is_compared_and_taken_away(open_compare, tmp_path, predictors
         expect(figure.locator("img")).to_be_visible()
         assert figure.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 2000
         expect(page.locator(f"#compare-{key}-narrow")).to_be_hidden()
-    page.get_by_text(texts.MASK_SECTION).locator("visible=true").click()
+    page.get_by_text(texts.COMPARE_MASK_SECTION).locator("visible=true").click()
     page.set_input_files("#compare-mask input[type=file]", save_grey(tmp_path / "t.png", disc(72, 96, 30, 40, 15)))
     expect(page.locator("#compare-card")).to_contain_text(re.compile(r"Dice \d\.\d{3}"))
     page.set_input_files("#compare-image input[type=file]", save_grey(tmp_path / "other.png", picture(2)))
