@@ -150,13 +150,14 @@ def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
 
 
 def test_what_was_begun_for_another_image_is_stopped(tab):
-    """Upload, file, example and clear: one after the other, each stops the run before it, and there is one run."""
-    (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
+    """Upload, file, example and clear: one after the other, and each stops the runs before it."""
+    runs = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
+    (wished,) = [fn for fn in runs if (tab.wish._id, "change") in fn.targets]
     events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
-    assert len(events) == 4 and run.trigger_mode == "always_last"
+    assert len(events) == 4 and wished.trigger_mode == "multiple"  # what is put off and cancelled is lost
     assert all(fn.trigger_mode == "multiple" for fn in events)
     stopped = {target: fn.cancels for fn in tab.blocks.fns.values() if fn.cancels for target in fn.targets}
-    assert all(stopped[target] == [run._id] for fn in events for target in fn.targets)
+    assert all(stopped[target] == [run._id for run in runs] for fn in events for target in fn.targets)
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
 
 

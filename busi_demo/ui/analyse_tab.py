@@ -14,7 +14,7 @@ from busi_demo.ui import analyse_steps, cards, texts
 from busi_demo.ui.api import declare_analyse_endpoint
 from busi_demo.ui.controls import Controls, settings
 from busi_demo.ui.downloads import Downloads
-from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
+from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK, STARTED_AFRESH
 from busi_demo.ui.gallery import Example, example_gallery
 from busi_demo.ui.inputs import mask_input, ultrasound_input
 from busi_demo.ui.session import Session, session_state
@@ -83,14 +83,18 @@ class AnalyseTab:
         seen = [self.narrow, self.image, self.session, *settings]
         self.view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
-        draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
+        draw = {**DRAW, "show_progress": "hidden", "js": NARROW}
 
-        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.wish.change]
-        ran = gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
-        viewed = ran.success(self.view, seen, self.view_outputs, **draw)
+        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear]
+        runs = [
+            gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow),
+            self.wish.change(self.run, inputs, self.run_outputs, **STARTED_AFRESH, **slow),
+        ]
+        views = [run.success(self.view, seen, self.view_outputs, **STARTED_AFRESH, **draw) for run in runs]
 
         # What was begun for another image is no longer wanted.
-        change = {**INPUTS, "trigger_mode": "multiple", "cancels": [ran, viewed]}
+        change = {**INPUTS, **STARTED_AFRESH, "cancels": [*runs, *views]}
+        draw["trigger_mode"] = "always_last"
         kept = [self.mask, self.spacing, self.session]
         self.image.upload(self.place, [self.image, *kept], placed, **change)
         self.file.upload(self.place, [self.file, *kept], placed, **change)

@@ -14,7 +14,7 @@ from busi_demo.types import InputError
 from busi_demo.ui import cards, texts
 from busi_demo.ui.analyse_steps import opened
 from busi_demo.ui.compare_api import declare_compare_endpoint
-from busi_demo.ui.events import INPUTS, MODEL, PRIVATE
+from busi_demo.ui.events import INPUTS, MODEL, PRIVATE, STARTED_AFRESH
 from busi_demo.ui.gallery import Example, example_gallery
 from busi_demo.ui.inputs import mask_input, ultrasound_input
 from busi_demo.ui.session import Session, session_state
@@ -58,13 +58,15 @@ class CompareTab:
     def _listen(self) -> None:
         shown = [self.card, self.tables, *(image for pair in self.figures.values() for image in pair)]
         inputs, outputs = [self.image, self.mask, self.session], [*shown, self.image, self.mask]
-        wishes = [self.button.click, self.mask.upload, self.mask.clear, self.wish.change]
-        ran = gr.on(
-            wishes, self.run, inputs, outputs, trigger_mode="always_last", **PRIVATE, **MODEL, show_progress="hidden"
-        )
+        slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
+        wishes = [self.button.click, self.mask.upload, self.mask.clear]
+        runs = [
+            gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow),
+            self.wish.change(self.run, inputs, outputs, **STARTED_AFRESH, **slow),
+        ]
 
         # What was begun for another image is no longer wanted.
-        change = {**INPUTS, "trigger_mode": "multiple", "cancels": [ran]}
+        change = {**INPUTS, **STARTED_AFRESH, "cancels": runs}
         placed = [self.image, self.mask, self.session, self.wish]
         self.image.upload(self.place, self.image, placed, **change)
         self.file.upload(self.place, self.file, placed, **change)
