@@ -19,7 +19,7 @@ from busi_demo.evaluation.metrics import dice, iou
 from busi_demo.imaging import read_mask
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.predictor import Predictor
-from busi_demo.types import CLASSES, InputError, Prediction
+from busi_demo.types import CLASSES, InputError, Prediction, reason_of
 
 ALL = "all"
 """Stands where the key of an approach does: each of them, and their consensus."""
@@ -77,8 +77,7 @@ def answer(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
         return [Answer(_error_row(item, str(error)))]
     except OSError as error:
         logging.getLogger(__name__).warning("%s: %s", item.name, error)  # names a folder, which a page must not show
-        reason = error.strerror or type(error).__name__
-        return [Answer(_error_row(item, f"{item.name} could not be read ({reason}): try it again."))]
+        return [Answer(_error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
     except Exception as error:  # whatever it was, the other images can do without this one
         logging.getLogger(__name__).exception("%s", item.name)
         kind = type(error).__name__

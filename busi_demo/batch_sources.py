@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from busi_demo.data.busi import IMAGE_SUFFIXES, MASK_STEM
-from busi_demo.types import CLASSES, InputError
+from busi_demo.types import CLASSES, InputError, reason_of
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".dcm", ".dicom")
 """What counts as an image in a folder or an archive; a file that is given by itself is always tried."""
@@ -177,8 +177,8 @@ def _in_archive(path: Path, limits: Limits) -> list[_Found]:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir() and _is_wanted(_inner_path(m.filename))]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error  # the text of the former names the path
-        raise InputError(f"{path.name} cannot be read as a zip archive ({reason}): pack it again.") from error
+        message = f"{path.name} cannot be read as a zip archive ({reason_of(error)}): pack it again."
+        raise InputError(message) from error
     unpacked = sum(member.file_size for member in members)
     if unpacked > limits.archive_bytes:
         raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "

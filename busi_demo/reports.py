@@ -8,7 +8,7 @@ from typing import Any
 
 from busi_demo.evaluation.card import ApproachFacts
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.types import InputError
+from busi_demo.types import InputError, reason_of
 from busi_demo.weights import CONFIG_FILE, ROOT, read_config
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
@@ -22,8 +22,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         name = "/".join(path.parts[-3:])  # a page may show it: no folder of the server but the project's own
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{name} cannot be read as JSON ({reason}): make it again.") from error
+        raise InputError(f"{name} cannot be read as JSON ({reason_of(error)}): make it again.") from error
 
 
 def read_reports(folder: Path) -> dict[str, ApproachFacts]:

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.data.duplicates import MAX_HASH_DISTANCE
-from busi_demo.types import InputError
+from busi_demo.types import InputError, reason_of
 from busi_demo.weights import WEIGHTS_FOLDER
 
 SEEN_FILE = "seen.json"
@@ -134,8 +134,8 @@ def load_known(folder: Path) -> KnownImages:
     except FileNotFoundError:
         return KnownImages(())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{SEEN_FILE} cannot be used ({reason}): fetch it again, or run train/seen.py.") from error
+        message = f"{SEEN_FILE} cannot be used ({reason_of(error)}): fetch it again, or run train/seen.py."
+        raise InputError(message) from error
     return known
 
 

@@ -17,6 +17,11 @@ class InputError(ValueError):
     """Something a person gave us cannot be used. The message is one sentence fit to be shown to that person."""
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong, for a message that a page may show: the text of an OSError names a folder of the server."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+
+
 @dataclass(frozen=True)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.

@@ -131,9 +131,8 @@ def _shown(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         values = apply_voi(values, dataset)
         low, high = 0.0, 2.0 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
     elif _has_window(dataset):
-        values = apply_windowing(
-            values, dataset
-        )  # from `low` up to `high`, which a negative slope makes the smaller one
+        # from `low` up to `high`, which a negative slope makes the smaller one
+        values = apply_windowing(values, dataset)
     else:
         low, high = min(low, high), max(low, high)
     scale = 255 / (high - low) if high != low else 0.0

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from busi_demo.types import InputError
+from busi_demo.types import InputError, reason_of
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 """A path, the bytes of a file, or an image in memory."""
@@ -54,5 +54,5 @@ def _open_file(path: Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist, expected {EXPECTED}: check the path.") from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error  # the text of the former names the path
-        raise InputError(f"{name} cannot be opened ({reason}), expected {EXPECTED}: check the path.") from error
+        message = f"{name} cannot be opened ({reason_of(error)}), expected {EXPECTED}: check the path."
+        raise InputError(message) from error

@@ -83,18 +83,18 @@ class AnalyseTab:
         seen = [self.narrow, self.image, self.session, *settings]
         self.view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
-        draw = {**DRAW, "show_progress": "hidden", "js": NARROW}
+        begun = {**DRAW, "show_progress": "hidden", "js": NARROW, **STARTED_AFRESH}
+        draw = {**begun, "trigger_mode": "always_last"}
 
         wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear]
         runs = [
             gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow),
             self.wish.change(self.run, inputs, self.run_outputs, **STARTED_AFRESH, **slow),
         ]
-        views = [run.success(self.view, seen, self.view_outputs, **STARTED_AFRESH, **draw) for run in runs]
+        views = [run.success(self.view, seen, self.view_outputs, **begun) for run in runs]
 
         # What was begun for another image is no longer wanted.
         change = {**INPUTS, **STARTED_AFRESH, "cancels": [*runs, *views]}
-        draw["trigger_mode"] = "always_last"
         kept = [self.mask, self.spacing, self.session]
         self.image.upload(self.place, [self.image, *kept], placed, **change)
         self.file.upload(self.place, [self.file, *kept], placed, **change)

@@ -109,9 +109,9 @@ class Examined:
         record = prediction_record(prediction, self.ground_truth, self.notes)
         return Analysis(self.title, prediction, self.ground_truth, record, settings, self.look.seconds)
 
-    def report(self, settings: Settings) -> dict[str, Any]:
-        """All that is known of the answer as it is seen, in JSON values, see `busi_demo.report.report`."""
-        analysis = self.view(settings)
+    def report(self, analysis: Analysis) -> dict[str, Any]:
+        """All that is known of the answer as it is seen by `view`, in JSON values, see `busi_demo.report.report`."""
+        settings = analysis.settings
         return report(
             analysis.prediction,
             self.config,
@@ -125,11 +125,12 @@ class Examined:
 
     def report_json(self, settings: Settings) -> bytes:
         """The report as a JSON file."""
-        return report_json(self.report(settings))
+        return report_json(self.report(self.view(settings)))
 
     def report_pdf(self, settings: Settings) -> bytes:
         """The report as a PDF file, with the figure."""
-        return report_pdf(self.report(settings), self.view(settings).figure(columns=3))
+        analysis = self.view(settings)
+        return report_pdf(self.report(analysis), analysis.figure(columns=3))
 
 
 def examine(image: str | Path, approach: str, mask: str | Path | None = None) -> Examined:

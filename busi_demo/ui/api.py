@@ -71,7 +71,8 @@ def analyse_endpoint(
     settings = Settings(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
         examined = examine(image, approach, mask)
-        found, report = examined.view(settings), examined.report(settings)
+        found = examined.view(settings)
+        report = examined.report(found)
         more = {name: report[name] for name in ("measurements", "trust", "seen")}
         return found.figure(), dict(found.prediction.probabilities), found.record | more
     except InputError as error:

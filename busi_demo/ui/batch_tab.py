@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
-from busi_demo.types import InputError
+from busi_demo.types import InputError, reason_of
 from busi_demo.ui import cards, texts
 from busi_demo.ui.batch_api import declare_batch_endpoint
 from busi_demo.ui.events import LONG, PRIVATE, QUICK
@@ -93,8 +93,7 @@ class BatchTab:
                 }
         except (InputError, OSError) as error:  # a full disk, say
             logging.getLogger(__name__).warning("%s", error)
-            reason = isinstance(error, OSError) and (error.strerror or type(error).__name__)
-            sentence = texts.batch_failed(reason) if reason else str(error)
+            sentence = texts.batch_failed(reason_of(error)) if isinstance(error, OSError) else str(error)
             buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
             yield {self.card: cards.alert(sentence), **buttons}
         finally:
