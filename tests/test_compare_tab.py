@@ -149,15 +149,14 @@ def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     assert shown is None and "notes.txt cannot be read as an image" in text(refusal[tab.card])
 
 
-def test_what_was_begun_for_another_image_is_stopped(tab):
-    """Upload, file, example and clear: one after the other, and each stops the runs before it."""
-    runs = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
-    (wished,) = [fn for fn in runs if (tab.wish._id, "change") in fn.targets]
+def test_the_last_wish_is_answered_last(tab):
+    """Upload, file, example and clear wait in one line; there is one run, which clearing the image stops."""
+    (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
     events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
-    assert len(events) == 4 and wished.trigger_mode == "multiple"  # what is put off and cancelled is lost
-    assert all(fn.trigger_mode == "multiple" for fn in events)
-    stopped = {target: fn.cancels for fn in tab.blocks.fns.values() if fn.cancels for target in fn.targets}
-    assert all(stopped[target] == [run._id for run in runs] for fn in events for target in fn.targets)
+    assert (tab.wish._id, "change") in run.targets and run.trigger_mode == "always_last"
+    assert len(events) == 4 and all(fn.trigger_mode == "multiple" for fn in events)
+    (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
+    assert stopped.cancels == [run._id] and stopped.targets == [(tab.image._id, "clear")]
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
 
 

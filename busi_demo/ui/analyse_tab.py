@@ -14,7 +14,7 @@ from busi_demo.ui import analyse_steps, cards, texts
 from busi_demo.ui.api import declare_analyse_endpoint
 from busi_demo.ui.controls import Controls, settings
 from busi_demo.ui.downloads import Downloads
-from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK, STARTED_AFRESH
+from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
 from busi_demo.ui.gallery import Example, example_gallery
 from busi_demo.ui.inputs import mask_input, ultrasound_input
 from busi_demo.ui.session import Session, session_state
@@ -69,7 +69,7 @@ class AnalyseTab:
             self.findings = gr.HTML(elem_id="findings", padding=False)
         self.downloads.file.render()
         self.narrow = gr.Checkbox(visible=False)
-        self.wish = gr.State(0)  # another number: there is a new image to analyse
+        self.wish = gr.State((Session(), 0))  # what was put into the inputs; another number: it has to be analysed
         self.redraw = gr.Button("", elem_id="redraw")
         self.session = session_state()
         self._listen()
@@ -77,24 +77,19 @@ class AnalyseTab:
 
     def _listen(self) -> None:
         controls, settings = self.controls, [*self.controls.components, self.spacing]
-        inputs = [self.image, self.approach, self.mask, self.spacing, self.session]
+        inputs = [self.image, self.approach, self.mask, self.spacing, self.session, self.wish]
         placed = [self.image, self.mask, self.spacing, self.session, self.wish]
         self.run_outputs = [self.card, self.session, self.image, self.mask, controls.threshold]
         seen = [self.narrow, self.image, self.session, *settings]
         self.view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
-        begun = {**DRAW, "show_progress": "hidden", "js": NARROW, **STARTED_AFRESH}
-        draw = {**begun, "trigger_mode": "always_last"}
+        draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear]
-        runs = [
-            gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow),
-            self.wish.change(self.run, inputs, self.run_outputs, **STARTED_AFRESH, **slow),
-        ]
-        views = [run.success(self.view, seen, self.view_outputs, **begun) for run in runs]
+        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.wish.change]
+        ran = gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
+        ran.success(self.view, seen, self.view_outputs, **draw)
 
-        # What was begun for another image is no longer wanted.
-        change = {**INPUTS, **STARTED_AFRESH, "cancels": [*runs, *views]}
+        change = {**INPUTS, "trigger_mode": "multiple"}
         kept = [self.mask, self.spacing, self.session]
         self.image.upload(self.place, [self.image, *kept], placed, **change)
         self.file.upload(self.place, [self.file, *kept], placed, **change)
@@ -112,7 +107,13 @@ class AnalyseTab:
         self.approach.change(summary, self.approach, self.summary, **QUICK)
 
     def run(
-        self, image: str | None, approach: str, mask: str | None, spacing: float | None, session: Session
+        self,
+        image: str | None,
+        approach: str,
+        mask: str | None,
+        spacing: float | None,
+        session: Session,
+        wish: tuple[Session, int] = (Session(), 0),
     ) -> Iterator[dict[Any, Any]]:
         """Ask the network about the inputs as they stand, and remember what it said.
 
@@ -120,7 +121,8 @@ class AnalyseTab:
             image, mask: paths of what the inputs show.
             approach: key of the approach.
             spacing: millimetres per pixel that the person gave.
-            session: what was opened or analysed last.
+            session: what was analysed last.
+            wish: what was put into the inputs last, and when; a run that came late may have replaced the session.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
@@ -130,7 +132,8 @@ class AnalyseTab:
         if message := analyse_steps.loading(approach):
             yield {self.card: cards.hint(message)}
         before = session.examined
-        found = analyse_steps.look_at(image, approach, mask, spacing, session)
+        opened = wish[0] if image == wish[0].shown else session
+        found = analyse_steps.look_at(image, approach, mask, spacing, opened)
         changed: dict[Any, Any] = {self.session: found}
         for component, old, new in ((self.image, image, found.shown), (self.mask, mask, found.mask)):
             if old != new:
@@ -177,7 +180,7 @@ class AnalyseTab:
 
     def place(
         self, path: str | None, mask: str | None, spacing: float | None, session: Session
-    ) -> tuple[str | None, str | None, float | None, Session, int]:
+    ) -> tuple[str | None, str | None, float | None, Session, tuple[Session, int]]:
         """Put a file of any kind into the inputs.
 
         Args:
@@ -188,14 +191,14 @@ class AnalyseTab:
             Image, mask, spacing, session, and the wish to analyse them.
         """
         if path is None:  # taken away meanwhile
-            return (*self.reset(), time.monotonic_ns())
+            return (*self.reset(), (Session(), time.monotonic_ns()))
         found = analyse_steps.opened(path, self.image.GRADIO_CACHE, session, mask, spacing)
-        return found.shown, found.mask, found.spacing, found, time.monotonic_ns()
+        return found.shown, found.mask, found.spacing, found, (found, time.monotonic_ns())
 
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any, None, Session, int]:
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any, None, Session, tuple[Session, int]]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
-        return example.image, example.mask, None, Session(pending=True), time.monotonic_ns()
+        return example.image, example.mask, None, Session(pending=True), (Session(), time.monotonic_ns())
 
     def reset(self) -> tuple[None, None, None, Session]:
         """What is left in the inputs when the image is taken away."""

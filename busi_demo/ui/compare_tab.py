@@ -14,7 +14,7 @@ from busi_demo.types import InputError
 from busi_demo.ui import cards, texts
 from busi_demo.ui.analyse_steps import opened
 from busi_demo.ui.compare_api import declare_compare_endpoint
-from busi_demo.ui.events import INPUTS, MODEL, PRIVATE, STARTED_AFRESH
+from busi_demo.ui.events import INPUTS, MODEL, PRIVATE
 from busi_demo.ui.gallery import Example, example_gallery
 from busi_demo.ui.inputs import mask_input, ultrasound_input
 from busi_demo.ui.session import Session, session_state
@@ -59,20 +59,16 @@ class CompareTab:
         shown = [self.card, self.tables, *(image for pair in self.figures.values() for image in pair)]
         inputs, outputs = [self.image, self.mask, self.session], [*shown, self.image, self.mask]
         slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
-        wishes = [self.button.click, self.mask.upload, self.mask.clear]
-        runs = [
-            gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow),
-            self.wish.change(self.run, inputs, outputs, **STARTED_AFRESH, **slow),
-        ]
+        wishes = [self.button.click, self.mask.upload, self.mask.clear, self.wish.change]
+        ran = gr.on(wishes, self.run, inputs, outputs, trigger_mode="always_last", **slow)
 
-        # What was begun for another image is no longer wanted.
-        change = {**INPUTS, **STARTED_AFRESH, "cancels": runs}
+        change = {**INPUTS, "trigger_mode": "multiple"}
         placed = [self.image, self.mask, self.session, self.wish]
         self.image.upload(self.place, self.image, placed, **change)
         self.file.upload(self.place, self.file, placed, **change)
         if self.examples:
             self.gallery.select(self.pick, None, placed, **change)
-        self.image.clear(self.reset, None, [*shown, *placed[:-1]], **change)
+        self.image.clear(self.reset, None, [*shown, *placed[:-1]], cancels=[ran], **change)
 
     def run(self, image: str | None, mask: str | None, session: Session) -> Iterator[dict[Any, Any]]:
         """Compare the approaches on the inputs as they stand.

@@ -15,9 +15,6 @@ INPUTS: dict[str, Any] = {
 }  # fmt: skip
 """Changes what stands in the inputs: one after the other, so that the last wish is answered last."""
 
-STARTED_AFRESH: dict[str, Any] = {"trigger_mode": "multiple"}
-"""For what may be cancelled: a wish that `always_last` puts off is lost when what it waits for is cancelled."""
-
 DRAW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "draw"}
 """Draws without a network: not behind those who wait for one, and one after the other as well."""
 
