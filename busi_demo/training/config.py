@@ -37,9 +37,13 @@ class TrainConfig:
     warmup: float = _setting(0.05, "share of the steps over which the learning rate rises, before its cosine", low=0.0,
                              high=0.9)  # fmt: skip
     image_size: int = _setting(224, "side of the network input, pixels, a multiple of 32", low=64, high=1024)
-    start_size: int = _setting(128, "input side at the start, growing by 32 px up to `image_size`", low=64, high=1024)
+    start_size: int = _setting(128, "input side at the start, growing by 32 px up to `end_size`", low=64, high=1024)
+    end_size: int = _setting(0, "input side at the end of the training; 0: `image_size`, that of inference", low=0,
+                             high=1024)  # fmt: skip
     ema_decay: float = _setting(0.998, "decay a step of the averaged weights that are validated and kept", low=0.0,
                                 high=0.99999)  # fmt: skip
+    keep: str = _setting("best", "which epoch's averaged weights: that of the best validation score, or the last",
+                         choices=("best", "last"))  # fmt: skip
     w_seg: float = _setting(1.0, "weight of the segmentation loss", low=0.0)
     w_cls: float = _setting(1.0, "weight of the classification loss", low=0.0)
     label_smoothing: float = _setting(0.05, "label smoothing of the cross-entropy", low=0.0, high=0.5)
@@ -69,11 +73,14 @@ class TrainConfig:
             if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN is out too
                 span = f"at least {low}" if high is None else f"between {low} and {high}"
                 raise InputError(f"--{_flag(item.name)} must be {span}, got {value}.")
-        for name in ("image_size", "start_size"):
+        for name in ("image_size", "start_size", "end_size"):
             if getattr(self, name) % 32:
                 raise InputError(f"--{_flag(name)} must be a multiple of 32, got {getattr(self, name)}.")
-        if self.start_size > self.image_size:
-            raise InputError(f"--start-size ({self.start_size}) must not exceed --image-size ({self.image_size}).")
+        largest, of = (self.end_size, "end") if self.end_size else (self.image_size, "image")
+        if self.start_size > largest:
+            raise InputError(f"--start-size ({self.start_size}) must not exceed --{of}-size ({largest}).")
+        if self.end_size > self.image_size:
+            raise InputError(f"--end-size ({self.end_size}) must not exceed --image-size ({self.image_size}).")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -80,7 +80,7 @@ def fit(
     say: Callable[[str], None] = tqdm.write,
     listeners: Sequence[Listener] = (),
 ) -> list[dict[str, float]]:
-    """Train `model` in place and leave it with its best averaged weights.
+    """Train `model` in place and leave it with its averaged weights of the epoch that `config.keep` names.
 
     Every step is seeded by its number alone and the checkpoint is written every minute, so that a run that was killed
     and resumed ends with the same weights as one that was not. Of several processes, see `processes`, all call this
@@ -167,7 +167,7 @@ def fit(
                 lambda: validation_row(learner.averaged.module, validation, preprocess, precision, objective)
             )
             progress.end_epoch(row)
-            if row["val_score"] > progress.best_score:
+            if config.keep == "last" or row["val_score"] > progress.best_score:
                 progress.best_score = row["val_score"]
                 if processes.is_main:
                     folder.save_best(learner.averaged.module.state_dict())

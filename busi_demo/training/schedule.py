@@ -18,8 +18,8 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 def input_size(epoch: int, config: TrainConfig) -> int:
     """Input side in pixels of an epoch: equal shares of the run at each multiple of 32 from `start_size` up to
-    `image_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021); a short run leaves out the first ones."""
-    sizes = range(config.start_size, config.image_size + 1, 32)
+    `end_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021); a short run leaves out the first ones."""
+    sizes = range(config.start_size, (config.end_size or config.image_size) + 1, 32)
     return sizes[-1 - (config.epochs - 1 - epoch) * len(sizes) // config.epochs]
 
 

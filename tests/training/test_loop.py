@@ -85,6 +85,24 @@ def test_the_model_ends_with_the_best_validated_weights(train, tmp_path):
     assert state["progress"]["best_score"] == max(row["val_score"] for row in history)
 
 
+class Worsening(JointObjective):
+    """Each epoch scores less than the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next_score = 1.0
+
+    def score(self, summary) -> float:
+        self.next_score -= 0.1
+        return self.next_score
+
+
+def test_the_last_weights_are_kept_where_nothing_shall_be_chosen(train, tmp_path):
+    model, _ = train(tmp_path, replace(CONFIG, keep="last"), Worsening())
+    averaged = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]
+    assert all(torch.equal(tensor, averaged[f"module.{name}"]) for name, tensor in model.state_dict().items())
+
+
 def test_equal_seeds_give_equal_weights_and_others_do_not(train, tmp_path):
     one, other, third = (
         train(tmp_path / name, replace(CONFIG, seed=seed))[0] for name, seed in (("a", 0), ("b", 0), ("c", 1))

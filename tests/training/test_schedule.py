@@ -40,6 +40,11 @@ def test_the_input_grows_in_equal_shares():
     assert sizes(3, start_size=96, image_size=96) == [96, 96, 96]
 
 
+def test_the_input_of_training_can_stay_below_that_of_inference():
+    assert sizes(4, start_size=128, end_size=160, image_size=224) == [128, 128, 160, 160]
+    assert sizes(3, start_size=128, end_size=128, image_size=192) == [128, 128, 128]
+
+
 def test_a_run_ends_at_the_full_size_however_short():
     assert sizes(1, start_size=64, image_size=224) == [224]
     assert sizes(2, start_size=128, image_size=224) == [160, 224]
