@@ -34,6 +34,10 @@ class Ensemble:
         """As `Predictor.probabilities`: the mean over the members."""
         return np.mean([member.probabilities(images) for member in self.members], axis=0)
 
+    def held_out(self, folds: Sequence[int | None]) -> Ensemble:
+        """As `Predictor.held_out`; a fold for each member."""
+        return Ensemble([member.held_out(fold) for member, fold in zip(self.members, folds, strict=True)])
+
     def randomised(self, seed: int = 0) -> Ensemble:
         """As `Predictor.randomised`, every member."""
         return Ensemble([member.randomised(seed) for member in self.members])

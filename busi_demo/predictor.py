@@ -88,6 +88,15 @@ class Predictor:
             rows.append(self._calibrated(self._weights.model(batch)).numpy())
         return np.concatenate(rows)
 
+    def held_out(self, fold: int | None) -> Predictor:
+        """The same approach as far as it was not trained on a fold of its data, see `Weights.held_out`; with `None`
+        all of it.
+
+        Raises:
+            InputError: all of it was.
+        """
+        return self if fold is None else Predictor(self._weights.held_out(fold))
+
     def randomised(self, seed: int = 0) -> Predictor:
         """The same approach with random weights, to tell what its explanations owe to the training."""
         return Predictor(reinitialised(self._weights, seed))

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors.torch import save
 from busi_demo import hub
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
+from busi_demo.models.folds import FoldEnsemble
 from busi_demo.postprocess import MIN_AREA, THRESHOLD
 from busi_demo.preprocess import Preprocess
 from busi_demo.types import CLASSES, InputError
@@ -51,6 +52,19 @@ class Weights:
     temperature: float
     config: Mapping[str, Any]
 
+    def held_out(self, fold: int) -> Weights:
+        """These weights as far as they were not trained on a fold of their data: one network of an ensemble, or all of
+        them where that fold validated or none is recorded.
+
+        Raises:
+            InputError: all of them were trained on it.
+        """
+        if isinstance(self.model, FoldEnsemble):
+            return replace(self, model=self.model.held_out(fold))
+        if (validated := self.config.get("data", {}).get("fold", fold)) != fold:
+            raise InputError(f"{self.model.key} was trained on fold {fold}: it held out fold {validated}.")
+        return self
+
 
 def save_weights(
     folder: Path,
@@ -79,6 +93,7 @@ def save_weights(
     config = {
         "approach": model.key,
         "architecture": model.config,
+        **({"folds": list(model.folds)} if isinstance(model, FoldEnsemble) else {}),
         "preprocess": preprocess.to_dict(),
         "classes": list(CLASSES),
         "threshold": threshold,
@@ -122,7 +137,7 @@ def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
         )
     if tuple(config["classes"]) != CLASSES:
         raise InputError(f"{key} was trained for the classes {config['classes']}, this version has {list(CLASSES)}.")
-    model = create_model(key, **config["architecture"])
+    model = _network(key, config["architecture"], config.get("folds", ()))
     state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
     try:
         model.load_state_dict(state, strict=True)
@@ -139,11 +154,17 @@ def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
     )
 
 
+def _network(key: str, architecture: Mapping[str, Any], folds: Sequence[int]) -> ApproachModel:
+    if not folds:
+        return create_model(key, **architecture)
+    return FoldEnsemble([create_model(key, **architecture) for _ in folds], folds)
+
+
 def reinitialised(weights: Weights, seed: int = 0) -> Weights:
     """The same architecture and settings with random weights; the same seed makes the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = create_model(weights.model.key, **weights.model.config)
+        model = _network(weights.model.key, weights.model.config, getattr(weights.model, "folds", ()))
     return replace(weights, model=model.eval())
 
 
@@ -172,23 +193,34 @@ def identity(folder: Path) -> dict[str, str | None]:
     return {"approach": config.get("approach"), "sha256": digest, "git_commit": config.get("git_commit")}
 
 
-def load_part(folder: Path, part: str, module: torch.nn.Module) -> None:
+def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0) -> None:
     """Start a part of a network from the part of the same shape of a trained one, strictly.
 
     Args:
         folder: one approach's folder, with its model.safetensors.
         part: prefix of the tensors' names, such as `encoder`; empty for all of them.
         module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
+        fold: which fold the part must not have been trained on, where the folder holds an ensemble.
     Raises:
         InputError: there is no such file, or a tensor of `module` is missing in it or has another shape there.
     """
-    prefix = f"{part}." if part else ""
+    prefix = _member_prefix(folder, fold) + (f"{part}." if part else "")
     tensors = load_tensors(_read(folder / MODEL_FILE))
     stored = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name, tensor in module.state_dict().items():
         if name not in stored or stored[name].shape != tensor.shape:
             raise InputError(f"{folder / MODEL_FILE} has no {prefix}{name} of shape {tuple(tensor.shape)}.")
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
+
+
+def _member_prefix(folder: Path, fold: int) -> str:
+    """What the tensors' names of the network that was not trained on a fold begin with."""
+    config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
+    if not (folds := config.get("folds")):
+        return ""
+    if fold not in folds:
+        raise InputError(f"All networks in {folder} were trained on fold {fold}: train another fold, of {folds}.")
+    return f"members.{folds.index(fold)}."
 
 
 def _find(key: str, name: str, folder: Path | None) -> Path:

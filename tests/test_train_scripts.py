@@ -344,7 +344,7 @@ class TestEvaluate:
         (tmp_path / "one.json").write_text(json.dumps(first))
         (tmp_path / "none.json").write_text("{}")
         for name, words, message in (
-            ("one.json", (), "is of other images (1, here 9)"),
+            ("one.json", (), "lacks 8 of the 9 images"),
             ("none.json", (), "none.json is not a report"),
             ("nowhere.json", (), "nowhere.json is not a report"),
             ("one.json", ("--bootstrap", 0), "--bootstrap must not be negative, nor 0 where --compare is given"),

@@ -7,7 +7,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
 from busi_demo.data.locate import find_data
+from busi_demo.data.split_file import SPLIT_FILE, read_split
 from busi_demo.data.splits import near_duplicate_groups
 from busi_demo.ensemble import Ensemble, load_ensemble
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cam_report import CamResult, examine_cam, summarise_cams
-from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
-from busi_demo.evaluation.record import result_of_row, result_row
+from busi_demo.evaluation.metrics import ImageResult, summarise
+from busi_demo.evaluation.record import judged, result_of_row, result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.figure import figure_image, five_panels
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
@@ -35,15 +37,20 @@ from busi_demo.weights import WEIGHTS_FOLDER, read_config
 
 RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
 
+HeldOut = Mapping[tuple[str | None, str], tuple[int | None, ...]]
+"""(class, image) -> for each approach the fold that holds the image, where its weights are an ensemble."""
+Judge = Callable[[FileSample], Predictor | Ensemble]
+"""Who answers an image."""
 
-def choose(samples: Sequence[FileSample], source: str, images: str, folders: Sequence[Path]) -> list[FileSample]:
+
+def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
     """The samples that --images asks for. An image is known by its class and name, for two classes may share a name.
 
     Args:
         samples: all of one data set.
         source: name of that data set.
         images: what --images says. A row of a CSV file that tells no class means the images of that name in each.
-        folders: of the approaches that are measured, for their splits; what validates is what none of them trained on.
+        held_out: of the approaches that are measured.
     Raises:
         InputError: none of them lies in the folder, or the list cannot be read.
     """
@@ -52,7 +59,7 @@ def choose(samples: Sequence[FileSample], source: str, images: str, folders: Seq
     if images == "locked_test":
         wanted: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
     elif images == "validation":
-        wanted = set.intersection(*(_validated_on(folder / "split.csv", source) for folder in folders))
+        wanted = set(held_out)
     else:
         wanted = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
     keys = {sample: {(sample.label, sample.name), (None, sample.name)} & wanted for sample in samples}
@@ -83,14 +90,34 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
     return kept, len(samples) - len(kept)
 
 
-def _validated_on(split: Path, source: str) -> set[tuple[str | None, str]]:
-    """(class, image) of the images of a data set that a split.csv keeps for validation."""
-    rows = [row for row in _rows(split) if row["split"] == "validation"]
-    found: set[tuple[str | None, str]] = {(row["class"], row["image"]) for row in rows if row["source"] == source}
+def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
+    """The images of a data set that none of the approaches in these folders was trained on; of an ensemble, one of its
+    networks was not."""
+    folds = [_folds(folder / SPLIT_FILE, source) for folder in folders]
+    return {image: tuple(own[image] for own in folds) for image in set.intersection(*map(set, folds))}
+
+
+def _folds(path: Path, source: str) -> dict[tuple[str | None, str], int | None]:
+    rows = [row for row in read_split(path) if row.held_out]
+    found: dict[tuple[str | None, str], int | None] = {
+        (row.label, row.image): row.fold for row in rows if row.source == source
+    }
     if not found:
-        known = " and ".join(sorted({row["source"] for row in rows})) or "nothing"
-        raise InputError(f"{split} validates on {known}, not on {source}: give that folder with --data.")
+        known = " and ".join(sorted({row.source for row in rows})) or "nothing"
+        raise InputError(f"{path} validates on {known}, not on {source}: give that folder with --data.")
     return found
+
+
+def judge_of(predictor: Predictor | Ensemble, held_out: HeldOut) -> Judge:
+    """Each image is answered by what was not trained on it; where `held_out` is empty, by all."""
+    if not held_out:
+        return lambda sample: predictor
+
+    @cache
+    def without(folds: tuple[int | None, ...]) -> Predictor | Ensemble:
+        return predictor.held_out(folds) if isinstance(predictor, Ensemble) else predictor.held_out(*folds)
+
+    return lambda sample: without(held_out[sample.label, sample.name])
 
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
@@ -112,10 +139,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[ImageResult]]:
-    """The approach of an earlier report, and its results in the order of these samples.
+    """The approach of an earlier report, and its results of these samples, in their order.
 
     Raises:
-        InputError: the file cannot be read, is no report, or is of other images.
+        InputError: the file cannot be read, is no report, or lacks one of these images.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -123,45 +150,37 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[I
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a report that can be compared with ({error!r}): --compare takes the --output "
                          "of another approach.") from error  # fmt: skip
-    if sorted((r.image, r.label) for r in rows) != sorted((s.name, s.label) for s in samples):
-        raise InputError(f"{path} is of other images ({len(rows)}, here {len(samples)}): a paired comparison needs the "
-                         "same --data and --images.")  # fmt: skip
     by_name = {(r.image, r.label): r for r in rows}
+    if missing := sum((s.name, s.label) not in by_name for s in samples):
+        raise InputError(f"{path} lacks {missing} of the {len(samples)} images: a paired comparison needs a report of "
+                         "the same images, or of more.")  # fmt: skip
     return approach, [by_name[s.name, s.label] for s in samples]
 
 
 def measure(
-    predictor: Predictor | Ensemble, samples: Sequence[FileSample], figures: Path | None, faithfulness: bool
+    judge: Judge, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
 ) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
     """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
 
+    Args:
+        examined: those of the samples whose CAMs are examined.
     Returns:
-        How each went; each lesion's share of its image, `None` without a complete mask; with `faithfulness`, what is
-        found of each CAM.
+        How each went; each lesion's share of its image, `None` without a complete mask; what is found of each CAM.
     """
     results: list[ImageResult] = []
     area_shares: list[float | None] = []
     cams: list[CamResult] = []
-    randomised = [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS if faithfulness else 0)]
+    randomised = cache(lambda predictor: [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS)])
     generator = np.random.default_rng(0)
-    for sample in tqdm(samples, predictor.key, disable=None):
+    for sample in tqdm(samples, "measuring", disable=None):
+        predictor = judge(sample)
         image, truth = sample.read()
         prediction = predictor.predict(image)
-        scored = sample.mask_complete and bool(truth.any())
-        results.append(
-            ImageResult(
-                image=sample.name,
-                label=sample.label,
-                probabilities=prediction.probabilities,
-                mask_dice=dice(prediction.mask, truth) if scored else None,
-                mask_iou=iou(prediction.mask, truth) if scored else None,
-                predicted_mask_fraction=prediction.lesion_area_fraction,
-                seconds=prediction.seconds,
-            )
-        )
+        results.append(judged(prediction, sample.name, sample.label, truth, sample.mask_complete))
+        scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)
-        if faithfulness:
-            random_cams = [other.predict(image).cam for other in randomised]
+        if sample in examined:
+            random_cams = [other.predict(image).cam for other in randomised(predictor)]
             known_truth = truth if scored else None
             cams.append(
                 examine_cam(sample.name, prediction, known_truth, random_cams, predictor.probabilities, generator)
@@ -174,14 +193,23 @@ def measure(
     return results, area_shares, cams
 
 
+def drawn(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
+    """So many of the samples, the same in every call; all with 0, none with `None`."""
+    if count is None or count == 0 or count >= len(samples):
+        return [] if count is None else list(samples)
+    positions = np.random.default_rng(0).permutation(len(samples))[:count]
+    return [samples[i] for i in sorted(positions)]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure one approach on a folder in BUSI layout.")
     parser.add_argument("--data", help="the folder (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
     parser.add_argument("--approach", choices=[*APPROACHES, CONSENSUS], default=DEFAULT_APPROACH,
                         help=f"{CONSENSUS}: all of them together (default: %(default)s)")  # fmt: skip
     parser.add_argument("--images", default="all", metavar="all|validation|locked_test|FILE.csv",
-                        help="which images: every one of the folder (default), the split kept with the weights, the "
-                             "locked test list, or those named in a CSV file")  # fmt: skip
+                        help="which images: every one of the folder (default), those that the weights were not trained "
+                             "on (of an ensemble, each by the network that was not), the locked test list, or those "
+                             "named in a CSV file")  # fmt: skip
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--bootstrap", type=int, default=RESAMPLES, metavar="N",
@@ -193,14 +221,17 @@ def parse() -> argparse.Namespace:
         metavar="FILE.json",
         help="the --output of another approach on the same images: adds the paired differences",
     )
-    parser.add_argument("--faithfulness", action="store_true",
-                        help="also examine the Grad-CAMs: some 50 runs of the network an image")  # fmt: skip
+    parser.add_argument("--faithfulness", type=int, nargs="?", const=0, metavar="N",
+                        help="also examine the Grad-CAMs, of N images drawn at random or of all: some 50 runs of the "
+                             "network an image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
                              "kept out of git, for pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
+    if (arguments.faithfulness or 0) < 0:
+        raise InputError(f"--faithfulness must be 1 or more images, got {arguments.faithfulness}; without N it is all.")
     return arguments
 
 
@@ -208,11 +239,14 @@ def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
     keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
-    samples = choose(index_folder(root), root.name, arguments.images, [arguments.weights / key for key in keys])
+    folders = [arguments.weights / key for key in keys]
+    held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
+    samples = choose(index_folder(root), root.name, arguments.images, held_out)
     samples, uncertain = certain(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
-    results, area_shares, cams = measure(predictor, samples, arguments.figures, arguments.faithfulness)
+    examined = drawn(samples, arguments.faithfulness)
+    results, area_shares, cams = measure(judge_of(predictor, held_out), samples, arguments.figures, examined)
     summary = summarise(results)
     more: dict[str, Any] = {}
     weights = None
@@ -225,13 +259,15 @@ def evaluate() -> None:
             more["difference"] = {"minus": compared[0], **paired_differences(results, compared[1], weights)}
     calipers = known_calipers([sample.name for sample in samples])
     more["subgroups"] = summarise_subgroups(results, area_shares, calipers, weights)
-    if arguments.faithfulness:
-        more["cam"] = summarise_cams(cams, weights)
+    if examined:
+        of_examined = [i for i, sample in enumerate(samples) if sample in examined]
+        more["cam"] = summarise_cams(cams, None if weights is None else weights[:, of_examined])
     report = {
         "approach": arguments.approach,
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": weights_sha256(keys, arguments.weights),
+        "cross_validated": any(fold is not None for folds in held_out.values() for fold in folds),
         "uncertain_class_left_out": uncertain,
         **summary,
         **more,

@@ -6,7 +6,6 @@ python train/seen.py --data DIR --extra OTHER_DIR OTHER_DIR
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import os
 import sys
@@ -22,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
+from busi_demo.data.split_file import SPLIT_FILE, TRAIN, VALIDATION, read_split
 from busi_demo.models import APPROACHES
 from busi_demo.seen import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
 from busi_demo.training.recipe import main
-from busi_demo.types import InputError
 from busi_demo.weights import WEIGHTS_FOLDER
 
 SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50, 75)
@@ -41,13 +40,9 @@ def trained_on(weights: Path) -> dict[tuple[str, str, str], str]:
     """
     splits: dict[tuple[str, str, str], str] = {}
     for key in APPROACHES:
-        path = weights / key / "split.csv"
-        if not path.is_file():
-            raise InputError(f"{path} is missing: train the approach, or fetch the weights folder.")
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                image = row["source"], row["class"], row["image"]
-                splits[image] = min(row["split"], splits.get(image, row["split"]))  # 'train' comes first
+        for row in read_split(weights / key / SPLIT_FILE):
+            image, split = (row.source, row.label, row.image), TRAIN if row.trained else VALIDATION
+            splits[image] = min(split, splits.get(image, split))  # 'train' comes first
     return splits
 
 

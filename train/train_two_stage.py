@@ -51,11 +51,11 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> TwoStage:
     torch.manual_seed(config.seed)
     model = TwoStage(encoder_weights=config.encoder_weights)
     if config.init_from:
-        load_part(Path(config.init_from), "", model)
+        load_part(Path(config.init_from), "", model, config.fold)
     if arguments.segmenter_from:
-        load_part(arguments.segmenter_from, "unet", model.segmenter)
+        load_part(arguments.segmenter_from, "unet", model.segmenter, config.fold)
     if arguments.encoder_from:
-        load_part(arguments.encoder_from, "encoder", model.encoder)
+        load_part(arguments.encoder_from, "encoder", model.encoder, config.fold)
     return model
 
 

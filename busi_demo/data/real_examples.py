@@ -1,8 +1,7 @@
-"""Real images for the gallery that no approach was trained on, kept in a folder that git ignores."""
+"""Real images for the gallery that every approach held out, kept in a folder that git ignores."""
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from PIL import Image
 
 from busi_demo.data.busi import FileSample, index_folder, locked_test
 from busi_demo.data.duplicates import fingerprint, matches_hash
+from busi_demo.data.split_file import SPLIT_FILE, read_split
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import ROOT
@@ -23,7 +23,8 @@ REAL_FOLDER = "real"
 
 
 def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
-    """Choose images of a data set that validated every approach whose split is known and trained none.
+    """Choose images of a data set that every approach whose split is known was not trained on; of an ensemble, one of
+    its networks: of the others the page then says that they were.
 
     Near-duplicates of training images are no choice, for a split never parts them; neither are locked test images,
     known by name or by perceptual hash, and images of incomplete mask or uncertain class.
@@ -83,19 +84,16 @@ def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
 
 def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
     """(class, image), for two classes may share a name."""
-    splits = [path for key in APPROACHES if (path := weights / key / "split.csv").is_file()]
-    validated, trained = [], set[tuple[str, str]]()
-    for path in splits:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["source"] == source]
-        validated.append({(row["class"], row["image"]) for row in rows if row["split"] == "validation"})
-        trained |= {(row["class"], row["image"]) for row in rows if row["split"] == "train"}
+    splits = [path for key in APPROACHES if (path := weights / key / SPLIT_FILE).is_file()]
+    validated = [
+        {(row.label, row.image) for row in read_split(path) if row.source == source and row.held_out} for path in splits
+    ]
     if not any(validated):
         raise InputError(
             f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "
             "as held out. Expected the folder of the data set that the weights were trained on."
         )
-    return set.intersection(*validated) - trained - {(r["class"], name) for name, r in locked_test().items()}
+    return set.intersection(*validated) - {(r["class"], name) for name, r in locked_test().items()}
 
 
 def _write(sample: FileSample, number: int, folder: Path) -> dict[str, str]:

@@ -33,6 +33,29 @@ def prediction_record(
     }
 
 
+def judged(
+    prediction: Prediction, image: str, label: str, ground_truth: np.ndarray, mask_complete: bool = True
+) -> ImageResult:
+    """How a prediction went.
+
+    Args:
+        image: its name.
+        label: its true class.
+        ground_truth: bool (H, W), True inside the true lesion; empty, or incomplete as `mask_complete` says, it gives
+            neither Dice nor IoU.
+    """
+    scored = mask_complete and bool(ground_truth.any())
+    return ImageResult(
+        image=image,
+        label=label,
+        probabilities=prediction.probabilities,
+        mask_dice=dice(prediction.mask, ground_truth) if scored else None,
+        mask_iou=iou(prediction.mask, ground_truth) if scored else None,
+        predicted_mask_fraction=prediction.lesion_area_fraction,
+        seconds=prediction.seconds,
+    )
+
+
 def result_row(result: ImageResult) -> dict[str, Any]:
     """One row of `per_image` in the report of train/evaluate.py, in plain JSON values."""
     return {

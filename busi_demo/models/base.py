@@ -18,6 +18,7 @@ class ApproachModel(nn.Module, ABC):
         key: name on the command line, in file paths and in `APPROACHES`.
         title: name shown to a person.
         summary: one sentence on how it works, shown beside the choice.
+        covers_input: whether the features of its outputs cover the whole input, not a crop of it.
 
     Every keyword that a constructor takes has a plain JSON value, is kept by the subclass in `self.config`, and makes
     the same architecture again: `type(model)(**model.config)`. Nothing is downloaded by a constructor unless
@@ -27,6 +28,7 @@ class ApproachModel(nn.Module, ABC):
     key: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
+    covers_input: ClassVar[bool] = True
     config: dict[str, Any]
 
     @abstractmethod

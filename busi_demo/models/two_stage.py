@@ -32,6 +32,7 @@ class TwoStage(ApproachModel):
         "A U-Net draws the lesion first; the lesion is cut out with a margin and a ResNet50 names the class of that "
         "crop. Where no lesion is found, the whole image is classified."
     )
+    covers_input = False
 
     def __init__(
         self,

@@ -69,10 +69,11 @@ class Distilled:
 
 
 def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
-    """The objective itself, or one that learns from `config.teacher` as well.
+    """The objective itself, or one that learns from `config.teacher` as well: of an ensemble, from the network that
+    was not trained on the images that validate here.
 
     Raises:
-        InputError: there are no weights there, or they expect other grey values than the training gives.
+        InputError: there are no weights there, or they were trained on images that validate here.
     """
     if config.teacher is None:
         return objective
@@ -81,4 +82,10 @@ def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
         key = json.loads((folder / CONFIG_FILE).read_text())["approach"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"--teacher must be a folder with {CONFIG_FILE} and weights, got {folder}.") from error
-    return Distilled(objective, load_weights(key, folder.parent), config.teacher_share)
+    teacher = load_weights(key, folder.parent)
+    if (seed := teacher.config.get("data", {}).get("seed", config.seed)) != config.seed:
+        raise InputError(
+            f"--teacher {folder} was trained on the split of seed {seed}, whose training images validate here: give "
+            f"the teacher of --seed {config.seed}, or --seed {seed}."
+        )
+    return Distilled(objective, teacher.held_out(config.fold), config.teacher_share)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from busi_demo.data.phantom import make_phantom
+from busi_demo.data.split_file import SPLIT_FILE, SplitRow, write_split
 from busi_demo.evaluation.calibration import apply_temperature, fit_temperature
-from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.report import history_csv, write_report
 from busi_demo.figure import figure_image, five_panels
 from busi_demo.models.base import ApproachModel
+from busi_demo.postprocess import MIN_AREA, THRESHOLD
 from busi_demo.predictor import Predictor
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData
 from busi_demo.training.validate import validate
 from busi_demo.types import CLASSES
-from busi_demo.weights import identity, load_weights, save_weights
+from busi_demo.weights import Weights, identity, load_weights, save_weights
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
@@ -57,28 +59,58 @@ def finish(
         replace(result, probabilities=dict(zip(CLASSES, row, strict=True)))
         for result, row in zip(results, calibrated, strict=True)
     ]
-    summary = summarise(results)
-    folder = output / model.key
-    _keep_previous(folder)
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
     origins = {name: getattr(config, name) for name in _WEIGHTS_OPTIONS} | dict(parts_from or {})
-    facts = {
-        "metrics": {"validation": summary},
-        "data": data.facts,
-        "training": settings,
-        "learnt_from": {name: identity(Path(place)) for name, place in origins.items() if place},
-    }
-    save_weights(folder, model, preprocess, temperature=temperature, facts=facts)
-    with (folder / "split.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(data.split[0]))
-        writer.writeheader()
-        writer.writerows(data.split)
+    write_approach(
+        output / model.key,
+        Weights(model, preprocess, THRESHOLD, MIN_AREA, temperature, {}),
+        results,
+        facts={
+            "data": data.facts,
+            "training": settings,
+            "learnt_from": {name: identity(Path(place)) for name, place in origins.items() if place},
+        },
+        split=data.split,
+        histories={"": history} | {f"_{name}": rows for name, rows in (earlier or {}).items()},
+    )
+
+
+def write_approach(
+    folder: Path,
+    weights: Weights,
+    results: Sequence[ImageResult],
+    facts: Mapping[str, Any],
+    split: Sequence[SplitRow],
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+) -> None:
+    """Write config.json, model.safetensors, split.csv and report/ of an approach, and say how good it is.
+
+    Args:
+        folder: named by the key of the approach. What lies there already is copied to `NAME.previous` first.
+        weights: to be written; their config is not looked at.
+        results: of the images that validate.
+        facts: for config.json: `data`, `training` and so on.
+        histories: what follows `history` in the name of a file -> its rows; those of `""` are drawn.
+    """
+    model, summary = weights.model, summarise(results)
+    _keep_previous(folder)
+    save_weights(
+        folder,
+        model,
+        weights.preprocess,
+        threshold=weights.threshold,
+        min_area=weights.min_area,
+        temperature=weights.temperature,
+        facts={"metrics": {"validation": summary}, **facts},
+    )
+    write_split(folder / SPLIT_FILE, split)
     shutil.rmtree(folder / "report", ignore_errors=True)
-    title = f"{model.key}, {data.facts['main']} validation"
-    write_report(folder / "report", title=title, summary=summary, results=results, history=history)
-    for name, rows in (earlier or {}).items():
-        (folder / "report" / f"history_{name}.csv").write_text(history_csv(rows), encoding="utf-8")
-    _draw_examples(Predictor(load_weights(model.key, output)), folder / "report")
+    title = f"{model.key}, {facts['data']['main']} validation"
+    write_report(folder / "report", title=title, summary=summary, results=results, history=histories[""])
+    for name, rows in histories.items():
+        if name:
+            (folder / "report" / f"history{name}.csv").write_text(history_csv(rows), encoding="utf-8")
+    _draw_examples(Predictor(load_weights(model.key, folder.parent)), folder / "report")
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")

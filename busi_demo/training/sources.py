@@ -20,6 +20,7 @@ from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import make_phantom
+from busi_demo.data.split_file import TRAIN, VALIDATION, SplitRow
 from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
@@ -55,14 +56,14 @@ class TrainingData:
         train: augmented training images.
         weights: float64 (len(train),), each one's share of the draws.
         validation: images of `--data` alone, with certain classes.
-        split: one row an image: image, class, source, group, split.
+        split: one row an image.
         facts: counts at every step, for config.json.
     """
 
     train: CanvasDataset
     weights: torch.Tensor
     validation: CanvasDataset
-    split: tuple[dict[str, str], ...]
+    split: tuple[SplitRow, ...]
     facts: Mapping[str, Any]
 
 
@@ -98,7 +99,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     split = split_samples(main, prints, fold=config.fold, folds=FOLDS, seed=config.seed)
     held_out = [prints[i] for i in split.validation + split.locked]
     groups = [str(g) for g in split.groups]
-    chosen: list[tuple[Sample, str, str, str]] = [(main[i], name, groups[i], "train") for i in split.train]
+    chosen: list[tuple[Sample, str, str]] = [(main[i], name, groups[i]) for i in split.train]
     validation = [main[i] for i in split.validation if main[i].label_certain]
     extra_left_out = 0
     for folder in config.extra:
@@ -106,15 +107,15 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
         extra = index_folder(extra_root)
         leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
-        chosen += [(s, extra_root.name, s.group, "train") for s, leak in zip(extra, leaks, strict=True) if not leak]
+        chosen += [(s, extra_root.name, s.group) for s, leak in zip(extra, leaks, strict=True) if not leak]
     if name != PHANTOMS and config.phantom_share > 0:
         extra_phantoms = phantom_samples(config.phantoms, first_seed=1_000_000)
-        chosen += [(s, PHANTOMS, s.name, "train") for s in extra_phantoms]
+        chosen += [(s, PHANTOMS, s.name) for s in extra_phantoms]
     samples, sources = [row[0] for row in chosen], [row[1] for row in chosen]
     if missing := sorted(set(CLASSES) - {s.label for s in samples}):
         raise InputError(f"There is no image of the class {missing[0]} to train on: add a folder that has some.")
-    rows = [_row(*row) for row in chosen]
-    rows += [_row(main[i], name, groups[i], "validation") for i in split.validation if main[i].label_certain]
+    rows = [_row(*row, TRAIN) for row in chosen]
+    rows += [_row(main[i], name, groups[i], VALIDATION) for i in split.validation if main[i].label_certain]
     return TrainingData(
         train=CanvasDataset(samples, preprocess, training_augmentation()),
         weights=_weights(samples, sources, name, config),
@@ -130,15 +131,14 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             "fold": config.fold,
             "folds": FOLDS,
             "seed": config.seed,
-            "train": _counts(rows, "train"),
-            "validation": _counts(rows, "validation"),
+            **counts(rows),
         },
     )
 
 
 def weights_for(config: TrainConfig, data: TrainingData) -> torch.Tensor:
     """The weights that loaded data have under other shares, see `TrainingData.weights`."""
-    sources = [row["source"] for row in data.split if row["split"] == "train"]
+    sources = [row.source for row in data.split if row.split == TRAIN]
     return _weights(data.train.samples, sources, data.facts["main"], config)
 
 
@@ -177,13 +177,18 @@ def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[s
     return shares
 
 
-def _row(sample: Sample, source: str, group: str, split: str) -> dict[str, str]:
-    return {"image": sample.name, "class": sample.label, "source": source, "group": group, "split": split}
+def _row(sample: Sample, source: str, group: str, split: str) -> SplitRow:
+    return SplitRow(sample.name, sample.label, source, group, split)
 
 
-def _counts(rows: Sequence[Mapping[str, str]], split: str) -> dict[str, dict[str, int]]:
-    chosen = [row for row in rows if row["split"] == split]
+def counts(rows: Sequence[SplitRow]) -> dict[str, dict[str, dict[str, int]]]:
+    """`train` and `validation` -> data set -> class -> number of images. An image that one network of several held out
+    stands in both."""
+    parts = {TRAIN: [row for row in rows if row.trained], VALIDATION: [row for row in rows if row.held_out]}
     return {
-        source: {label: sum(r["source"] == source and r["class"] == label for r in chosen) for label in CLASSES}
-        for source in sorted({row["source"] for row in chosen})
+        part: {
+            source: {label: sum(r.source == source and r.label == label for r in chosen) for label in CLASSES}
+            for source in sorted({row.source for row in chosen})
+        }
+        for part, chosen in parts.items()
     }

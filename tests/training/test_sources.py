@@ -27,12 +27,12 @@ def load(**settings) -> TrainingData:
 
 
 def names(data: TrainingData, split: str, source: str | None = None) -> set[str]:
-    return {row["image"] for row in data.split if row["split"] == split and source in (None, row["source"])}
+    return {row.image for row in data.split if row.split == split and source in (None, row.source)}
 
 
 def share(data: TrainingData, source: str) -> float:
     """How much of the draws comes from a source."""
-    sources = [row["source"] for row in data.split if row["split"] == "train"]
+    sources = [row.source for row in data.split if row.split == "train"]
     return sum(weight for weight, one in zip(data.weights.tolist(), sources, strict=True) if one == source)
 
 

@@ -1,0 +1,63 @@
+"""Join networks that were trained alike, each without another fold, into one approach:
+
+python train/join_folds.py runs/fold_0/multitask_unet runs/fold_1/multitask_unet ... --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from busi_demo.data.busi import index_folder
+from busi_demo.data.locate import find_data
+from busi_demo.training.finish import write_approach
+from busi_demo.training.join import (
+    joined,
+    joined_facts,
+    joined_split,
+    judge_held_out,
+    load_members,
+    mean_history,
+    with_size,
+)
+from busi_demo.training.recipe import main
+from busi_demo.types import InputError
+from busi_demo.weights import WEIGHTS_FOLDER, Weights
+
+
+def join() -> None:
+    parser = argparse.ArgumentParser(
+        description="Join networks trained with train/train_multitask.py --fold 0, 1, ... into one that answers with "
+        "their mean. It is validated on the images of all these folds, each judged by the network that was not trained "
+        "on it, and the temperature is fitted to that."
+    )
+    parser.add_argument("members", type=Path, nargs="+", metavar="DIR", help="the trained networks' folders")
+    parser.add_argument("--data", help="what they were trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
+    parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
+                        help="sizes at which the network looks, as shares of the input's")  # fmt: skip
+    parser.add_argument("--image-size", type=int, help="side of the network input, pixels (default: as trained)")
+    parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
+    arguments = parser.parse_args()
+    members = load_members(arguments.members, {"scales": arguments.scales} if arguments.scales else {})
+    if (size := arguments.image_size) is not None:
+        if size < 64 or size % 32:
+            raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
+        members = [with_size(member, size) for member in members]
+    model, split = joined(members), joined_split(members)
+    results, temperature = judge_held_out(members, index_folder(find_data(arguments.data)))
+    first = members[0].weights
+    write_approach(
+        arguments.output / model.key,
+        Weights(model, first.preprocess, first.threshold, first.min_area, temperature, {}),
+        results,
+        joined_facts(members, split),
+        split,
+        {"": mean_history(members)} | {f"_fold_{m.fold}": m.history for m in members if m.history},
+    )
+
+
+if __name__ == "__main__":
+    main(join)
