@@ -19,7 +19,7 @@ LAYERS = (
     ("busi_demo.ui", "busi_demo.cli", "busi_demo.batch_cli", "busi_demo.examples_cli", "busi_demo.publish"),
     ("busi_demo.model_readme", "busi_demo.shipped"),
     ("busi_demo.training", "busi_demo.report", "busi_demo.report_pdf"),
-    ("busi_demo.batch",),
+    ("busi_demo.batch", "busi_demo.judge"),
     ("busi_demo.ensemble", "busi_demo.batch_sources", "busi_demo.seen"),
     ("busi_demo.predictor", "busi_demo.data", "busi_demo.reports"),
     ("busi_demo.look",),

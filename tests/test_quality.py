@@ -21,7 +21,7 @@ from busi_demo.evaluation.record import result_row
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.types import CLASSES
 from busi_demo.ui import quality, texts
-from busi_demo.ui.quality_cases import case_pictures
+from busi_demo.ui.quality_cases import case_figures, case_pictures
 from busi_demo.ui.quality_tab import QualityTab
 
 KEY = "multitask_cnn"
@@ -138,6 +138,30 @@ def test_a_broken_report_is_named(tab, folder):
 def test_the_locked_test_goes_before_validation(tab, folder):
     write(folder, KEY, measured(KEY, f"of {KEY}", "locked_test"), "locked_test")
     assert "the 7 locked test images" in text(tab.show(KEY)[tab.numbers])
+
+
+def test_cross_validation_is_told(tab, folder):
+    write(folder, KEY, measured(KEY, f"of {KEY}") | {"cross_validated": True})
+    assert "Each was judged by a network that was not trained on it" in text(tab.show(KEY)[tab.numbers])
+
+
+def test_a_case_is_answered_by_the_network_that_was_not_trained_on_it(folder, tmp_path, monkeypatch, predictors):
+    root = write_busi(tmp_path / "busi", {"malignant": 2})
+    monkeypatch.setenv("BUSI_DATA", str(root))
+    asked = []
+
+    class Several:
+        title = "Several"
+        held_out = staticmethod(lambda fold: asked.append(fold) or predictors[KEY])
+        predict = staticmethod(lambda image: pytest.fail("answered by those that were trained on it"))
+
+    monkeypatch.setattr("busi_demo.ui.quality_cases.load_predictor", lambda key: Several())
+    (folder / KEY / "split.csv").write_text(
+        "image,class,source,group,split\nmalignant case (2).png,malignant,busi,0,fold 3\n"
+    )
+    result = next(r for _, r in quality.read_quality()[KEY].cases() if r.image == "malignant case (2).png")
+    wide, _, alt = case_figures(KEY, result)
+    assert asked == [3] and APPROACHES[KEY].title in alt and wide.width > wide.height
 
 
 def test_the_consensus_stands_beside_the_approaches_once_it_is_measured(tab, folder):

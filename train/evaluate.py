@@ -7,7 +7,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
 from busi_demo.data.locate import find_data
-from busi_demo.data.split_file import SPLIT_FILE, read_split
 from busi_demo.data.splits import near_duplicate_groups
-from busi_demo.ensemble import Ensemble, load_ensemble
+from busi_demo.ensemble import load_ensemble
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cam_report import CamResult, examine_cam, summarise_cams
 from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.record import judged, result_of_row, result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.figure import figure_image, five_panels
+from busi_demo.judge import HeldOut, Judge, held_out_by, judge_of
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
-from busi_demo.predictor import Predictor, load_predictor
+from busi_demo.predictor import load_predictor
 from busi_demo.training.recipe import main
 from busi_demo.training.sources import fingerprints
 from busi_demo.types import InputError
 from busi_demo.weights import WEIGHTS_FOLDER, read_config
 
 RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
-
-HeldOut = Mapping[tuple[str | None, str], tuple[int | None, ...]]
-"""(class, image) -> for each approach the fold that holds the image, where its weights are an ensemble."""
-Judge = Callable[[FileSample], Predictor | Ensemble]
-"""Who answers an image."""
 
 
 def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
@@ -88,36 +83,6 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
         print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
               file=sys.stderr)  # fmt: skip
     return kept, len(samples) - len(kept)
-
-
-def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
-    """The images of a data set that none of the approaches in these folders was trained on; of an ensemble, one of its
-    networks was not."""
-    folds = [_folds(folder / SPLIT_FILE, source) for folder in folders]
-    return {image: tuple(own[image] for own in folds) for image in set.intersection(*map(set, folds))}
-
-
-def _folds(path: Path, source: str) -> dict[tuple[str | None, str], int | None]:
-    rows = [row for row in read_split(path) if row.held_out]
-    found: dict[tuple[str | None, str], int | None] = {
-        (row.label, row.image): row.fold for row in rows if row.source == source
-    }
-    if not found:
-        known = " and ".join(sorted({row.source for row in rows})) or "nothing"
-        raise InputError(f"{path} validates on {known}, not on {source}: give that folder with --data.")
-    return found
-
-
-def judge_of(predictor: Predictor | Ensemble, held_out: HeldOut) -> Judge:
-    """Each image is answered by what was not trained on it; where `held_out` is empty, by all."""
-    if not held_out:
-        return lambda sample: predictor
-
-    @cache
-    def without(folds: tuple[int | None, ...]) -> Predictor | Ensemble:
-        return predictor.held_out(folds) if isinstance(predictor, Ensemble) else predictor.held_out(*folds)
-
-    return lambda sample: without(held_out[sample.label, sample.name])
 
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:

@@ -33,10 +33,16 @@ USE = """\
 SEPARATION = """\
 ## Results
 
-The validation fold of the training data chose the checkpoint, the temperature and whatever else had to be chosen. What
-is measured on it is therefore too good; it serves to compare and stands under *selection*. The locked test images took
-part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In brackets:
-95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
+The validation images of the training data chose the checkpoint, the temperature and whatever else had to be chosen.
+What is measured on them is therefore too good; it serves to compare and stands under *selection*. The locked test
+images took part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In
+brackets: 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
+
+CROSS_VALIDATION = """\
+Several networks: {names}. Each network held out another fold and was kept as its last epoch left it. Under *selection*
+every image of these folds is judged by the one network that was not trained on it (cross-validation), so those are
+numbers of single networks on many images. The weights answer with the mean of all networks, which learnt from all
+these images: that can be measured on other images alone."""
 
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
@@ -86,6 +92,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     together = approaches.get(CONSENSUS)
     if together and together.evaluations:
         known[CONSENSUS] = together
+    ensembles = [f"`{key}`" for key, config in configs.items() if "folds" in config]
     best = {key: e for key, facts in known.items() if (e := facts.on(REPORTING) or facts.on(SELECTION))}
     parts = [
         "# Model card: breast ultrasound, segmented and explained",
@@ -94,6 +101,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         origin.models_section(configs),
         origin.data_section(configs, published),
         SEPARATION,
+        *([CROSS_VALIDATION.format(names=", ".join(ensembles))] if ensembles else []),
         *([TOGETHER] if CONSENSUS in known else []),
         *_reporting(known),
         *_selection(known),

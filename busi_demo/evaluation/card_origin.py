@@ -25,6 +25,7 @@ def models_section(configs: Configs) -> str:
         row = [f"`{key}`", model.title]
         if c := configs.get(key):
             commit = (c.get("git_commit") or "unknown")[:12]
+            row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
             row += [c["parameters"], c["preprocess"]["size"], c["threshold"], f"{c['temperature']:.3f}"]
             row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
         else:
@@ -55,7 +56,7 @@ def data_section(configs: Configs, published: Mapping[str, int]) -> str:
         row("locked test images found and left out", lambda f: f.get("locked_test_left_out")),
         row("of uncertain class, left out of validation", lambda f: f.get("uncertain_class_left_out_of_validation")),
         row("of other sets, left out as near-duplicates", lambda f: f.get("extra_left_out_as_near_duplicates")),
-        row("fold that validates, number of folds", lambda f: f"{f['fold']}, {f['folds']}" if "fold" in f else None),
+        row("fold that validates, number of folds", _fold_text),
     ]
     for split in ("train", "validation"):
         for source in sorted({source for f in facts for source in f.get(split, {})}):
@@ -63,6 +64,10 @@ def data_section(configs: Configs, published: Mapping[str, int]) -> str:
             rows.append(row(label, lambda f, s=split, n=source: _by_class(f, s, n)))  # type: ignore[misc]
     heads = ["step", *(f"`{key}`" for key in configs)]
     return f"{text}\n\nWhat each approach was trained and validated on:\n\n{table(heads, rows)}"
+
+
+def _fold_text(facts: Mapping[str, Any]) -> str | None:
+    return f"{facts.get('fold', 'each in turn')}, {facts['folds']}" if "folds" in facts else None
 
 
 def _by_class(facts: Mapping[str, Any], split: str, source: str) -> str | None:
@@ -111,14 +116,32 @@ def reproduce_section(configs: Configs) -> str:
     """One command an approach that trains it as it was, as far as it is recorded."""
     lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
     for key, config in configs.items():
-        lines.append(f"```sh\n{training_command(key, config)}\n```")
-        if changed := _changed_since(key, config):
+        lines.append(f"```sh\n{_commands(key, config)}\n```")
+        if "folds" not in config and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs:
         lines.append(
             f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
         )
     return "\n\n".join(lines if configs else [*lines, "None: there are no weights here."])
+
+
+def _commands(key: str, config: Mapping[str, Any]) -> str:
+    """What trains an approach; of an ensemble, each of its networks, and what joins them."""
+    train = training_command(key, config)
+    if "folds" not in config:
+        return train
+    numbers = " ".join(map(str, config["folds"]))
+    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in config["folds"])
+    size = ["--image-size", str(config["preprocess"]["size"])]
+    scales = [str(scale) for scale in config.get("architecture", {}).get("scales", ())]
+    settings = shlex.join(size + (["--scales", *scales] if scales else []))
+    return (
+        f"for fold in {numbers}; do\n"
+        f"  {train} --fold $fold --run-dir runs/fold_$fold/run --output runs/fold_$fold\n"
+        "done\n"
+        f"python train/join_folds.py {members} --data {shlex.quote(config['data']['main'])} {settings}"
+    )
 
 
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:

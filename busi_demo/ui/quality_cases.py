@@ -8,13 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from busi_demo import weights
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
-from busi_demo.ensemble import Ensemble, load_ensemble
+from busi_demo.ensemble import load_ensemble
 from busi_demo.evaluation.metrics import ImageResult
 from busi_demo.figure import figure_image, five_panels
-from busi_demo.models import CONSENSUS
-from busi_demo.predictor import Predictor, load_predictor
+from busi_demo.judge import Judge, held_out_by, judge_of
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.predictor import load_predictor
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 
@@ -41,7 +43,8 @@ def case_pictures(cases: Sequence[tuple[str, ImageResult]]) -> list[tuple[Image.
 
 
 def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Image, str]:
-    """The five panels of a case in a row and in a column, and what a screen reader says of them.
+    """The five panels of a case in a row and in a column, and what a screen reader says of them. The image is answered
+    as it was when it was measured: by a network that was not trained on it.
 
     Args:
         key: of the approach, or `CONSENSUS`.
@@ -52,12 +55,22 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
     if sample is None:
         raise InputError(texts.case_gone(result.image))
     pixels, truth = sample.read()
-    predictor: Predictor | Ensemble = load_ensemble() if key == CONSENSUS else load_predictor(key)
+    predictor = _judge(key)(sample)
     prediction = predictor.predict(pixels)
     known, heading = truth if sample.mask_complete else None, f"{predictor.title}, {result.image}"
     wide, narrow = (figure_image(five_panels(prediction, known, heading, columns)) for columns in (5, 1))
     answer = f"{prediction.predicted_class} ({prediction.confidence:.1%})"
     return wide, narrow, texts.figure_alt(predictor.title, answer)
+
+
+def _judge(key: str) -> Judge:
+    keys = list(APPROACHES) if key == CONSENSUS else [key]
+    root = data_at_hand()
+    try:
+        held_out = held_out_by([weights.WEIGHTS_FOLDER / one for one in keys], root.name if root else "")
+    except InputError:
+        held_out = {}  # measured on other images than the approach was trained with
+    return judge_of(load_ensemble() if key == CONSENSUS else load_predictor(key), held_out)
 
 
 def _samples() -> dict[tuple[str, str], FileSample]:

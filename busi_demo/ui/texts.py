@@ -229,6 +229,7 @@ CARD = "Model card"
 _MEASURED_ON = {
     "locked_test": "the {n} locked test images, which took part in neither training nor choice",
     "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
+    "cross_validated": "{n} images of the training data. Each was judged by a network that was not trained on it",
 }
 
 
@@ -247,7 +248,10 @@ def measured_on(title: str, report: Mapping[str, Any]) -> str:
             f"{title}, as training left it: on {report['n']} validation images, masks at the network's resolution, "
             "without intervals."
         )
-    images = _MEASURED_ON.get(report["images"], "{n} images of " + report["images"]).format(n=report["n"])
+    images = report["images"]
+    if report.get("cross_validated"):
+        images = "cross_validated"
+    images = _MEASURED_ON.get(images, "{n} images of " + images).format(n=report["n"])
     return f"{title}, measured on {images}."
 
 

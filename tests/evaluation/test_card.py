@@ -356,6 +356,37 @@ def test_what_the_command_makes_otherwise_is_told():
     assert "instead of" not in reproduce_section({"multitask_unet": config("multitask_unet")})
 
 
+def ensemble_config(key: str) -> dict[str, Any]:
+    """config.json of two networks, as train/join_folds.py writes it."""
+    recorded = config(key, folds=[0, 3], architecture={"scales": [1.0, 0.5]})
+    del recorded["data"]["fold"], recorded["training"]["fold"]
+    return recorded
+
+
+def test_an_ensemble_is_made_by_two_commands():
+    card = reproduce_section({"multitask_unet": ensemble_config("multitask_unet")})
+    loop, train, done, join = card.partition("```sh\n")[2].partition("\n```")[0].splitlines()
+    assert (loop, done) == ("for fold in 0 3; do", "done")
+    words = shlex.split(train)
+    assert words[:2] == ["python", "train/train_multitask.py"]
+    assert words[-6:] == ["--fold", "$fold", "--run-dir", "runs/fold_$fold/run", "--output", "runs/fold_$fold"]
+    assert words.count("--fold") == 1
+    assert join == ("python train/join_folds.py runs/fold_0/multitask_unet runs/fold_3/multitask_unet "
+                    "--data Dataset_BUSI_with_GT --image-size 224 --scales 1.0 0.5")  # fmt: skip
+    assert "instead of" not in card
+
+
+def test_of_an_ensemble_it_is_told_who_judged():
+    report = evaluation("multitask_unet", "validation", 1)
+    ensemble = ApproachFacts(ensemble_config("multitask_unet"), None, {"validation": report})
+    card = model_card({"multitask_unet": ensemble}, PUBLISHED)
+    assert "Several networks: `multitask_unet`. Each network held out another fold" in card
+    assert "| Multi-task U-Net, 2 networks |" in section(card, "The approaches")
+    assert "| each in turn, 5 |" in section(card, "Data")
+    one = model_card({"multitask_unet": ApproachFacts(config("multitask_unet"), None, {"v": report})}, PUBLISHED)
+    assert "Several networks" not in one and "| 2, 5 |" in section(one, "Data")
+
+
 @pytest.mark.parametrize("key", APPROACHES)
 def test_the_training_command_repeats_the_settings(key):
     recorded = config(key)

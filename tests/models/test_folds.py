@@ -38,7 +38,7 @@ def test_it_answers_with_the_mean_of_its_members(ensemble, noise):
 
 
 def test_its_cam_is_the_mean_evidence_of_its_members(ensemble, noise):
-    """By the closed form of Grad-CAM for pooled linear heads: class weights times features, a cell's share of the logit."""
+    """By the closed form of Grad-CAM for pooled linear heads: class weights times features."""
     with torch.no_grad():
         together = ensemble(noise[:1])
         evidence = []
