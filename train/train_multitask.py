@@ -50,7 +50,9 @@ def train(argv: list[str] | None = None) -> None:
     def run(
         model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *told: Listener
     ) -> list[dict[str, float]]:
-        objective = with_teacher(JointObjective(config.w_seg, config.w_cls, config.label_smoothing), config)
+        objective = with_teacher(
+            JointObjective(config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks), config
+        )
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
             resume, listeners=(*listeners_of(arguments, folder), *told),

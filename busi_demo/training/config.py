@@ -46,6 +46,8 @@ class TrainConfig:
                          choices=("best", "last"))  # fmt: skip
     w_seg: float = _setting(1.0, "weight of the segmentation loss", low=0.0)
     w_cls: float = _setting(1.0, "weight of the classification loss", low=0.0)
+    normal_masks: float = _setting(1.0, "weight of the mask loss on normal images; 0: the mask learns where a lesion "
+                                   "would be, the class alone whether there is one", low=0.0, high=1.0)  # fmt: skip
     label_smoothing: float = _setting(0.05, "label smoothing of the cross-entropy", low=0.0, high=0.5)
     main_share: float = _setting(0.4, "share of the real images drawn from `data`, the rest from `extra`", low=0.0,
                                  high=1.0)  # fmt: skip

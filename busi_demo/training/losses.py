@@ -13,6 +13,7 @@ from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage, square_box
 from busi_demo.processes import total
+from busi_demo.types import CLASSES
 
 _DICE_SMOOTHING = 0.005  # share of the image's pixels
 
@@ -49,7 +50,7 @@ def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: tor
     Args:
         mask_logits: float (N, 1, S, S).
         masks: float (N, 1, S, S) of 0 to 1.
-        known: float (N,), 0 where the mask must not be learnt from.
+        known: float (N,), the weight of each image; 0 where the mask must not be learnt from.
     Returns:
         Scalar.
     """
@@ -75,20 +76,35 @@ def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum() / total(weights.sum()).clamp(min=1)
 
 
+def _normal_share(labels: torch.Tensor) -> torch.Tensor:
+    """How much of each label is normal, float (N,): labels are int64 (N,), or float (N, 3) where they are mixtures."""
+    normal = CLASSES.index("normal")
+    return (labels == normal).float() if labels.ndim == 1 else labels[:, normal].float()
+
+
 class JointObjective:
-    """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point."""
+    """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point.
+
+    Args:
+        normal_masks: weight of normal images in the segmentation loss. With 1 they teach that a mask may be empty, and
+            faint lesions lose theirs; with 0 the mask says where a lesion would be, and the class alone whether there
+            is one (see `postprocess.agreeing_mask`).
+    """
 
     trains_class = True
 
-    def __init__(self, w_seg: float = 1.0, w_cls: float = 1.0, smoothing: float = 0.05) -> None:
-        self.w_seg, self.w_cls, self.smoothing = w_seg, w_cls, smoothing
+    def __init__(
+        self, w_seg: float = 1.0, w_cls: float = 1.0, smoothing: float = 0.05, normal_masks: float = 1.0
+    ) -> None:
+        self.w_seg, self.w_cls, self.smoothing, self.normal_masks = w_seg, w_cls, smoothing, normal_masks
 
     def trained(self, model: ApproachModel) -> nn.Module:
         return model
 
     def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         output = model(x)
-        segmentation = segmentation_loss(output.mask_logits, batch["mask"], batch["mask_known"])
+        weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * _normal_share(batch["label"]))
+        segmentation = segmentation_loss(output.mask_logits, batch["mask"], weights)
         classification = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
         total = self.w_seg * segmentation + self.w_cls * classification
         return {"loss": total, "segmentation": segmentation, "classification": classification}
