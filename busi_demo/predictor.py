@@ -102,7 +102,7 @@ class Predictor:
         return Predictor(reinitialised(self._weights, seed))
 
     def _calibrated(self, output: ModelOutput) -> torch.Tensor:
-        return (output.class_logits.double() / self._weights.temperature).softmax(1)
+        return self._weights.probabilities(output.class_logits.double())
 
 
 @cache

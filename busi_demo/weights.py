@@ -41,7 +41,7 @@ class Weights:
         preprocess: the same object that training used.
         threshold: mask probability from which a pixel counts as lesion.
         min_area: share of the image below which a region of the mask is dropped.
-        temperature: what class logits are divided by before softmax (Guo et al., ICML 2017).
+        temperature, class_bias: see `evaluation.calibration.Calibration`.
         config: all of config.json.
     """
 
@@ -51,6 +51,11 @@ class Weights:
     min_area: float
     temperature: float
     config: Mapping[str, Any]
+    class_bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    def probabilities(self, class_logits: torch.Tensor) -> torch.Tensor:
+        """Class logits, float (N, 3) -> calibrated probabilities of the same dtype and device."""
+        return (class_logits / self.temperature + class_logits.new_tensor(self.class_bias)).softmax(1)
 
     def held_out(self, fold: int) -> Weights:
         """These weights as far as they were not trained on a fold of their data: one network of an ensemble, or all of
@@ -74,6 +79,7 @@ def save_weights(
     threshold: float = THRESHOLD,
     min_area: float = MIN_AREA,
     temperature: float = 1.0,
+    class_bias: Sequence[float] = (0.0, 0.0, 0.0),
     facts: Mapping[str, Any],
 ) -> None:
     """Write `folder/model.safetensors` (float16) and then `folder/config.json`, each whole or not at all.
@@ -99,6 +105,7 @@ def save_weights(
         "threshold": threshold,
         "min_area": min_area,
         "temperature": temperature,
+        "class_bias": list(class_bias),
         "parameters": model.parameter_count(),
         "sha256": hashlib.sha256(data).hexdigest(),
         "git_commit": _git_commit(),
@@ -151,6 +158,7 @@ def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
         min_area=config["min_area"],
         temperature=config["temperature"],
         config=config,
+        class_bias=tuple(config.get("class_bias", (0.0, 0.0, 0.0))),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from helpers import disc, fill_weights
 
 from busi_demo.data.split_file import read_split
-from busi_demo.evaluation.calibration import fit_temperature
+from busi_demo.evaluation.calibration import fit_calibration
 from busi_demo.evaluation.metrics import dice
 from busi_demo.models import create_model
 from busi_demo.predictor import Predictor
@@ -92,11 +92,13 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
         raw = np.log(list(expected.probabilities.values())) * (2.0 + fold)  # undo its own temperature
         logits.append(raw)
         labels.append(CLASSES.index(row["class"]))
-        calibrated = np.exp(raw / joined.temperature) / np.exp(raw / joined.temperature).sum()
-        np.testing.assert_allclose(list(row["probabilities"].values()), calibrated, atol=2e-3)
+        odds = np.exp(raw / joined.temperature + joined.class_bias)
+        np.testing.assert_allclose(list(row["probabilities"].values()), odds / odds.sum(), atol=2e-3)
         if row["dice"] is not None:
             assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
-    assert joined.temperature == pytest.approx(fit_temperature(np.array(logits), np.array(labels)), rel=0.01)
+    fitted = fit_calibration(np.array(logits), np.array(labels))
+    assert joined.temperature == pytest.approx(fitted.temperature, rel=0.02)
+    assert joined.class_bias == pytest.approx(fitted.class_bias, abs=0.02)
 
 
 def test_other_settings_are_had_on_request(join, members, tmp_path):
@@ -120,3 +122,20 @@ def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
         (line,) = err.splitlines()
         assert status == 2 and line.startswith("error: ") and message in line
     assert not (tmp_path / "joined").exists()
+
+
+def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script, tmp_path):
+    folder = members[0].parent
+    before = load_weights(KEY, folder)
+    raw = Predictor(before).predict(busi / "benign" / "benign case (2).png").probabilities
+    status, _, err = run_script("train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", folder)
+    assert status == 0, err
+    after = load_weights(KEY, folder)
+    assert after.config["sha256"] == before.config["sha256"] and after.config["training"] == before.config["training"]
+    assert after.config["metrics"]["validation"]["n"] == len(HELD_OUT[3])
+    assert after.temperature != before.temperature and any(after.class_bias)
+    odds = np.array(list(raw.values())) ** (before.temperature / after.temperature) * np.exp(after.class_bias)
+    found = Predictor(after).predict(busi / "benign" / "benign case (2).png").probabilities
+    np.testing.assert_allclose(list(found.values()), odds / odds.sum(), atol=1e-6)
+    assert (folder / KEY / "report" / "history.csv").read_text().splitlines()[1:] == ["1.0,5.0", "2.0,4.0"]
+    assert read_split(folder / KEY / "split.csv")[-1].image == "far.png"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -15,6 +16,7 @@ from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import (
+    calibrated,
     joined,
     joined_facts,
     joined_split,
@@ -25,14 +27,14 @@ from busi_demo.training.join import (
 )
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
-from busi_demo.weights import WEIGHTS_FOLDER, Weights
+from busi_demo.weights import WEIGHTS_FOLDER
 
 
 def join() -> None:
     parser = argparse.ArgumentParser(
         description="Join networks trained with train/train_multitask.py --fold 0, 1, ... into one that answers with "
         "their mean. It is validated on the images of all these folds, each judged by the network that was not trained "
-        "on it, and the temperature is fitted to that."
+        "on it, and the calibration is fitted to that."
     )
     parser.add_argument("members", type=Path, nargs="+", metavar="DIR", help="the trained networks' folders")
     parser.add_argument("--data", help="what they were trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
@@ -47,11 +49,10 @@ def join() -> None:
             raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
         members = [with_size(member, size) for member in members]
     model, split = joined(members), joined_split(members)
-    results, temperature = judge_held_out(members, index_folder(find_data(arguments.data)))
-    first = members[0].weights
+    results, calibration = judge_held_out(members, index_folder(find_data(arguments.data)))
     write_approach(
         arguments.output / model.key,
-        Weights(model, first.preprocess, first.threshold, first.min_area, temperature, {}),
+        calibrated(replace(members[0].weights, model=model), calibration),
         results,
         joined_facts(members, split),
         split,

@@ -1,18 +1,19 @@
-"""Whether a probability means what it says, and the one number that mends it (Guo et al., ICML 2017)."""
+"""Whether a probability means what it says, and the few numbers that mend it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 BINS = 15
 """Number of equal-width confidence bins, as in Guo et al. 2017."""
 
 TEMPERATURE_BOUNDS = (0.1, 10.0)
-"""Where `fit_temperature` searches. The lower end keeps faultless logits from being sharpened without limit."""
+"""Where `fit_calibration` searches. The lower end keeps faultless logits from being sharpened without limit."""
+_LARGEST_BIAS = 10.0
 
 
 class ReliabilityCurve(NamedTuple):
@@ -66,22 +67,39 @@ def ece(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float
     return float(np.nansum(gaps * curve.count) / curve.count.sum())
 
 
-def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities softmax(logits / temperature): float (N, 3) -> float64 (N, 3), rows summing to 1."""
-    return softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+class Calibration(NamedTuple):
+    """What makes probabilities of class logits: softmax(logits / temperature + class_bias).
+
+    Temperature alone (Guo et al. 2017, 4.2) changes the confidence and no answer. The bias moves the borders between
+    the classes too: a network drawn from other shares of the classes than it meets errs towards some of them
+    (bias-corrected temperature scaling: Alexandari, Kundaje & Shrikumar, ICML 2020).
+
+    Attributes:
+        temperature: above 0; above 1 where the network was over-confident.
+        class_bias: one number a class, in the order of `CLASSES`, in logit units.
+    """
+
+    temperature: float = 1.0
+    class_bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities: float (N, 3) -> float64 (N, 3), rows summing to 1."""
+        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature + np.array(self.class_bias), axis=1)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature T that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017, 4.2).
+UNCALIBRATED = Calibration()
 
-    It changes no predicted class, only the confidence. Fit it on images the network was not trained on. The search is
-    over log T, in which the likelihood has a single optimum, within `TEMPERATURE_BOUNDS`.
+
+def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+    """The calibration that minimises the negative log-likelihood, fitted on images the network was not trained on.
+
+    Of the bias a normal distribution around 0 with a standard deviation of 1 is expected beforehand, so that few
+    images move it little and a class without images cannot drive it away. The temperature is looked for within
+    `TEMPERATURE_BOUNDS`.
 
     Args:
         logits: float (N, 3), finite.
         labels: int (N,) in 0..2, the true classes.
-    Returns:
-        T > 0; above 1 where the network was over-confident.
     Raises:
         ValueError: nothing was given, the shapes do not match, a logit is not finite or a label is no class.
     """
@@ -92,10 +110,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError("logits must be finite.")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"labels must be integers from 0 to {logits.shape[1] - 1}.")
-    rows = np.arange(len(labels))
+    rows, classes = np.arange(len(labels)), logits.shape[1]
 
-    def negative_log_likelihood(log_temperature: float) -> float:
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
+    def loss(parameters: np.ndarray) -> float:
+        log_temperature, bias = parameters[0], parameters[1:]
+        likelihood = log_softmax(logits / np.exp(log_temperature) + bias, axis=1)[rows, labels].sum()
+        return float(bias @ bias / 2 - likelihood) / len(labels)
 
-    best = minimize_scalar(negative_log_likelihood, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded")
-    return float(np.exp(best.x))
+    bounds = [tuple(np.log(TEMPERATURE_BOUNDS)), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * classes]
+    best = minimize(loss, np.zeros(1 + classes), bounds=bounds, method="L-BFGS-B")
+    return Calibration(float(np.exp(best.x[0])), tuple(best.x[1:].tolist()))

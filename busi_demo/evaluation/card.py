@@ -33,7 +33,7 @@ USE = """\
 SEPARATION = """\
 ## Results
 
-The validation images of the training data chose the checkpoint, the temperature and whatever else had to be chosen.
+The validation images of the training data chose the checkpoint, the calibration and whatever else had to be chosen.
 What is measured on them is therefore too good; it serves to compare and stands under *selection*. The locked test
 images took part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In
 brackets: 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""

@@ -26,14 +26,19 @@ def models_section(configs: Configs) -> str:
         if c := configs.get(key):
             commit = (c.get("git_commit") or "unknown")[:12]
             row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
-            row += [c["parameters"], c["preprocess"]["size"], c["threshold"], f"{c['temperature']:.3f}"]
+            row += [c["parameters"], c["preprocess"]["size"], c["threshold"], _calibration(c)]
             row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
         else:
             row += ["no weights here"] * 6
         rows.append(row)
-    heads = ["approach", "what it is", "parameters", "input side, px", "mask threshold", "temperature", "git commit",
-             "sha256"]  # fmt: skip
+    heads = ["approach", "what it is", "parameters", "input side, px", "mask threshold", "temperature; class bias",
+             "git commit", "sha256"]  # fmt: skip
     return "## The approaches\n\n" + table(heads, rows)
+
+
+def _calibration(config: Mapping[str, Any]) -> str:
+    text = f"{config['temperature']:.3f}"
+    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in config['class_bias'])}" if "class_bias" in config else text
 
 
 def data_section(configs: Configs, published: Mapping[str, int]) -> str:

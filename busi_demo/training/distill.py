@@ -53,7 +53,7 @@ class Distilled:
     def blended(self, x: torch.Tensor, batch: Batch) -> Batch:
         """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
         output = self.teacher.model.to(x.device)(x)
-        probabilities = (output.class_logits.float() / self.teacher.temperature).softmax(1)
+        probabilities = self.teacher.probabilities(output.class_logits.float())
         one_hot = F.one_hot(batch["label"], len(CLASSES)).float()
         known = torch.ones_like(batch["mask_known"])
         return batch | {

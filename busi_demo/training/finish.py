@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.data.split_file import SPLIT_FILE, SplitRow, write_split
-from busi_demo.evaluation.calibration import apply_temperature, fit_temperature
+from busi_demo.evaluation.calibration import fit_calibration
 from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.report import history_csv, write_report
 from busi_demo.figure import figure_image, five_panels
@@ -52,18 +51,14 @@ def finish(
         earlier: name of a stage that was trained before -> its history, written as report/history_NAME.csv.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
-    results, logits = validate(model, data.validation, preprocess, precision="fp32")
-    temperature = fit_temperature(logits.numpy(), data.validation.labels.numpy())
-    calibrated = apply_temperature(logits.numpy(), temperature).tolist()
-    results = [
-        replace(result, probabilities=dict(zip(CLASSES, row, strict=True)))
-        for result, row in zip(results, calibrated, strict=True)
-    ]
+    _, logits = validate(model, data.validation, preprocess, precision="fp32")
+    calibration = fit_calibration(logits.numpy(), data.validation.labels.numpy())
+    results, _ = validate(model, data.validation, preprocess, precision="fp32", calibration=calibration)
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
     origins = {name: getattr(config, name) for name in _WEIGHTS_OPTIONS} | dict(parts_from or {})
     write_approach(
         output / model.key,
-        Weights(model, preprocess, THRESHOLD, MIN_AREA, temperature, {}),
+        Weights(model, preprocess, THRESHOLD, MIN_AREA, calibration.temperature, {}, calibration.class_bias),
         results,
         facts={
             "data": data.facts,
@@ -101,6 +96,7 @@ def write_approach(
         threshold=weights.threshold,
         min_area=weights.min_area,
         temperature=weights.temperature,
+        class_bias=weights.class_bias,
         facts={"metrics": {"validation": summary}, **facts},
     )
     write_split(folder / SPLIT_FILE, split)

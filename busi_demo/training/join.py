@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample
 from busi_demo.data.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, read_split
-from busi_demo.evaluation.calibration import apply_temperature, fit_temperature
-from busi_demo.evaluation.metrics import ImageResult, probability_matrix
+from busi_demo.evaluation.calibration import UNCALIBRATED, Calibration, fit_calibration
+from busi_demo.evaluation.metrics import ImageResult
 from busi_demo.evaluation.record import judged
 from busi_demo.models import create_model
 from busi_demo.models.folds import FoldEnsemble
@@ -46,11 +46,18 @@ class Member:
     @property
     def history(self) -> list[dict[str, float]]:
         """Its training, epoch by epoch; empty where that is not recorded."""
-        path = self.folder / "report" / "history.csv"
-        if not path.is_file():
-            return []
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        return self.histories.get("", [])
+
+    @property
+    def histories(self) -> dict[str, list[dict[str, float]]]:
+        """What follows `history` in the name of each file of its report -> the rows."""
+        paths = sorted((self.folder / "report").glob("history*.csv"))
+        return {path.stem.removeprefix("history"): _read_history(path) for path in paths}
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Member]:
@@ -62,7 +69,7 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
     Raises:
         InputError: weights are missing, were trained otherwise than the first, or held out the same fold.
     """
-    members = [_load(folder, changes) for folder in folders]
+    members = [load_member(folder, changes) for folder in folders]
     first = members[0]
     for other in members[1:]:
         for name in _EQUAL:
@@ -77,7 +84,8 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
     return [by_fold[fold] for fold in sorted(by_fold)]
 
 
-def _load(folder: Path, changes: Mapping[str, Any]) -> Member:
+def load_member(folder: Path, changes: Mapping[str, Any]) -> Member:
+    """One of `load_members`, as it answers without calibration."""
     weights = load_weights(folder.name, folder.parent)
     fold = weights.config.get("data", {}).get("fold")
     if fold is None:
@@ -86,7 +94,8 @@ def _load(folder: Path, changes: Mapping[str, Any]) -> Member:
         raise InputError(f"{folder.name} has no setting {unknown[0]!r}: it has {', '.join(weights.model.config)}.")
     model = create_model(folder.name, **{**weights.model.config, **changes})
     model.load_state_dict(weights.model.state_dict())
-    return Member(folder, replace(weights, model=model.eval(), temperature=1.0), fold, read_split(folder / SPLIT_FILE))
+    raw = calibrated(replace(weights, model=model.eval()), UNCALIBRATED)
+    return Member(folder, raw, fold, read_split(folder / SPLIT_FILE))
 
 
 def _comparable(value: Any) -> Any:
@@ -119,33 +128,44 @@ def joined_split(members: Sequence[Member]) -> list[SplitRow]:
     return list(rows.values())
 
 
-def judge_held_out(members: Sequence[Member], samples: Sequence[FileSample]) -> tuple[list[ImageResult], float]:
+def judge_held_out(members: Sequence[Member], samples: Sequence[FileSample]) -> tuple[list[ImageResult], Calibration]:
     """Let each member answer the images that it held out.
 
     Args:
         samples: all images of the data set.
     Returns:
-        How each went, with calibrated probabilities, and the temperature that was fitted to all of them at once.
+        How each went, and the calibration that was fitted to all of them at once.
     Raises:
         InputError: a held-out image is missing among the samples.
     """
-    by_key = {(sample.label, sample.name): sample for sample in samples}
+    held_out = [(member, sample) for member in members for sample in _held_out(member, samples)]
+    predictors = {member.fold: Predictor(member.weights) for member in members}
+    probabilities = [
+        predictors[member.fold].probabilities([sample.read()[0]])
+        for member, sample in tqdm(held_out, "calibrating", disable=None, leave=False)
+    ]
+    logits = np.log(np.concatenate(probabilities).clip(1e-12))  # they were not calibrated: up to a constant an image
+    calibration = fit_calibration(logits, np.array([CLASSES.index(sample.label) for _, sample in held_out]))
+    predictors = {member.fold: Predictor(calibrated(member.weights, calibration)) for member in members}
     results: list[ImageResult] = []
-    for member in members:
-        predictor = Predictor(member.weights)
-        held_out = [row for row in member.split if row.split == VALIDATION]
-        for row in tqdm(held_out, f"fold {member.fold}", disable=None, leave=False):
-            if (sample := by_key.get((row.label, row.image))) is None:
-                raise InputError(f"{row.label}/{row.image} is not in the data folder: give the one of the training.")
-            image, truth = sample.read()
-            results.append(judged(predictor.predict(image), row.image, row.label, truth, sample.mask_complete))
-    logits = np.log(probability_matrix(results).clip(1e-12))  # of temperature 1: logits, up to a constant an image
-    temperature = fit_temperature(logits, np.array([CLASSES.index(r.label) for r in results]))
-    calibrated = apply_temperature(logits, temperature).tolist()
-    return [
-        replace(result, probabilities=dict(zip(CLASSES, row, strict=True)))
-        for result, row in zip(results, calibrated, strict=True)
-    ], temperature
+    for member, sample in tqdm(held_out, "judging", disable=None, leave=False):
+        image, truth = sample.read()
+        prediction = predictors[member.fold].predict(image)
+        results.append(judged(prediction, sample.name, sample.label, truth, sample.mask_complete))
+    return results, calibration
+
+
+def _held_out(member: Member, samples: Sequence[FileSample]) -> list[FileSample]:
+    by_key = {(sample.label, sample.name): sample for sample in samples}
+    keys = [(row.label, row.image) for row in member.split if row.split == VALIDATION]
+    if missing := [key for key in keys if key not in by_key]:
+        raise InputError(f"{'/'.join(missing[0])} is not in the data folder: give the one of the training.")
+    return [by_key[key] for key in keys]
+
+
+def calibrated(weights: Weights, calibration: Calibration) -> Weights:
+    """The same weights with another calibration."""
+    return replace(weights, temperature=calibration.temperature, class_bias=calibration.class_bias)
 
 
 def mean_history(members: Sequence[Member]) -> list[dict[str, float]]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.evaluation.calibration import UNCALIBRATED, Calibration
 from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
 from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask, lesion_mask
 from busi_demo.preprocess import Preprocess
@@ -26,6 +27,7 @@ def validate(
     threshold: float = THRESHOLD,
     min_area: float = MIN_AREA,
     class_decides: bool = True,
+    calibration: Calibration = UNCALIBRATED,
 ) -> tuple[list[ImageResult], torch.Tensor]:
     """Run the whole model over the dataset in evaluation mode.
 
@@ -34,8 +36,9 @@ def validate(
         threshold, min_area: of `postprocess.agreeing_mask`, which makes the masks here as it does at inference.
         class_decides: False scores the masks as the threshold cuts them, whatever the class: that of an untrained
             head says nothing.
+        calibration: makes the probabilities, hence the class, of the logits.
     Returns:
-        One result an image, in order, and the class logits, float32 (N, 3), for calibration. The padding of the square
+        One result an image, in order, and the class logits as they came, float32 (N, 3). The padding of the square
         does not count. Images whose mask is incomplete carry no Dice; those whose class is uncertain must not stand in
         `dataset`.
     """
@@ -50,7 +53,9 @@ def validate(
             output = model(x)
         logits.append(output.class_logits.float().cpu())
         maps = output.mask_logits.float().sigmoid().cpu().numpy()[:, 0]
-        for i, mask_probability, probabilities in zip(chunk, maps, logits[-1].softmax(1).tolist(), strict=True):
+        for i, mask_probability, probabilities in zip(
+            chunk, maps, calibration.apply(logits[-1].numpy()).tolist(), strict=True
+        ):
             top, left, height, width = dataset.placements[i]
             inside = slice(top, top + height), slice(left, left + width)
             verdict = CLASSES[int(np.argmax(probabilities))]

@@ -9,18 +9,20 @@ from scipy.special import log_softmax, softmax
 from busi_demo.evaluation.calibration import (
     BINS,
     TEMPERATURE_BOUNDS,
-    apply_temperature,
+    Calibration,
     ece,
-    fit_temperature,
+    fit_calibration,
     reliability_curve,
 )
 
 
-def sampled(temperature: float, n: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, 3) and labels that follow softmax(logits / temperature)."""
+def sampled(
+    temperature: float, n: int = 20_000, bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, 3) and labels that follow softmax(logits / temperature + bias)."""
     rng = np.random.RandomState(0)
     logits = rng.standard_normal((n, 3)) * 3
-    thresholds = softmax(logits / temperature, axis=1).cumsum(axis=1)
+    thresholds = softmax(logits / temperature + np.array(bias), axis=1).cumsum(axis=1)
     return logits, (rng.random_sample((n, 1)) > thresholds[:, :2]).sum(axis=1)
 
 
@@ -79,39 +81,53 @@ def test_wrong_answers_are_refused(measure, confidences, correct, message):
         measure(np.array(confidences), np.array(correct, dtype=bool))
 
 
-def test_apply_temperature_by_hand():
+def test_a_calibration_by_hand():
     logits = np.log([[0.25, 0.25, 0.5], [1, 4, 4]]).astype(np.float32)
-    found = apply_temperature(logits, 0.5)  # squares the odds
+    found = Calibration(0.5).apply(logits)  # squares the odds
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, [[1 / 6, 1 / 6, 4 / 6], [1 / 33, 16 / 33, 16 / 33]], rtol=1e-6)
-    np.testing.assert_allclose(apply_temperature(logits, 1.0)[0], [0.25, 0.25, 0.5], rtol=1e-6)
-    assert np.isfinite(apply_temperature(np.array([[1e4, 0, -1e4]]), 0.1)).all()
+    np.testing.assert_allclose(Calibration().apply(logits)[0], [0.25, 0.25, 0.5], rtol=1e-6)
+    biased = Calibration(1.0, (np.log(2), 0.0, -np.log(2))).apply(logits)  # doubles the first odds, halves the last
+    np.testing.assert_allclose(biased, [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], rtol=1e-6)
+    assert np.isfinite(Calibration(0.1).apply(np.array([[1e4, 0, -1e4]]))).all()
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 6.0])
-def test_the_temperature_that_made_the_labels_is_found(temperature):
-    logits, labels = sampled(temperature)
-    found = fit_temperature(logits, labels)
-    assert found == pytest.approx(temperature, rel=0.05)
-    probabilities = apply_temperature(logits, found)
+@pytest.mark.parametrize("bias", [(0.0, 0.0, 0.0), (0.6, 0.3, -0.9)])
+def test_the_calibration_that_made_the_labels_is_found(temperature, bias):
+    logits, labels = sampled(temperature, bias=bias)
+    found = fit_calibration(logits, labels)
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert np.array(found.class_bias) - np.mean(found.class_bias) == pytest.approx(np.array(bias), abs=0.1)
+    probabilities = found.apply(logits)
     assert ece(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels) < 0.015
 
 
-def test_the_temperature_is_the_optimum_and_changes_no_class():
+def test_the_calibration_is_the_optimum():
     logits, labels = sampled(2.5, 60)
 
-    def loss(temperature: float) -> float:
-        return -log_softmax(logits / temperature, axis=1)[np.arange(60), labels].mean()
+    def loss(temperature: float, bias: np.ndarray) -> float:
+        likelihood = log_softmax(logits / temperature + bias, axis=1)[np.arange(60), labels].sum()
+        return bias @ bias / 2 - likelihood
 
-    found = fit_temperature(logits, labels)
-    assert loss(found) < min(loss(found * 1.01), loss(found / 1.01), loss(1.0))
-    assert np.array_equal(apply_temperature(logits, found).argmax(axis=1), logits.argmax(axis=1))
+    found, bias = fit_calibration(logits, labels)
+    best = loss(found, np.array(bias))
+    assert best < min(loss(found * 1.02, np.array(bias)), loss(found / 1.02, np.array(bias)), loss(1.0, np.zeros(3)))
+    for step in (*np.eye(3) * 0.03, *np.eye(3) * -0.03):
+        assert best < loss(found, np.array(bias) + step)
+
+
+def test_few_images_move_the_bias_little_and_a_missing_class_does_not_drive_it_away():
+    biases = [fit_calibration(np.zeros((n, 3)), np.zeros(n, dtype=int)).class_bias for n in (1, 30)]
+    assert 0.2 < biases[0][0] - biases[0][1] < 1.2
+    assert biases[0][0] < biases[1][0] < 4
+    assert np.abs(biases).max() < 4
 
 
 def test_faultless_and_hopeless_logits_stay_within_the_bounds():
     logits = np.eye(3) / 2
-    assert fit_temperature(logits, np.array([0, 1, 2])) == pytest.approx(TEMPERATURE_BOUNDS[0], rel=0.01)
-    assert fit_temperature(logits, np.array([1, 2, 0])) == pytest.approx(TEMPERATURE_BOUNDS[1], rel=0.01)
+    assert fit_calibration(logits, np.array([0, 1, 2])).temperature == pytest.approx(TEMPERATURE_BOUNDS[0], rel=0.01)
+    assert fit_calibration(logits, np.array([1, 2, 0])).temperature == pytest.approx(TEMPERATURE_BOUNDS[1], rel=0.01)
 
 
 @pytest.mark.parametrize(("logits", "labels", "message"), [
@@ -126,4 +142,4 @@ def test_faultless_and_hopeless_logits_stay_within_the_bounds():
 ])  # fmt: skip
 def test_wrong_logits_are_refused(logits, labels, message):
     with pytest.raises(ValueError, match=message):
-        fit_temperature(logits, labels)
+        fit_calibration(logits, labels)
