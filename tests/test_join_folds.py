@@ -34,7 +34,8 @@ def make_member(folder: Path, fold: int, **training: object) -> Path:
     with torch.no_grad():
         model.head[3].bias.copy_(torch.tensor([0.3, 0.1, -0.2]) * (fold + 1))
     data = {"main": "busi", "fold": fold, "folds": 5, "seed": 0, "uncertain_class_left_out_of_validation": 1}
-    facts = {"data": data, "training": {"epochs": 2, "fold": fold, **training}, "learnt_from": {}}
+    origins = {"init_from": {"approach": KEY, "sha256": f"{fold}" * 64, "git_commit": None}}
+    facts = {"data": data, "training": {"epochs": 2, "fold": fold, **training}, "learnt_from": origins}
     save_weights(folder / KEY, model, Preprocess(size=64), temperature=2.0 + fold, facts=facts)
     with (folder / KEY / "split.csv").open("w", newline="") as file:
         rows = csv.writer(file)
@@ -64,6 +65,8 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
     assert f"wrote {tmp_path / 'joined' / KEY}" in out
     joined = load_weights(KEY, tmp_path / "joined")
     assert joined.config["folds"] == [0, 3] and "fold" not in joined.config["training"]
+    assert joined.config["learnt_from"] == {"init_from": {"approach": KEY, "sha256": None, "git_commit": None}}
+    assert [m["learnt_from"]["init_from"]["sha256"][0] for m in joined.config["members"]] == ["0", "3"]
     assert joined.config["data"]["uncertain_class_left_out_of_validation"] == 2
     assert joined.config["data"]["train"]["busi"] == {"benign": 4, "malignant": 3, "normal": 2}
     assert joined.config["data"]["validation"]["busi"] == {"benign": 2, "malignant": 2, "normal": 1}

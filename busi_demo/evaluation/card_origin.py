@@ -105,12 +105,16 @@ def _learnt_from(config: Mapping[str, Any]) -> str:
     if "learnt_from" not in config:
         return "not recorded"
     found = [
-        f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, sha256 `{origin['sha256'][:12]}`)"
+        f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
         for option, origin in config["learnt_from"].items()
     ]
     if config.get("training", {}).get("encoder_weights") == "imagenet":
         found.insert(0, f"ImageNet, by the weights of the encoder ({IMAGENET.citation}; {IMAGENET.terms})")
     return "; ".join(found) or "nothing else"
+
+
+def _sha256(origin: Mapping[str, Any]) -> str:
+    return f"sha256 `{origin['sha256'][:12]}`" if origin["sha256"] else "each network its own"
 
 
 def _flag(name: str) -> str:

@@ -23,7 +23,7 @@ from busi_demo.training.sources import counts
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import Weights, load_weights
 
-_EQUAL = ("approach", "architecture", "preprocess", "threshold", "min_area", "training", "learnt_from")
+_EQUAL = ("approach", "architecture", "preprocess", "threshold", "min_area", "training")
 _EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")
 
 
@@ -188,12 +188,23 @@ def joined_facts(members: Sequence[Member], split: Sequence[SplitRow]) -> dict[s
     return {
         "data": data | counts(split),
         "training": _comparable(first["training"]),
-        "learnt_from": first.get("learnt_from", {}),
+        "learnt_from": _origins(members),
         "members": [
-            {"fold": m.fold, "sha256": m.weights.config["sha256"], "git_commit": m.weights.config["git_commit"]}
+            {"fold": m.fold, **{name: m.weights.config.get(name) for name in ("sha256", "git_commit", "learnt_from")}}
             for m in members
         ],
     }
+
+
+def _origins(members: Sequence[Member]) -> dict[str, Any]:
+    """What all members learnt from; where each had weights of its own, only of which approach these were."""
+    found = [m.weights.config.get("learnt_from", {}) for m in members]
+    shared: dict[str, Any] = {}
+    for option in found[0]:
+        if all(option in own and own[option]["approach"] == found[0][option]["approach"] for own in found):
+            same = {own[option]["sha256"] for own in found}
+            shared[option] = found[0][option] if len(same) == 1 else {**found[0][option], "sha256": None}
+    return shared
 
 
 def with_size(member: Member, size: int) -> Member:
