@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from functools import cache
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from busi_demo.data.busi import locked_test
+from busi_demo.data.split_file import SPLIT_FILE, TRAIN, SplitRow, read_split
 from busi_demo.evaluation.metrics import dice
 from busi_demo.models import APPROACHES
 from busi_demo.predictor import Predictor
@@ -29,9 +29,8 @@ def predictor(approach: str) -> Predictor:
     return Predictor(load_weights(approach, WEIGHTS))
 
 
-def rows(approach: str) -> list[dict[str, str]]:
-    with (WEIGHTS / approach / "split.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def rows(approach: str) -> list[SplitRow]:
+    return read_split(WEIGHTS / approach / SPLIT_FILE)
 
 
 def test_they_load_strictly_and_know_their_numbers(approach):
@@ -55,17 +54,20 @@ def test_the_report_is_there(approach):
 
 def test_no_group_crosses_the_split_and_nothing_locked_is_in_it(approach):
     split = rows(approach)
-    groups = {
-        name: {(r["source"], r["group"]) for r in split if r["split"] == name} for name in ("train", "validation")
-    }
-    assert groups["train"] and groups["validation"]
-    assert not groups["train"] & groups["validation"]
-    assert not {r["image"] for r in split} & set(locked_test())
+    parts = {(row.source, row.group): {r.split for r in split if (r.source, r.group) == (row.source, row.group)}
+             for row in split if row.held_out}  # fmt: skip
+    assert parts and all(len(names) == 1 for names in parts.values())
+    assert any(row.split == TRAIN for row in split)
+    assert not {row.image for row in split} & set(locked_test())
 
 
-def test_all_were_validated_on_the_same_images():
-    validated = {frozenset(r["image"] for r in rows(key) if r["split"] == "validation") for key in APPROACHES}
-    assert len(validated) == 1
+def test_all_held_out_the_same_images():
+    """An ensemble those of its other folds as well."""
+    held_out = {key: {row.image: row.fold for row in rows(key) if row.held_out} for key in APPROACHES}
+    common = set.intersection(*map(set, held_out.values()))
+    assert len(common) > 100
+    for own in held_out.values():
+        assert set(own) == common or {image for image, fold in own.items() if fold == own[min(common)]} == common
 
 
 def test_they_name_no_folder_of_the_machine_that_trained_them(approach):
