@@ -208,9 +208,10 @@ def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0) -
         folder: one approach's folder, with its model.safetensors.
         part: prefix of the tensors' names, such as `encoder`; empty for all of them.
         module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
-        fold: which fold the part must not have been trained on, where the folder holds an ensemble.
+        fold: which fold the part must not have been trained on; of an ensemble, the network that was not.
     Raises:
-        InputError: there is no such file, or a tensor of `module` is missing in it or has another shape there.
+        InputError: there is no such file, it was trained on the fold, or a tensor of `module` is missing in it or has
+            another shape there.
     """
     prefix = _member_prefix(folder, fold) + (f"{part}." if part else "")
     tensors = load_tensors(_read(folder / MODEL_FILE))
@@ -225,6 +226,10 @@ def _member_prefix(folder: Path, fold: int) -> str:
     """What the tensors' names of the network that was not trained on a fold begin with."""
     config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
     if not (folds := config.get("folds")):
+        if (validated := config.get("data", {}).get("fold", fold)) != fold:
+            raise InputError(
+                f"{folder} was trained on fold {fold}: start from it with --fold {validated}, or from others."
+            )
         return ""
     if fold not in folds:
         raise InputError(f"All networks in {folder} were trained on fold {fold}: train another fold, of {folds}.")

@@ -142,3 +142,18 @@ def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script
     np.testing.assert_allclose(list(found.values()), odds / odds.sum(), atol=1e-6)
     assert (folder / KEY / "report" / "history.csv").read_text().splitlines()[1:] == ["1.0,5.0", "2.0,4.0"]
     assert read_split(folder / KEY / "split.csv")[-1].image == "far.png"
+
+
+def test_what_an_ensemble_was_trained_on_is_no_result_and_it_is_not_calibrated_alone(
+    join, members, busi, run_script, tmp_path
+):
+    assert join(*members)[0] == 0
+    status, _, err = run_script("train/evaluate.py", "--data", busi, "--approach", KEY, "--weights",
+                                tmp_path / "joined", "--output", tmp_path / "all.json", "--bootstrap", 0)  # fmt: skip
+    assert status == 0
+    assert "note: 9 of the 9 images were trained on; --images validation measures without that" in err
+    assert not json.loads((tmp_path / "all.json").read_text())["cross_validated"]
+    status, _, err = run_script(
+        "train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", tmp_path / "joined"
+    )
+    assert status == 2 and "is an ensemble, calibrated where it was joined" in err

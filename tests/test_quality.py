@@ -156,8 +156,9 @@ def test_a_case_is_answered_by_the_network_that_was_not_trained_on_it(folder, tm
         predict = staticmethod(lambda image: pytest.fail("answered by those that were trained on it"))
 
     monkeypatch.setattr("busi_demo.ui.quality_cases.load_predictor", lambda key: Several())
+    (folder / KEY / "config.json").write_text(json.dumps({"sha256": f"of {KEY}", "data": {"main": "BUSI"}}))
     (folder / KEY / "split.csv").write_text(
-        "image,class,source,group,split\nmalignant case (2).png,malignant,busi,0,fold 3\n"
+        "image,class,source,group,split\nmalignant case (2).png,malignant,BUSI,0,fold 3\n"
     )
     result = next(r for _, r in quality.read_quality()[KEY].cases() if r.image == "malignant case (2).png")
     wide, _, alt = case_figures(KEY, result)

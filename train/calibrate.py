@@ -1,4 +1,4 @@
-"""Calibrate an approach anew on the images that it held out, and write its report: python train/calibrate.py --data DIR
+"""Calibrate an approach anew on the images that it held out: python train/calibrate.py --approach KEY --data DIR
 
 Training does it once; after a change of what makes the answers (thresholds, sizes) it is due again.
 """
@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
-from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.models import APPROACHES
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import calibrated, judge_held_out, load_member
 from busi_demo.training.recipe import main
@@ -27,7 +27,7 @@ def calibrate() -> None:
         description="Fit the calibration of an approach anew on its validation images. Its config.json and report are "
         "written anew; an ensemble is calibrated where it is joined, by train/join_folds.py."
     )
-    parser.add_argument("--approach", choices=list(APPROACHES), default=DEFAULT_APPROACH, help="default: %(default)s")
+    parser.add_argument("--approach", choices=list(APPROACHES), required=True)
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     arguments = parser.parse_args()

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
 from busi_demo.data.locate import find_data
+from busi_demo.data.split_file import SPLIT_FILE, read_split
 from busi_demo.data.splits import near_duplicate_groups
 from busi_demo.ensemble import load_ensemble
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
@@ -83,6 +84,15 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
         print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
               file=sys.stderr)  # fmt: skip
     return kept, len(samples) - len(kept)
+
+
+def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
+    """Say how many of these images any of the approaches was trained on: what is measured on those is no result."""
+    splits = [read_split(path) for folder in folders if (path := folder / SPLIT_FILE).is_file()]
+    trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
+    if count := sum((sample.label, sample.name) in trained for sample in samples):
+        print(f"note: {count} of the {len(samples)} images were trained on; --images validation measures without that",
+              file=sys.stderr)  # fmt: skip
 
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
@@ -187,8 +197,8 @@ def parse() -> argparse.Namespace:
         help="the --output of another approach on the same images: adds the paired differences",
     )
     parser.add_argument("--faithfulness", type=int, nargs="?", const=0, metavar="N",
-                        help="also examine the Grad-CAMs, of N images drawn at random or of all: some 50 runs of the "
-                             "network an image")  # fmt: skip
+                        help="also examine the Grad-CAMs, of N images drawn at random or of all (0): some 50 runs of "
+                             "the network an image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
                              "kept out of git, for pictures of a data set must not be published")  # fmt: skip
@@ -196,7 +206,7 @@ def parse() -> argparse.Namespace:
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
     if (arguments.faithfulness or 0) < 0:
-        raise InputError(f"--faithfulness must be 1 or more images, got {arguments.faithfulness}; without N it is all.")
+        raise InputError(f"--faithfulness must not be negative, got {arguments.faithfulness}.")
     return arguments
 
 
@@ -207,6 +217,8 @@ def evaluate() -> None:
     folders = [arguments.weights / key for key in keys]
     held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
     samples = choose(index_folder(root), root.name, arguments.images, held_out)
+    if arguments.images != "validation":
+        tell_trained(samples, folders, root.name)
     samples, uncertain = certain(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
@@ -232,7 +244,7 @@ def evaluate() -> None:
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": weights_sha256(keys, arguments.weights),
-        "cross_validated": any(fold is not None for folds in held_out.values() for fold in folds),
+        "cross_validated": bool(held_out) and all(fold is not None for folds in held_out.values() for fold in folds),
         "uncertain_class_left_out": uncertain,
         **summary,
         **more,

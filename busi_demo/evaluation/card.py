@@ -39,10 +39,11 @@ images took part in neither training nor choice; what is measured on them is the
 brackets: 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
 
 CROSS_VALIDATION = """\
-Several networks: {names}. Each network held out another fold and was kept as its last epoch left it. Under *selection*
+Several networks: {names}. Each network held out another fold. Under *selection*
 every image of these folds is judged by the one network that was not trained on it (cross-validation), so those are
 numbers of single networks on many images. The weights answer with the mean of all networks, which learnt from all
-these images: that can be measured on other images alone."""
+these images: that can be measured on other images alone. Where `--keep last` stands under *Reproduce*, no epoch was
+chosen on these images; the calibration was fitted to them."""
 
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the

@@ -126,6 +126,10 @@ def reproduce_section(configs: Configs) -> str:
     lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
     for key, config in configs.items():
         lines.append(f"```sh\n{_commands(key, config)}\n```")
+        if any(origin["sha256"] is None for origin in config.get("learnt_from", {}).values()):
+            lines.append(
+                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how they came."
+            )
         if "folds" not in config and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs:
@@ -140,6 +144,9 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
     train = training_command(key, config)
     if "folds" not in config:
         return train
+    for option, origin in config.get("learnt_from", {}).items():
+        if origin["sha256"] is None:
+            train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
     numbers = " ".join(map(str, config["folds"]))
     members = shlex.join(f"runs/fold_{fold}/{key}" for fold in config["folds"])
     size = ["--image-size", str(config["preprocess"]["size"])]

@@ -76,6 +76,7 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
             _check_equal(first, other, name, *(_comparable(m.weights.config.get(name)) for m in (first, other)))
         for name in _EQUAL_DATA:
             _check_equal(first, other, name, *(m.weights.config["data"].get(name) for m in (first, other)))
+        _check_equal(first, other, "data sets", *(sorted({r.source for r in m.split}) for m in (first, other)))
     by_fold = {member.fold: member for member in members}
     if len(by_fold) < len(members) or len(members) < 2:
         raise InputError(
@@ -87,6 +88,8 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
 def load_member(folder: Path, changes: Mapping[str, Any]) -> Member:
     """One of `load_members`, as it answers without calibration."""
     weights = load_weights(folder.name, folder.parent)
+    if "folds" in weights.config:
+        raise InputError(f"{folder} is an ensemble, calibrated where it was joined: give single networks.")
     fold = weights.config.get("data", {}).get("fold")
     if fold is None:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_multitask.py.")

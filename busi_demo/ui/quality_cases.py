@@ -64,12 +64,12 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
 
 
 def _judge(key: str) -> Judge:
-    keys = list(APPROACHES) if key == CONSENSUS else [key]
-    root = data_at_hand()
+    keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
     try:
-        held_out = held_out_by([weights.WEIGHTS_FOLDER / one for one in keys], root.name if root else "")
-    except InputError:
-        held_out = {}  # measured on other images than the approach was trained with
+        source = weights.read_config(keys[0], folder)["data"]["main"]  # whatever its folder is called on this machine
+        held_out = held_out_by([folder / one for one in keys], source)
+    except (InputError, KeyError):
+        held_out = {}  # it is not recorded what these weights were trained on
     return judge_of(load_ensemble() if key == CONSENSUS else load_predictor(key), held_out)
 
 

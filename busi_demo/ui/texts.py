@@ -33,8 +33,8 @@ ANALYSE = "Analyse"
 EXAMPLES = "**Examples.** Simulated images with known masks; a click analyses one with the approach chosen above."
 
 EXAMPLES_WITH_REAL = (
-    "**Examples.** Simulated images, and real ones that no approach was trained on, with known masks; a click analyses "
-    "one with the approach chosen above."
+    "**Examples.** Simulated images, and real ones that every approach, or one of its networks, was not trained on; a "
+    "click analyses one with the approach chosen above."
 )
 REAL_EXAMPLE = "{} (real)"
 
@@ -229,7 +229,8 @@ CARD = "Model card"
 _MEASURED_ON = {
     "locked_test": "the {n} locked test images, which took part in neither training nor choice",
     "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
-    "cross_validated": "{n} images of the training data. Each was judged by a network that was not trained on it",
+    "cross_validated": "{n} images of the training data. Each was judged by a network that was not trained on it; the "
+    "calibration was fitted to them",
 }
 
 

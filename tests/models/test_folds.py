@@ -103,3 +103,10 @@ def test_a_training_starts_from_the_member_that_does_not_know_its_fold(saved):
     assert all(torch.allclose(t.float(), expected[name].float(), atol=2e-3) for name, t in started.state_dict().items())
     with pytest.raises(InputError, match="trained on fold 1"):
         load_part(saved / "multitask_cnn", "", started, fold=1)
+
+
+def test_no_training_starts_from_weights_that_know_its_fold(tmp_path):
+    save_weights(tmp_path / "multitask_cnn", network(0), Preprocess(size=64), facts={"data": {"fold": 3}})
+    load_part(tmp_path / "multitask_cnn", "", network(9), fold=3)
+    with pytest.raises(InputError, match="was trained on fold 0: start from it with --fold 3"):
+        load_part(tmp_path / "multitask_cnn", "", network(9), fold=0)
