@@ -357,7 +357,7 @@ class TestEvaluate:
     @pytest.mark.parametrize(("images", "message"), [
         ("locked_test", "None of the 156 images of 'locked_test' lies in the data folder"),
         ("nothing.csv", "nothing.csv cannot be read"),
-        ("validation", "split.csv cannot be read"),
+        ("validation", "split.csv is missing"),
     ])  # fmt: skip
     def test_nothing_to_evaluate_is_one_line_and_status_2(self, evaluate, images, message):
         status, report, err = evaluate("--images", images)
