@@ -142,7 +142,9 @@ def test_the_locked_test_goes_before_validation(tab, folder):
 
 def test_cross_validation_is_told(tab, folder):
     write(folder, KEY, measured(KEY, f"of {KEY}") | {"cross_validated": True})
-    assert "Each was judged by a network that was not trained on it" in text(tab.show(KEY)[tab.numbers])
+    assert "measured on the 7 images of the training data, each judged by a network that was not trained" in text(
+        tab.show(KEY)[tab.numbers]
+    )
 
 
 def test_a_case_is_answered_by_the_network_that_was_not_trained_on_it(folder, tmp_path, monkeypatch, predictors):

@@ -229,7 +229,7 @@ CARD = "Model card"
 _MEASURED_ON = {
     "locked_test": "the {n} locked test images, which took part in neither training nor choice",
     "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
-    "cross_validated": "{n} images of the training data. Each was judged by a network that was not trained on it; the "
+    "cross_validated": "the {n} images of the training data, each judged by a network that was not trained on it. The "
     "calibration was fitted to them",
 }
 
