@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 from busi_demo.data.busi import FileSample
-from busi_demo.data.split_file import SPLIT_FILE, read_split
+from busi_demo.data.split_file import SPLIT_FILE, held_out_folds, read_split
 from busi_demo.ensemble import Ensemble
 from busi_demo.predictor import Predictor
 from busi_demo.types import InputError
 
-HeldOut = Mapping[tuple[str | None, str], tuple[int | None, ...]]
+HeldOut = Mapping[tuple[str, str], tuple[int | None, ...]]
 """(class, image) -> for each approach the fold that holds the image, where its weights are an ensemble."""
 Judge = Callable[[FileSample], Predictor | Ensemble]
 """Who answers an image."""
@@ -32,13 +32,11 @@ def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
     return {image: tuple(own[image] for own in folds) for image in set.intersection(*map(set, folds))}
 
 
-def _folds(path: Path, source: str) -> dict[tuple[str | None, str], int | None]:
-    rows = [row for row in read_split(path) if row.held_out]
-    found: dict[tuple[str | None, str], int | None] = {
-        (row.label, row.image): row.fold for row in rows if row.source == source
-    }
+def _folds(path: Path, source: str) -> dict[tuple[str, str], int | None]:
+    rows = read_split(path)
+    found = held_out_folds(rows, source)
     if not found:
-        known = " and ".join(sorted({row.source for row in rows})) or "nothing"
+        known = " and ".join(sorted({row.source for row in rows if row.held_out})) or "nothing"
         raise InputError(f"{path} validates on {known}, not on {source}: give that folder with --data.")
     return found
 

@@ -55,7 +55,7 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if images == "locked_test":
         wanted: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
     elif images == "validation":
-        wanted = set(held_out)
+        wanted = {(label, name) for label, name in held_out}
     else:
         wanted = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
     keys = {sample: {(sample.label, sample.name), (None, sample.name)} & wanted for sample in samples}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from busi_demo.data.busi import FileSample, index_folder, locked_test
 from busi_demo.data.duplicates import fingerprint, matches_hash
-from busi_demo.data.split_file import SPLIT_FILE, read_split
+from busi_demo.data.split_file import SPLIT_FILE, held_out_folds, read_split
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import ROOT
@@ -85,9 +85,7 @@ def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
 def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
     """(class, image), for two classes may share a name."""
     splits = [path for key in APPROACHES if (path := weights / key / SPLIT_FILE).is_file()]
-    validated = [
-        {(row.label, row.image) for row in read_split(path) if row.source == source and row.held_out} for path in splits
-    ]
+    validated = [set(held_out_folds(read_split(path), source)) for path in splits]
     if not any(validated):
         raise InputError(
             f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "

@@ -74,6 +74,11 @@ def read_split(path: Path) -> list[SplitRow]:
         ) from error
 
 
+def held_out_folds(rows: Iterable[SplitRow], source: str) -> dict[tuple[str, str], int | None]:
+    """(class, image) of what was held out of a data set -> its fold, where the weights are an ensemble."""
+    return {(row.label, row.image): row.fold for row in rows if row.source == source and row.held_out}
+
+
 def write_split(path: Path, rows: Iterable[SplitRow]) -> None:
     """Write a split.csv."""
     with path.open("w", newline="", encoding="utf-8") as file:

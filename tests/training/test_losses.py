@@ -86,6 +86,20 @@ def test_the_joint_loss_is_the_weighted_sum(cnn):
     assert losses["loss"].item() == pytest.approx(expected.item())
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+@torch.no_grad()
+def test_normal_images_weigh_in_the_mask_loss_as_asked(cnn, mixed):
+    """By hand from the loss of each image alone; a label that is a mixture counts by its share of normal."""
+    model, x, batch = deepcopy(cnn).eval(), torch.randn(3, 1, 64, 64), batch_of(3)  # the last one is normal
+    if mixed:
+        batch["label"] = torch.nn.functional.one_hot(batch["label"], 3).float()
+    logits = model(x).mask_logits
+    one, two, normal = (segmentation_loss(logits, batch["mask"], known).item() for known in torch.eye(3))
+    for weight in (1.0, 0.25, 0.0):
+        found = JointObjective(normal_masks=weight).losses(model, x, batch)["segmentation"].item()
+        assert found == pytest.approx((one + two + weight * normal) / (2 + weight), rel=1e-5)
+
+
 @pytest.mark.parametrize(("flag", "silent", "heard"), [
     ("mask_known", "decoder.mask.weight", "head.3.weight"),
     ("label_known", "head.3.weight", "decoder.mask.weight"),
