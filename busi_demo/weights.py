@@ -64,11 +64,10 @@ class Weights:
         Raises:
             InputError: all of them were trained on it.
         """
-        if isinstance(self.model, FoldEnsemble):
-            return replace(self, model=self.model.held_out(fold))
         if (validated := self.config.get("data", {}).get("fold", fold)) != fold:
             raise InputError(f"{self.model.key} was trained on fold {fold}: it held out fold {validated}.")
-        return self
+        model = self.model.held_out(fold)
+        return self if model is self.model else replace(self, model=model)
 
 
 def save_weights(

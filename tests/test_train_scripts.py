@@ -17,11 +17,14 @@ from helpers import ROOT, disc, picture, save_grey
 from safetensors.torch import load_file
 
 from busi_demo.consensus import consensus
+from busi_demo.data.split_file import read_split
 from busi_demo.evaluation.metrics import dice
-from busi_demo.models import APPROACHES
+from busi_demo.models import APPROACHES, create_model
+from busi_demo.models.folds import FoldEnsemble
 from busi_demo.predictor import load_predictor
-from busi_demo.types import CLASSES
-from busi_demo.weights import read_config
+from busi_demo.preprocess import Preprocess
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights import load_weights, read_config, save_weights
 
 # Two steps on ten phantoms a class.
 TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--batch-size", 4, "--image-size", 64,
@@ -74,18 +77,57 @@ def test_train_two_stage(run_script, tmp_path):
     status, out, _ = run_script("train/train_two_stage.py", *TINY, "--output", tmp_path / "weights", "--run-dir",
                                 tmp_path / "run")  # fmt: skip
     assert status == 0
-    assert "stage: segmentation" in out and "stage: classification" in out
+    assert "stage: detection" in out and "stage: classification" in out
     check_written(tmp_path / "weights", "two_stage", tmp_path / "run" / "classification")
-    with stale.with_name("history_segmentation.csv").open(encoding="utf-8") as file:
-        assert list(csv.DictReader(file)) == history_of(tmp_path / "run" / "segmentation")
+    with stale.with_name("history_detection.csv").open(encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == history_of(tmp_path / "run" / "detection")
     assert not stale.exists()
     assert (tmp_path / "weights" / "two_stage.previous" / "report" / stale.name).is_file()
-    first = torch.load(tmp_path / "run" / "segmentation" / "best.pt", weights_only=True)
+    first = torch.load(tmp_path / "run" / "detection" / "best.pt", weights_only=True)
     final = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
     for name, tensor in first.items():
-        if name.startswith("segmenter.") and tensor.is_floating_point():
+        if name.startswith("detector.") and tensor.is_floating_point():
             assert torch.equal(final[name], tensor.half()), f"{name} was changed by the second stage"
     assert not torch.equal(final["head.3.weight"], first["head.3.weight"].half())
+
+
+def detectors(folder: Path, folds: tuple[int, ...], size: int = 64) -> Path:
+    """Weights of a calibrated multitask_unet whose members of these folds say different things."""
+    torch.manual_seed(1)
+    members = [create_model("multitask_unet", width=8) for _ in folds]
+    model = FoldEnsemble(members, folds) if len(folds) > 1 else members[0]
+    save_weights(folder / model.key, model, Preprocess(size=size), temperature=0.5, class_bias=(0.1, -0.3, 0.2),
+                 facts={"data": {"fold": folds[0]} if len(folds) == 1 else {}})  # fmt: skip
+    return folder / model.key
+
+
+def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_path, noise):
+    given = detectors(tmp_path / "detectors", (0, 1))
+    status, out, _ = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--output",
+                                tmp_path / "weights", "--run-dir", tmp_path / "run")  # fmt: skip
+    assert status == 0 and "stage: detection" not in out and "stage: classification" in out
+    found, before = load_weights("two_stage", tmp_path / "weights"), load_weights("multitask_unet", given.parent)
+    with torch.no_grad():
+        for now, one in ((found, before), (found.held_out(0), before.held_out(0))):
+            logits = now.model.detector(noise).class_logits
+            torch.testing.assert_close(logits.softmax(1), one.probabilities(one.model(noise).class_logits), atol=2e-3,
+                                       rtol=0.01)  # fmt: skip
+    rows = read_split(tmp_path / "weights" / "two_stage" / "split.csv")
+    assert {row.split for row in rows} == {"train", "fold 0"}
+    assert found.config["learnt_from"]["detector_from"]["sha256"] == before.config["sha256"]
+    with pytest.raises(InputError, match="trained on fold 1: it held out fold 0"):
+        found.held_out(1)
+
+
+@pytest.mark.parametrize(("folds", "size", "message"), [
+    ((1,), 64, "multitask_unet was trained on fold 0: it held out fold 1"),
+    ((0,), 96, "looks at inputs of 96 px, the run at 64: give --image-size 96"),
+])  # fmt: skip
+def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, size, message):
+    given = detectors(tmp_path, folds, size)
+    status, _, err = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--run-dir",
+                                tmp_path / "run", "--output", tmp_path / "weights")  # fmt: skip
+    assert status == 2 and message in err.splitlines()[-1]
 
 
 def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp_path):

@@ -1,4 +1,4 @@
-"""Train the two-stage approach, first its U-Net, then its classifier: python train/train_two_stage.py [--data DIR]"""
+"""Train the two-stage approach, its detector, then its classifier: python train/train_two_stage.py [--data DIR]"""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
+from busi_demo.training.detector import load_detector
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
-from busi_demo.training.losses import CropObjective, Objective, SegmentationObjective
+from busi_demo.training.losses import CropObjective, DetectionObjective, JointObjective, Objective
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
@@ -31,7 +32,7 @@ from busi_demo.weights import load_part
 def stages_of(
     arguments: argparse.Namespace, config: TrainConfig, folder: Path
 ) -> Sequence[tuple[Objective, TrainConfig, Path]]:
-    """Objective, settings and run folder of each stage.
+    """Objective, settings and run folder of each stage; a detector that was given is not trained.
 
     Raises:
         InputError: a setting of the second stage is out of its range.
@@ -41,31 +42,40 @@ def stages_of(
         second = replace(config, **{name: value for name, value in own.items() if value is not None})
     except InputError as error:
         raise InputError(str(error).replace("--", "--classifier-", 1)) from error
-    return (
-        (with_teacher(SegmentationObjective(), config), config, folder / "segmentation"),
-        (with_teacher(CropObjective(config.label_smoothing), config), second, folder / "classification"),
-    )
+    joint = JointObjective(smoothing=config.label_smoothing, normal_masks=config.normal_masks)
+    detection = (with_teacher(DetectionObjective(joint), config), config, folder / "detection")
+    crops = (with_teacher(CropObjective(config.label_smoothing), config), second, folder / "classification")
+    return (crops,) if arguments.detector_from else (detection, crops)
 
 
-def build(arguments: argparse.Namespace, config: TrainConfig) -> TwoStage:
+def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage, TwoStage | None]:
+    """What is trained, of which nothing knows the fold that validates; and the whole of which that is a part, where
+    the detector that was given is several networks.
+
+    Raises:
+        InputError: weights to start from are missing, do not fit or know that fold.
+    """
     torch.manual_seed(config.seed)
     model = TwoStage(encoder_weights=config.encoder_weights)
     if config.init_from:
         load_part(Path(config.init_from), "", model, config.fold)
-    if arguments.segmenter_from:
-        load_part(arguments.segmenter_from, "unet", model.segmenter, config.fold)
     if arguments.encoder_from:
         load_part(arguments.encoder_from, "encoder", model.encoder, config.fold)
-    return model
+    if not arguments.detector_from:
+        return model, None
+    detector = load_detector(arguments.detector_from, Preprocess(size=config.image_size), config.fold)
+    one = detector.held_out(config.fold)
+    return model.behind(one), None if one is detector else model.behind(detector)
 
 
 def train(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train the U-Net of the two-stage approach, then its classifier.")
-    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=("approach", "w_seg", "w_cls", "normal_masks"))
+    parser = argparse.ArgumentParser(description="Train the detector of the two-stage approach, then its classifier.")
+    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=("approach", "w_seg", "w_cls"))
     add_run_arguments(parser)
     parser.add_argument("--classifier-epochs", type=int, help="epochs of the second stage (default: --epochs)")
     parser.add_argument("--classifier-start-size", type=int, help="--start-size of the second stage")
-    parser.add_argument("--segmenter-from", type=Path, metavar="DIR", help="weights of multitask_unet to start from")
+    parser.add_argument("--detector-from", type=Path, metavar="DIR",
+                        help="weights of multitask_unet as detector: the first stage is left out")  # fmt: skip
     parser.add_argument("--encoder-from", type=Path, metavar="DIR", help="weights of multitask_resnet50 to start from")
     arguments = parse(parser, argv)
     config = config_from(arguments, approach=TwoStage.key)
@@ -73,7 +83,7 @@ def train(argv: list[str] | None = None) -> None:
     if not arguments.tune:
         for _, settings, folder in stages:  # refuse before anything is overwritten
             RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)
-    model = build(arguments, config)
+    model, whole = build(arguments, config)
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
@@ -94,15 +104,15 @@ def train(argv: list[str] | None = None) -> None:
 
     if arguments.tune:
         tune(parser, arguments, config, lambda c, folder, told: run(
-            build(arguments, c), stages_of(arguments, c, folder), True, told
+            build(arguments, c)[0], stages_of(arguments, c, folder), True, told
         ))  # fmt: skip
         return
     histories = run(model, stages, arguments.resume)
     if Processes().is_main:
-        parts_from = {name: getattr(arguments, name) for name in ("segmenter_from", "encoder_from")}
+        parts_from = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
         _, settings, folder = stages[-1]
         history = histories.pop(folder.name)
-        finish(model, data, preprocess, settings, history, arguments.output, parts_from, earlier=histories)
+        finish(model, data, preprocess, settings, history, arguments.output, parts_from, histories, whole)
 
 
 if __name__ == "__main__":

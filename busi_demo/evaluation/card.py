@@ -45,6 +45,11 @@ numbers of single networks on many images. The weights answer with the mean of a
 these images: that can be measured on other images alone. Where `--keep last` stands under *Reproduce*, no epoch was
 chosen on these images; the calibration was fitted to them."""
 
+DETECTORS = f"""\
+Of the {{count}} detectors of `{origin.TWO_STAGE}` each held out another fold, and its classifier was trained without
+one: under *selection* the images of that fold are judged by the classifier behind the one detector that was not trained
+on them. The weights answer with the mean of all detectors."""
+
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
 validation fold it is measured on the images that no approach was trained on."""
@@ -94,6 +99,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     if together and together.evaluations:
         known[CONSENSUS] = together
     ensembles = [f"`{key}`" for key, config in configs.items() if "folds" in config]
+    detectors = origin.detector_folds(configs.get(origin.TWO_STAGE, {}))
     best = {key: e for key, facts in known.items() if (e := facts.on(REPORTING) or facts.on(SELECTION))}
     parts = [
         "# Model card: breast ultrasound, segmented and explained",
@@ -103,6 +109,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         origin.data_section(configs, published),
         SEPARATION,
         *([CROSS_VALIDATION.format(names=", ".join(ensembles))] if ensembles else []),
+        *([DETECTORS.format(count=len(detectors))] if detectors else []),
         *([TOGETHER] if CONSENSUS in known else []),
         *_reporting(known),
         *_selection(known),

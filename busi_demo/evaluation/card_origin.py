@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from busi_demo.evaluation.card_tables import table
@@ -26,6 +26,7 @@ def models_section(configs: Configs) -> str:
         if c := configs.get(key):
             commit = (c.get("git_commit") or "unknown")[:12]
             row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
+            row[1] += f", {len(detectors)} detectors" if (detectors := detector_folds(c)) else ""
             row += [c["parameters"], c["preprocess"]["size"], c["threshold"], _calibration(c)]
             row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
         else:
@@ -34,6 +35,11 @@ def models_section(configs: Configs) -> str:
     heads = ["approach", "what it is", "parameters", "input side, px", "mask threshold", "temperature; class bias",
              "git commit", "sha256"]  # fmt: skip
     return "## The approaches\n\n" + table(heads, rows)
+
+
+def detector_folds(config: Mapping[str, Any]) -> Sequence[int]:
+    """The folds that the detectors of `two_stage` held out, where it has several."""
+    return config.get("architecture", {}).get("detector_folds", ())
 
 
 def _calibration(config: Mapping[str, Any]) -> str:
@@ -132,7 +138,7 @@ def reproduce_section(configs: Configs) -> str:
             )
         if "folds" not in config and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
-    if TWO_STAGE in configs:
+    if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
         lines.append(
             f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
         )
@@ -164,7 +170,8 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     """Where the network that the command makes differs from the shipped one."""
     defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
     made = {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
-    shipped = {name: value for name, value in config.get("architecture", {}).items() if name in made}
+    given = ("detector", "detector_folds") if "detector_from" in config.get("learnt_from", {}) else ()
+    shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     shipped["input side"] = config["preprocess"]["size"]
     made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
     return [
@@ -186,7 +193,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
     words += ["--extra", *extra] if extra else []
     for name, value in config.get("training", {}).items():
-        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls", "normal_masks")):
+        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls")):
             words += [f"--{_flag(name)}", str(value)]
     for option, origin in config.get("learnt_from", {}).items():
         words += [f"--{_flag(option)}", origin["approach"] or "DIR"]

@@ -41,6 +41,15 @@ class ApproachModel(nn.Module, ABC):
             Logits and the features behind the class logits, see `ModelOutput`.
         """
 
+    def held_out(self, fold: int) -> ApproachModel:
+        """What of this network was not trained on a fold of the data: all of it where it is a single network, for which
+        its weights tell whether that is so, see `weights.Weights.held_out`.
+
+        Raises:
+            InputError: all parts of it were trained on the fold.
+        """
+        return self
+
     def parameter_count(self) -> int:
         """Number of trainable and fixed parameters."""
         return sum(p.numel() for p in self.parameters())

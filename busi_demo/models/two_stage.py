@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import ndimage
+from torch import nn
+from torch.nn import functional as F
 
-from busi_demo.models.backbones import DECODER_CHANNELS, UNet, resnet50_encoder
+from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
+from busi_demo.models.folds import FoldEnsemble
 from busi_demo.models.heads import ClassificationHead
-from busi_demo.types import ModelOutput
+from busi_demo.models.multitask_unet import MultitaskUNet
+from busi_demo.types import CLASSES, ModelOutput
+
+_NORMAL = CLASSES.index("normal")
 
 
 class TwoStage(ApproachModel):
-    """Segmentation first, classification of the crop second. Where no lesion is found the whole image is classified.
+    """Detection first, classification of the crop second. Where no lesion is found the whole image is classified.
+
+    The detector is a `MultitaskUNet`: its mask gives the crop, and what it makes of the whole image, lesion or none, is
+    added to what the classifier says of normal. A crop alone cannot show whether it lies on a lesion or beside one.
 
     Args:
-        encoder_name, decoder_channels: of the U-Net, see `backbones.UNet`.
+        detector: keywords of the `MultitaskUNet`.
+        detector_folds: where several of them answer together, the fold that each was not trained on, see
+            `folds.FoldEnsemble`; none: there is one.
+        evidence: weight of the detector's log-odds of normal, added to the classifier's logit of normal.
+        crop_size: side to which the crop is brought, pixels.
         margin: what is added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a found region does not count as a lesion.
         threshold: mask probability from which a pixel counts as lesion when the crop is chosen.
@@ -29,15 +43,17 @@ class TwoStage(ApproachModel):
     key = "two_stage"
     title = "Two-stage (U-Net, then ResNet50)"
     summary = (
-        "A U-Net draws the lesion first; the lesion is cut out with a margin and a ResNet50 names the class of that "
-        "crop. Where no lesion is found, the whole image is classified."
+        "A U-Net looks for a lesion first; what it draws is cut out with a margin, and a ResNet50 names the class of "
+        "that crop. Where no lesion is drawn, the whole image is classified."
     )
     covers_input = False
 
     def __init__(
         self,
-        encoder_name: str = "tu-tf_efficientnet_lite0",
-        decoder_channels: Sequence[int] = DECODER_CHANNELS,
+        detector: Mapping[str, Any] | None = None,
+        detector_folds: Sequence[int] = (),
+        evidence: float = 0.5,
+        crop_size: int = 128,
         margin: float = 0.25,
         min_area: float = 0.002,
         threshold: float = 0.5,
@@ -45,25 +61,32 @@ class TwoStage(ApproachModel):
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
+        networks = [
+            MultitaskUNet(**(detector or {}), encoder_weights=encoder_weights) for _ in detector_folds or (None,)
+        ]
         self.config = {
-            "encoder_name": encoder_name,
-            "decoder_channels": list(decoder_channels),
+            "detector": networks[0].config,
+            "detector_folds": list(detector_folds),
+            "evidence": evidence,
+            "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
             "threshold": threshold,
             "dropout": dropout,
         }
-        self.segmenter = UNet(encoder_name, decoder_channels, encoder_weights=encoder_weights)
+        self.detector: ApproachModel = FoldEnsemble(networks, detector_folds) if detector_folds else networks[0]
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
-        mask_logits = self.segmenter(x)
-        masks = mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
-        return self.classify(x, self.boxes(masks), mask_logits)
+        found = self.detector(x)
+        masks = found.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
+        output = self.classify(x, self.boxes(masks), found.mask_logits)
+        head = _WithEvidence(self.head, self.config["evidence"] * normal_log_odds(found.class_logits))
+        return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
-        """Classify the part of each input inside its box.
+        """Classify the part of each input inside its box, by the classifier alone.
 
         Args:
             x: float (N, 1, S, S).
@@ -73,7 +96,8 @@ class TwoStage(ApproachModel):
         from torchvision.ops import roi_align  # loaded here, as in `backbones`
 
         # float32: roi_align has no bfloat16 kernel on every machine
-        crops = roi_align(x.float(), list(boxes.float().split(1)), x.shape[-2:], sampling_ratio=1, aligned=True)
+        size = (self.config["crop_size"],) * 2
+        crops = roi_align(x.float(), list(boxes.float().split(1)), size, sampling_ratio=2, aligned=True)
         features = self.encoder(crops)[-1]
         return ModelOutput(mask_logits, self.head(features), features, self.head, boxes)
 
@@ -88,6 +112,21 @@ class TwoStage(ApproachModel):
         found = [self._box(mask) for mask in masks.cpu().numpy()]
         return torch.tensor(found, dtype=torch.float32, device=masks.device)
 
+    def held_out(self, fold: int) -> TwoStage:
+        """The same classifier behind the one detector that was not trained on a fold.
+
+        Raises:
+            InputError: all detectors were.
+        """
+        return self.behind(self.detector.held_out(fold))
+
+    def behind(self, detector: ApproachModel) -> TwoStage:
+        """The same classifier, its weights shared, behind another detector: a `MultitaskUNet`, or several as one."""
+        folds = detector.folds if isinstance(detector, FoldEnsemble) else ()
+        other = TwoStage(**{**self.config, "detector": detector.config, "detector_folds": folds})
+        other.detector, other.encoder, other.head = detector, self.encoder, self.head
+        return other.train(self.training)
+
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:
         side = float(mask.shape[-1])
         regions, count = ndimage.label(mask)
@@ -96,6 +135,32 @@ class TwoStage(ApproachModel):
             return 0.0, 0.0, side, side
         rows, columns = ndimage.find_objects(regions)[int(areas.argmax())]
         return square_box(columns.start, rows.start, columns.stop, rows.stop, self.config["margin"], side)
+
+
+class _WithEvidence(nn.Module):
+    """A classification head to whose logit of normal something is added that does not hang on its features.
+
+    Args:
+        head: (N, C, h, w) -> (N, 3).
+        evidence: float (N,).
+    """
+
+    def __init__(self, head: nn.Module, evidence: torch.Tensor) -> None:
+        super().__init__()
+        self.head = head
+        self.evidence = (
+            F.one_hot(torch.full_like(evidence, _NORMAL, dtype=torch.long), len(CLASSES))
+            * (evidence.detach().float()[:, None])
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.head(features) + self.evidence
+
+
+def normal_log_odds(class_logits: torch.Tensor) -> torch.Tensor:
+    """The log-odds of normal against the other classes together: float (N, 3) -> float (N,)."""
+    tumour = [i for i in range(len(CLASSES)) if i != _NORMAL]
+    return class_logits[:, _NORMAL] - class_logits[:, tumour].logsumexp(1)
 
 
 def square_box(

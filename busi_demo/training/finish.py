@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from busi_demo.data.phantom import make_phantom
-from busi_demo.data.split_file import SPLIT_FILE, SplitRow, write_split
+from busi_demo.data.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, write_split
 from busi_demo.evaluation.calibration import fit_calibration
 from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.report import history_csv, write_report
@@ -39,6 +40,7 @@ def finish(
     output: Path,
     parts_from: Mapping[str, Path | None] | None = None,
     earlier: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    whole: ApproachModel | None = None,
 ) -> None:
     """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
 
@@ -49,11 +51,17 @@ def finish(
     Args:
         parts_from: option -> folder of the weights that a part of the network started from, beside those in `config`.
         earlier: name of a stage that was trained before -> its history, written as report/history_NAME.csv.
+        whole: what is written instead of `model`, which is that part of it that was not trained on the fold that
+            validates (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     _, logits = validate(model, data.validation, preprocess, precision="fp32")
     calibration = fit_calibration(logits.numpy(), data.validation.labels.numpy())
     results, _ = validate(model, data.validation, preprocess, precision="fp32", calibration=calibration)
+    split: Sequence[SplitRow] = data.split
+    if whole is not None:
+        model = whole.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
+        split = [replace(row, split=fold_name(config.fold)) if row.split == VALIDATION else row for row in split]
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
     origins = {name: getattr(config, name) for name in _WEIGHTS_OPTIONS} | dict(parts_from or {})
     write_approach(
@@ -65,7 +73,7 @@ def finish(
             "training": settings,
             "learnt_from": {name: identity(Path(place)) for name, place in origins.items() if place},
         },
-        split=data.split,
+        split=split,
         histories={"": history} | {f"_{name}": rows for name, rows in (earlier or {}).items()},
     )
 

@@ -113,24 +113,30 @@ class JointObjective:
         return (_class_score(summary) + _mask_score(summary)) / 2
 
 
-class SegmentationObjective:
-    """First stage of `TwoStage`: its U-Net alone."""
+class DetectionObjective:
+    """First stage of `TwoStage`: its detector alone, the classifier left as it is.
+
+    Args:
+        joint: what the detector learns, mask and class of the whole image.
+    """
 
     trains_class = False
 
+    def __init__(self, joint: JointObjective | None = None) -> None:
+        self.joint = joint or JointObjective()
+
     def trained(self, model: TwoStage) -> nn.Module:
-        return model.segmenter
+        return model.detector
 
     def losses(self, model: TwoStage, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        loss = segmentation_loss(model.segmenter(x), batch["mask"], batch["mask_known"])
-        return {"loss": loss, "segmentation": loss}
+        return self.joint.losses(model.detector, x, batch)
 
     def score(self, summary: Mapping[str, Any]) -> float:
         return _mask_score(summary)
 
 
 class CropObjective:
-    """Second stage of `TwoStage`: its ResNet50 on crops, the U-Net left as it is.
+    """Second stage of `TwoStage`: its ResNet50 on crops, the detector left as it is.
 
     Crops come from the true masks, shifted and scaled at random as a segmentation would err; one in five is the whole
     image, as at inference where nothing is found. An image without a lesion is cropped where another image of the

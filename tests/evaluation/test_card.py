@@ -387,14 +387,25 @@ def test_of_an_ensemble_it_is_told_who_judged():
     assert "Several networks" not in one and "| 2, 5 |" in section(one, "Data")
 
 
+def test_several_detectors_are_told():
+    origins = {"detector_from": {"approach": "multitask_unet", "sha256": "0123456789abcdef"}}
+    several = config("two_stage", learnt_from=origins)
+    several["architecture"] = {"detector": {"width": 128}, "detector_folds": [0, 1, 2], "crop_size": 96}
+    card, one = (model_card({"two_stage": ApproachFacts(c)}, PUBLISHED) for c in (several, config("two_stage")))
+    assert "Of the 3 detectors of `two_stage` each held out another fold" in card and "detectors of" not in one
+    assert "| Two-stage (U-Net, then ResNet50), 3 detectors |" in section(card, "The approaches")
+    made = section(card, "Reproduce")
+    assert "--detector-from multitask_unet" in made and "those of the first are not recorded" not in made
+    assert "That gives `two_stage` with crop size 128 instead of the shipped 96." in made
+    assert "those of the first are not recorded" in section(one, "Reproduce")
+
+
 @pytest.mark.parametrize("key", APPROACHES)
 def test_the_training_command_repeats_the_settings(key):
     recorded = config(key)
     words = shlex.split(training_command(key, recorded))
     parser = argparse.ArgumentParser()
-    add_arguments(
-        parser, TrainConfig(), omit=("approach", "w_seg", "w_cls", "normal_masks") if key == "two_stage" else ()
-    )
+    add_arguments(parser, TrainConfig(), omit=("approach", "w_seg", "w_cls") if key == "two_stage" else ())
     repeated = config_from(parser.parse_args(words[2:]), **({"approach": key} if key == "two_stage" else {}))
     assert (ROOT / words[1]).is_file() and ("two_stage" in words[1]) == (key == "two_stage")
     assert repeated.extra == ("BUS-UCLM",) and repeated.data == "Dataset_BUSI_with_GT"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from busi_demo.models.two_stage import square_box
+from busi_demo.models.two_stage import TwoStage, normal_log_odds, square_box
+from busi_demo.types import InputError
 
 WHOLE = [0.0, 0.0, 64.0, 64.0]
 
@@ -69,12 +72,62 @@ def test_the_classifier_sees_the_crop_alone(models):
     assert not torch.allclose(logits[0], logits[2], rtol=1e-3)
 
 
-def test_a_whole_image_box_is_the_image_itself(models):
-    model = models["two_stage"]
-    x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("box", "first", "step"), [
+    (WHOLE, 0.5, 2.0),  # 32 cells of 2 pixels; the centre of the first is that of the first two pixels, 0 and 1
+    ([16.0, 0.0, 32.0, 16.0], 15.75, 0.5),
+])  # fmt: skip
+def test_the_crop_is_brought_to_its_size(models, monkeypatch, box, first, step):
+    """On a ramp, whose value is the column, linear interpolation is exact."""
+    model, seen = models["two_stage"], []
+    monkeypatch.setitem(model.config, "crop_size", 32)
+    monkeypatch.setattr(model.encoder, "forward", lambda crop: seen.append(crop) or [torch.zeros(1, 2048, 1, 1)])
+    ramp = torch.arange(64.0).expand(1, 1, 64, 64)
     with torch.no_grad():
-        features = model.classify(x, torch.tensor([WHOLE]), torch.zeros(1, 1, 64, 64)).features
-        torch.testing.assert_close(features, model.encoder(x)[-1], rtol=1e-4, atol=1e-4)
+        model.classify(ramp, torch.tensor([box]), torch.zeros(1, 1, 64, 64))
+    expected = (first + step * torch.arange(32)).expand(32, 32)
+    torch.testing.assert_close(seen[0][0, 0], expected)
+
+
+def test_log_odds_by_hand():
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.1, 0.3, 0.6]]).clamp(min=1e-9)
+    logits[1] = logits[1].log()  # probabilities 0.1, 0.3 and 0.6: odds of normal 0.6 to 0.4
+    assert normal_log_odds(logits).tolist() == pytest.approx([math.log(0.5), math.log(1.5)], abs=1e-6)
+
+
+def test_what_the_detector_says_of_normal_is_added_to_the_logit_of_normal(models, noise):
+    model = models["two_stage"]
+    with torch.no_grad():
+        whole, found = model(noise), model.detector(noise)
+        crop = model.classify(noise, whole.boxes, found.mask_logits).class_logits
+    added = whole.class_logits - crop
+    assert torch.equal(added[:, :2], torch.zeros(3, 2))
+    torch.testing.assert_close(added[:, 2], 0.5 * normal_log_odds(found.class_logits), rtol=1e-3, atol=1e-5)
+    assert torch.equal(whole.mask_logits, found.mask_logits)
+
+
+@pytest.fixture(scope="module")
+def several() -> TwoStage:
+    """Two detectors before one classifier."""
+    torch.manual_seed(0)
+    return TwoStage(detector={"width": 8}, detector_folds=[3, 1]).eval()
+
+
+@torch.no_grad()
+def test_several_detectors_answer_with_their_mean(several, noise):
+    masks = [detector(noise).mask_logits for detector in several.detector.members]
+    torch.testing.assert_close(several(noise).mask_logits, sum(masks) / 2)
+
+
+@torch.no_grad()
+def test_the_detector_that_does_not_know_a_fold_stands_before_the_same_classifier(several, noise):
+    one = several.held_out(1)
+    assert one.detector is several.detector.members[1] and one.encoder is several.encoder and one.head is several.head
+    assert (one.config["detector_folds"], several.config["detector_folds"]) == ([], [3, 1])
+    assert one.config["detector"] == several.config["detector"] and one.config["detector"]["width"] == 8
+    assert torch.equal(one(noise).mask_logits, several.detector.members[1](noise).mask_logits)
+    with pytest.raises(InputError, match="trained on fold 0"):
+        several.held_out(0)
+    assert TwoStage(**several.config).state_dict().keys() == several.state_dict().keys()
 
 
 def test_square_box_by_hand():

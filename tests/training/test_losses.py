@@ -9,8 +9,8 @@ import torch
 from busi_demo.models import create_model
 from busi_demo.training.losses import (
     CropObjective,
+    DetectionObjective,
     JointObjective,
-    SegmentationObjective,
     classification_loss,
     segmentation_loss,
 )
@@ -115,7 +115,7 @@ def test_what_is_not_known_teaches_nothing(cnn, flag, silent, heard):
 
 def test_the_stages_of_two_stage_leave_each_other_alone(models):
     x, batch = torch.randn(2, 1, 64, 64), batch_of(2)
-    for objective, idle in ((SegmentationObjective(), "encoder"), (CropObjective(), "segmenter")):
+    for objective, idle in ((DetectionObjective(), "encoder"), (CropObjective(), "detector")):
         model = deepcopy(models["two_stage"]).eval()
         objective.losses(model, x, batch)["loss"].backward()
         trained = {id(parameter) for parameter in objective.trained(model).parameters()}
@@ -124,10 +124,10 @@ def test_the_stages_of_two_stage_leave_each_other_alone(models):
             assert parameter.grad is None or not name.startswith(idle)
 
 
-def test_the_segmentation_stage_learns_no_unknown_mask(models):
-    model = deepcopy(models["two_stage"]).eval()
-    SegmentationObjective().losses(model, torch.randn(2, 1, 64, 64), batch_of(2, mask_known=0.0))["loss"].backward()
-    assert not any(parameter.grad.any() for parameter in model.segmenter.parameters())
+def test_the_detection_stage_learns_what_its_own_objective_says(models):
+    model, x, batch = deepcopy(models["two_stage"]).eval(), torch.randn(2, 1, 64, 64), batch_of(2)
+    joint = JointObjective(smoothing=0.1, normal_masks=0.0)
+    assert DetectionObjective(joint).losses(model, x, batch) == joint.losses(model.detector, x, batch)
 
 
 class TestCropBoxes:
@@ -176,7 +176,7 @@ def summary(**values):
 def test_scores_by_hand():
     assert CropObjective().score(summary()) == pytest.approx((0.6 + 0.8) / 2)
     assert JointObjective().score(summary()) == pytest.approx((0.7 + 0.5) / 2)
-    assert SegmentationObjective().score(summary()) == 0.5
+    assert DetectionObjective().score(summary()) == 0.5
     assert CropObjective().score(summary(auc=dict.fromkeys(("benign", "malignant", "normal")))) == 0.6
     assert JointObjective().score(summary(lesion_dice=None)) == pytest.approx(0.7 / 2)
-    assert SegmentationObjective().score(summary(lesion_dice=None)) == 0.0
+    assert DetectionObjective().score(summary(lesion_dice=None)) == 0.0
