@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections import Counter
@@ -108,6 +109,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
         leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
         chosen += [(s, extra_root.name, s.group) for s, leak in zip(extra, leaks, strict=True) if not leak]
+    chosen = [row for row in chosen if _position(config.seed, *row[1:]) < config.train_share]
     if name != PHANTOMS and config.phantom_share > 0:
         extra_phantoms = phantom_samples(config.phantoms, first_seed=1_000_000)
         chosen += [(s, PHANTOMS, s.name) for s in extra_phantoms]
@@ -134,6 +136,11 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             **counts(rows),
         },
     )
+
+
+def _position(seed: int, source: str, group: str) -> float:
+    """Where a group stands, in [0, 1), when all groups are shuffled; its images stand together."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {source} {group}".encode()).digest()[:8], "big") / 2**64
 
 
 def weights_for(config: TrainConfig, data: TrainingData) -> torch.Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import shutil
 from collections import Counter
 
 import kagglehub
@@ -51,6 +53,27 @@ def test_a_folder_is_split_and_counted(root):
 def test_fold_and_seed_choose_the_validation_images(root):
     chosen = [names(load(data=str(root), **settings), "validation") for settings in ({}, {"fold": 1}, {"seed": 5})]
     assert not chosen[0] & chosen[1] and chosen[0] != chosen[2]
+
+
+def test_a_share_of_the_training_images_is_part_of_a_larger_share(root):
+    half, most, all_ = (load(data=str(root), train_share=share) for share in (0.5, 0.8, 1.0))
+    assert names(half, "train") < names(most, "train") < names(all_, "train")
+    assert 4 <= len(half.train) <= 16 and len(all_.train) == 20
+    assert names(half, "validation") == names(all_, "validation")
+    assert half.weights.sum().item() == pytest.approx(1) and half.facts["images_indexed"] == 25
+
+
+def test_a_share_keeps_groups_whole(tmp_path):
+    """Ten images, each twice: near-duplicates, of which a share has both or none."""
+    root = write_busi(tmp_path / "busi", dict.fromkeys(CLASSES, 10))
+    for label in CLASSES:
+        for i in range(1, 11):
+            for end in (".png", "_mask.png"):
+                shutil.copy(root / label / f"{label} case ({i}){end}", root / label / f"{label} case ({i + 50}){end}")
+    numbers = [(row.label, int(re.search(r"\d+", row.image)[0])) for row in load(data=str(root), train_share=0.5).split
+               if row.split == "train"]  # fmt: skip
+    found = Counter((label, number % 50) for label, number in numbers)
+    assert 5 <= len(found) <= 20 and set(found.values()) == {2}
 
 
 def test_phantoms_are_a_small_share_and_never_validate(root):
