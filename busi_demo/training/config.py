@@ -51,8 +51,8 @@ class TrainConfig:
     label_smoothing: float = _setting(0.05, "label smoothing of the cross-entropy", low=0.0, high=0.5)
     main_share: float = _setting(0.4, "share of the real images drawn from `data`, the rest from `extra`", low=0.0,
                                  high=1.0)  # fmt: skip
-    train_share: float = _setting(1.0, "share of the groups of real images to train on, for a learning curve over "
-                                  "the amount of data; a smaller one is part of a larger", low=0.01, high=1.0)  # fmt: skip
+    train_share: float = _setting(1.0, "share of the groups of real images to train on, to see what more of them give; "
+                                  "a smaller share is part of a larger one", low=0.01, high=1.0)  # fmt: skip
     phantom_share: float = _setting(0.05, "share of the images drawn that are simulated phantoms", low=0.0, high=1.0)
     phantoms: int = _setting(60, "phantoms a class; 'phantoms' as data trains and validates on them alone", low=10)
     fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)
