@@ -375,7 +375,8 @@ class TestEvaluate:
         status, report, _ = evaluate("--compare", earlier)
         assert status == 0
         found = report["difference"]
-        assert found["minus"] == "other" and found["accuracy"] == {"difference": 0, "interval": [0, 0], "p": 1}
+        assert (found["minus"], found["minus_sha256"]) == ("other", first["weights_sha256"])
+        assert found["accuracy"] == {"difference": 0, "interval": [0, 0], "p": 1}
         dice = found["lesion_dice"]
         assert dice["difference"] == pytest.approx(report["lesion_dice"] / 2)
         assert dice["interval"][0] < dice["difference"] < dice["interval"][1] and dice["p"] < 0.05

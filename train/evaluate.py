@@ -113,15 +113,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[ImageResult]]:
-    """The approach of an earlier report, and its results of these samples, in their order.
+def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, Any], list[ImageResult]]:
+    """The approach of an earlier report and its weights, and its results of these samples, in their order.
 
     Raises:
         InputError: the file cannot be read, is no report, or lacks one of these images.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        approach, rows = str(report["approach"]), [result_of_row(row) for row in report["per_image"]]
+        other = {"minus": str(report["approach"]), "minus_sha256": report.get("weights_sha256")}
+        rows = [result_of_row(row) for row in report["per_image"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a report that can be compared with ({error!r}): --compare takes the --output "
                          "of another approach.") from error  # fmt: skip
@@ -129,7 +130,7 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[str, list[I
     if missing := sum((s.name, s.label) not in by_name for s in samples):
         raise InputError(f"{path} lacks {missing} of the {len(samples)} images: a paired comparison needs a report of "
                          "the same images, or of more.")  # fmt: skip
-    return approach, [by_name[s.name, s.label] for s in samples]
+    return other, [by_name[s.name, s.label] for s in samples]
 
 
 def measure(
@@ -233,7 +234,7 @@ def evaluate() -> None:
         facts = {"level": LEVEL, "resamples": arguments.bootstrap, "groups": int(groups.max()) + 1}
         more["intervals"] = {**facts, **intervals(results, weights)}
         if compared:
-            more["difference"] = {"minus": compared[0], **paired_differences(results, compared[1], weights)}
+            more["difference"] = {**compared[0], **paired_differences(results, compared[1], weights)}
     calipers = known_calipers([sample.name for sample in samples])
     more["subgroups"] = summarise_subgroups(results, area_shares, calipers, weights)
     if examined:

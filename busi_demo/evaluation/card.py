@@ -163,7 +163,10 @@ def _further(known: Known) -> list[str]:
         parts.append(f"### Further: `{name}.json`")
         parts.append(tables.metric_table({key: facts.current().get(name) for key, facts in known.items()}))
     parts.append("### Differences between approaches on the same images")
-    parts.append(tables.difference_table({key: list(facts.current().values()) for key, facts in known.items()}))
+    parts.append(tables.difference_table(
+        {key: list(facts.current().values()) for key, facts in known.items()},
+        {key: facts.config["sha256"] for key, facts in known.items()},
+    ))  # fmt: skip
     stale = [
         f"`{key}/report/{name}.json`"
         for key, facts in known.items()

@@ -95,12 +95,18 @@ def cam_table(reports: Mapping[str, Report]) -> str:
     return table(["measure", *(f"`{key}`" for key in cams)], rows)
 
 
-def difference_table(reports: Mapping[str, Sequence[Report]]) -> str:
-    """The paired differences that any report of an approach holds."""
+def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[str, Any]) -> str:
+    """The paired differences that any report of an approach holds, where both weights are those of now.
+
+    Args:
+        sha256: key -> of its weights, as in `weights_sha256` of a report.
+    """
     rows = []
     for key, own in reports.items():
         for report in own:
-            for metric in COMPARED if "difference" in report else ():
+            other = report.get("difference", {})
+            current = other and other.get("minus_sha256", "not recorded") == sha256.get(other["minus"])
+            for metric in COMPARED if current else ():
                 d = report["difference"][metric]
                 rows.append([f"`{key}` minus `{report['difference']['minus']}`", report["images"],
                              metric.replace("_", " "), _value(d["difference"], d["interval"], report["n"], "+.3f"),

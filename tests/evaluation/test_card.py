@@ -72,7 +72,7 @@ def evaluation(key: str, images: str, seed: int, sha256: str = "abc") -> dict[st
         "weights_sha256": sha256,
         **summarise(own),
         "intervals": {"level": 0.95, "resamples": 100, "groups": 12, **intervals(own, weights)},
-        "difference": {"minus": "multitask_cnn", **paired_differences(own, other, weights)},
+        "difference": {"minus": "multitask_cnn", "minus_sha256": "abc", **paired_differences(own, other, weights)},
         "subgroups": summarise_subgroups(
             own, [None if r.mask_dice is None else 0.1 for r in own], [None] * 24, weights
         ),
@@ -385,6 +385,16 @@ def test_of_an_ensemble_it_is_told_who_judged():
     assert "| each in turn, 5 |" in section(card, "Data")
     one = model_card({"multitask_unet": ApproachFacts(config("multitask_unet"), None, {"v": report})}, PUBLISHED)
     assert "Several networks" not in one and "| 2, 5 |" in section(one, "Data")
+
+
+@pytest.mark.parametrize(("other", "shown"), [("abc", True), ("old", False)])
+def test_a_difference_to_weights_of_before_is_left_out(other, shown):
+    report = evaluation("multitask_unet", "validation", 1)
+    report["difference"]["minus_sha256"] = other
+    known = {key: ApproachFacts(config(key)) for key in ("multitask_cnn", "multitask_unet")}
+    known["multitask_unet"] = ApproachFacts(config("multitask_unet"), None, {"validation": report})
+    differences = section(model_card(known, PUBLISHED), "Differences between approaches on the same images")
+    assert ("`multitask_unet` minus `multitask_cnn`" in differences) is shown
 
 
 def test_several_detectors_are_told():
