@@ -188,16 +188,29 @@ def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
         raise InputError(f"{key}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
 
 
-def identity(folder: Path) -> dict[str, str | None]:
+def identity(folder: Path) -> dict[str, str | bool | None]:
     """What names the weights in a folder anywhere: `approach`, `sha256` of the model file and the `git_commit`; the
-    hash alone where there is no config.json, as in the middle of a training.
+    hash alone where there is no config.json, as in the middle of a training. `imagenet` tells whether they came from
+    weights trained on ImageNet, as far as that is recorded.
 
     Raises:
         InputError: there are no weights.
     """
     digest = hashlib.sha256(_read(folder / MODEL_FILE)).hexdigest()
     config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
-    return {"approach": config.get("approach"), "sha256": digest, "git_commit": config.get("git_commit")}
+    return {
+        "approach": config.get("approach"),
+        "sha256": digest,
+        "git_commit": config.get("git_commit"),
+        "imagenet": knows_imagenet(config),
+    }
+
+
+def knows_imagenet(config: Mapping[str, Any]) -> bool:
+    """Whether weights with this config.json came from weights trained on ImageNet, by themselves or by what they learnt
+    from."""
+    origins = config.get("learnt_from", {}).values()
+    return config.get("training", {}).get("encoder_weights") == "imagenet" or any(o.get("imagenet") for o in origins)
 
 
 def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0) -> None:

@@ -15,6 +15,7 @@ from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import (
     CONFIG_FILE,
     MODEL_FILE,
+    identity,
     load_part,
     load_weights,
     read_config,
@@ -53,6 +54,18 @@ def edit_tensors(folder: Path, change) -> None:
     change(tensors)
     save_file(tensors, path)
     edit_config(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_identity_names_the_file_and_tells_of_imagenet_over_any_number_of_trainings(saved):
+    digest = hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
+    found = identity(saved / KEY)
+    assert (found["approach"], found["sha256"], found["imagenet"]) == (KEY, digest, False)
+    edit_config(saved, training={"encoder_weights": "imagenet"})
+    assert identity(saved / KEY)["imagenet"]
+    edit_config(saved, training={"encoder_weights": None}, learnt_from={"init_from": identity(saved / KEY)})
+    assert identity(saved / KEY)["imagenet"]
+    edit_config(saved, learnt_from={"teacher": {"approach": KEY, "sha256": digest, "git_commit": None}})
+    assert not identity(saved / KEY)["imagenet"]
 
 
 def test_every_approach_comes_back_the_same_up_to_float16(models, weights_folder, approach, noise):

@@ -11,6 +11,7 @@ from busi_demo.evaluation.card_tables import table
 from busi_demo.evaluation.licences import IMAGENET, source_of, terms_of_weights
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES
+from busi_demo.weights import knows_imagenet
 
 TWO_STAGE = "two_stage"
 
@@ -114,8 +115,10 @@ def _learnt_from(config: Mapping[str, Any]) -> str:
         f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
         for option, origin in config["learnt_from"].items()
     ]
-    if config.get("training", {}).get("encoder_weights") == "imagenet":
-        found.insert(0, f"ImageNet, by the weights of the encoder ({IMAGENET.citation}; {IMAGENET.terms})")
+    if knows_imagenet(config):
+        found.insert(
+            0, f"ImageNet, by the weights that this or its source began with ({IMAGENET.citation}; {IMAGENET.terms})"
+        )
     return "; ".join(found) or "nothing else"
 
 

@@ -433,6 +433,8 @@ def test_what_weights_learnt_from_is_told_and_repeated():
     assert "multitask_unet (`--teacher`, sha256 `fedcba987654`)" in row
     command = training_command("multitask_cnn", recorded)
     assert command.endswith("--init-from DIR --teacher multitask_unet") and "--encoder-weights imagenet" in command
+    through = config("multitask_cnn", learnt_from={"teacher": origins["teacher"] | {"imagenet": True}})
+    assert "ImageNet, by the weights" in model_card({"multitask_cnn": ApproachFacts(through)}, PUBLISHED)
     nothing = model_card({"multitask_cnn": ApproachFacts(config("multitask_cnn", learnt_from={}))}, PUBLISHED)
     assert "| nothing else |" in nothing
     assert "| not recorded |" in model_card({"multitask_cnn": ApproachFacts(config("multitask_cnn"))}, PUBLISHED)
