@@ -17,7 +17,8 @@ from busi_demo.evaluation.metrics import dice
 from busi_demo.models import create_model
 from busi_demo.predictor import Predictor
 from busi_demo.preprocess import Preprocess
-from busi_demo.types import CLASSES
+from busi_demo.training.join import load_member
+from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import load_weights, save_weights
 
 KEY = "multitask_cnn"
@@ -109,7 +110,13 @@ def test_other_settings_are_had_on_request(join, members, tmp_path):
     assert status == 0, err
     assert load_weights(KEY, tmp_path / "joined").preprocess.size == 96
     status, _, err = join(*members, "--scales", 1, 0.5)
-    assert status == 2 and "multitask_cnn has no setting 'scales': it has decoder_width" in err
+    assert status == 0, err
+    assert load_weights(KEY, tmp_path / "joined").config["architecture"]["scales"] == [1, 0.5]
+
+
+def test_a_setting_that_there_is_not_is_refused(members):
+    with pytest.raises(InputError, match="multitask_cnn has no setting 'width': it has decoder_width"):
+        load_member(members[0], {"width": 8})
 
 
 def test_what_does_not_belong_together_is_refused(join, members, tmp_path):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from busi_demo.models.backbones import compact_encoder
-from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, UpsampleDecoder, mask_guided
-from busi_demo.types import ModelOutput
+from busi_demo.models.multitask import MultitaskModel
 
 
-class MultitaskCNN(ApproachModel):
+class MultitaskCNN(MultitaskModel):
     """The encoder of `backbones.compact_encoder`, a segmentation branch from stride 4 and a classification branch on
     the stride 8 grid: a CAM of 28 x 28 at 224. It goes no deeper than stride 16, so that all evidence has a place.
 
@@ -18,6 +19,7 @@ class MultitaskCNN(ApproachModel):
         decoder_width: channels of the segmentation branch.
         class_width: channels that each of the two coarse scales gives to the class head.
         dropout: before the linear layer.
+        scales: sizes at which an image is looked at, as shares of the input's, see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     """
 
@@ -33,18 +35,23 @@ class MultitaskCNN(ApproachModel):
         decoder_width: int = 64,
         class_width: int = 96,
         dropout: float = 0.2,
+        scales: Sequence[float] = (1.0,),
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.config = {"decoder_width": decoder_width, "class_width": class_width, "dropout": dropout}
+        self.config = {
+            "decoder_width": decoder_width,
+            "class_width": class_width,
+            "dropout": dropout,
+            "scales": list(scales),
+        }
         self.encoder = compact_encoder(encoder_weights)
         channels = self.encoder.out_channels
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)
         self.scales = MultiScaleFeatures(channels[3:], class_width)
         self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
 
-    def forward(self, x: torch.Tensor) -> ModelOutput:
+    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.encoder(x)
         mask_logits = self.decoder(maps[2:], x.shape[-2:])
-        features = mask_guided(self.scales(maps[3:]), mask_logits)
-        return ModelOutput(mask_logits, self.head(features), features, self.head)
+        return mask_logits, mask_guided(self.scales(maps[3:]), mask_logits)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from busi_demo.models.backbones import resnet50_encoder
-from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead, UpsampleDecoder, mask_guided
-from busi_demo.types import ModelOutput
+from busi_demo.models.multitask import MultitaskModel
 
 
-class MultitaskResNet50(ApproachModel):
+class MultitaskResNet50(MultitaskModel):
     """Shared ResNet50 (He et al., CVPR 2016) with two heads, trained end to end.
 
     Args:
         decoder_width: channels of the segmentation head.
         dropout: before the fully connected layer.
+        scales: sizes at which an image is looked at, as shares of the input's, see `MultitaskModel`.
         encoder_weights: `"imagenet"` downloads pretrained weights of the backbone; `None` starts from scratch.
     """
 
@@ -26,16 +28,21 @@ class MultitaskResNet50(ApproachModel):
         "layer names the class."
     )
 
-    def __init__(self, decoder_width: int = 96, dropout: float = 0.3, encoder_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        decoder_width: int = 96,
+        dropout: float = 0.3,
+        scales: Sequence[float] = (1.0,),
+        encoder_weights: str | None = None,
+    ) -> None:
         super().__init__()
-        self.config = {"decoder_width": decoder_width, "dropout": dropout}
+        self.config = {"decoder_width": decoder_width, "dropout": dropout, "scales": list(scales)}
         self.encoder = resnet50_encoder(encoder_weights)
         channels = self.encoder.out_channels
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)
         self.head = ClassificationHead(2 * channels[-1], dropout)
 
-    def forward(self, x: torch.Tensor) -> ModelOutput:
+    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.encoder(x)
         mask_logits = self.decoder(maps[2:], x.shape[-2:])
-        features = mask_guided(maps[-1], mask_logits)
-        return ModelOutput(mask_logits, self.head(features), features, self.head)
+        return mask_logits, mask_guided(maps[-1], mask_logits)
