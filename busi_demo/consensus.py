@@ -45,8 +45,8 @@ class Consensus:
 
     @property
     def median_dice(self) -> float:
-        """Median Dice over the pairs of members, in [0, 1]."""
-        return median_of_pairs(self.overlap)
+        """Median Dice over the pairs of members with an outline of their own, in [0, 1]; 1 where there is one."""
+        return _median_dice(self.members, self.overlap)
 
     @property
     def disagree(self) -> bool:
@@ -58,9 +58,10 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     """Unite the answers of two or more approaches to one image.
 
     Probabilities, mask probabilities and threshold are means. The mask is the majority's (`majority_mask`); as for
-    every approach the class decides whether there is a lesion, so that a normal verdict withdraws it. The CAM is the
-    mean of those members' maps that explain the consensus's class, each scaled to the same total, for their raw values
-    are shares of a logit on grids of different fineness; all zero where none does.
+    every approach the class decides whether there is a lesion, so that a normal verdict withdraws it. What two members
+    draw alike, because the same networks draw for both, counts once (`own_outlines`), in the mask and in whether they
+    agree. The CAM is the mean of those members' maps that explain the consensus's class, each scaled to the same total,
+    for their raw values are shares of a logit on grids of different fineness; all zero where none does.
     Kept are those warnings that all members share, for these are on the image.
 
     Args:
@@ -76,10 +77,11 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
-    mask_probability = _mean([m.mask_probability for m in members])
-    mask = majority_mask([m.mask for m in members], mask_probability >= threshold)
+    drawn = [members[i] for i in own_outlines(members)]
+    mask_probability = _mean([m.mask_probability for m in drawn])
+    mask = majority_mask([m.mask for m in drawn], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
-    disagree = not same_class(members) or median_of_pairs(overlap) < LEAST_MEDIAN_DICE
+    disagree = not same_class(members) or _median_dice(members, overlap) < LEAST_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
     warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
     if verdict == "normal" and mask.any():
@@ -132,6 +134,19 @@ def consensus_record(
     }
 
 
+def own_outlines(members: Sequence[Prediction]) -> list[int]:
+    """Positions of the members that drew what none before them did: neither mask nor map of probabilities is equal."""
+    found: list[int] = []
+    for i, one in enumerate(members):
+        if not any(
+            np.array_equal(one.mask, members[j].mask)
+            and np.array_equal(one.mask_probability, members[j].mask_probability)
+            for j in found
+        ):
+            found.append(i)
+    return found
+
+
 def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:
     """The pixels that more than half of the masks hold.
 
@@ -166,8 +181,13 @@ def same_class(members: Sequence[Prediction]) -> bool:
 
 
 def median_of_pairs(overlap: np.ndarray) -> float:
-    """Median of an `overlap_matrix` over the pairs of different masks."""
+    """Median of an `overlap_matrix` over the pairs of different positions."""
     return float(np.median(overlap[np.triu_indices(len(overlap), k=1)]))
+
+
+def _median_dice(members: Sequence[Prediction], overlap: np.ndarray) -> float:
+    own = own_outlines(members)
+    return median_of_pairs(overlap[np.ix_(own, own)]) if len(own) > 1 else 1.0
 
 
 def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np.ndarray, float]:

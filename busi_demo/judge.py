@@ -13,14 +13,14 @@ from busi_demo.predictor import Predictor
 from busi_demo.types import InputError
 
 HeldOut = Mapping[tuple[str, str], tuple[int | None, ...]]
-"""(class, image) -> for each approach the fold that holds the image, where its weights are an ensemble."""
+"""(class, image) -> for each approach the fold that holds the image, where its weights are or hold several networks."""
 Judge = Callable[[FileSample], Predictor | Ensemble]
 """Who answers an image."""
 
 
 def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
-    """The images of a data set that none of the approaches in these folders was trained on; of an ensemble, one of its
-    networks was not.
+    """The images of a data set that none of the approaches in these folders was trained on; where one is or holds
+    several networks, one of these was not.
 
     Args:
         folders: one approach's folder each.

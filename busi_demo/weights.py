@@ -206,26 +206,45 @@ def identity(folder: Path) -> dict[str, str | bool | None]:
     }
 
 
-def knows_imagenet(config: Mapping[str, Any]) -> bool:
+def knows_imagenet(config: Mapping[str, Any]) -> bool | None:
     """Whether weights with this config.json came from weights trained on ImageNet, by themselves or by what they learnt
-    from."""
-    origins = config.get("learnt_from", {}).values()
-    return config.get("training", {}).get("encoder_weights") == "imagenet" or any(o.get("imagenet") for o in origins)
+    from; `None` where that is not recorded."""
+    if config.get("training", {}).get("encoder_weights") == "imagenet":
+        return True
+    found = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
+    return True if True in found else None if None in found or "training" not in config else False
 
 
-def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0) -> None:
+def check_split(folder: Path, config: Mapping[str, Any], seed: int) -> None:
+    """Refuse to learn from weights that were trained on another split than that of `seed`.
+
+    Args:
+        folder: where they lie, for the message.
+        config: their config.json.
+    Raises:
+        InputError: images that they were trained on validate in the split of `seed`.
+    """
+    if (other := config.get("data", {}).get("seed", seed)) != seed:
+        raise InputError(
+            f"{folder} was trained on the split of seed {other}, whose training images validate here: give weights of "
+            f"--seed {seed}, or --seed {other}."
+        )
+
+
+def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0, seed: int = 0) -> None:
     """Start a part of a network from the part of the same shape of a trained one, strictly.
 
     Args:
         folder: one approach's folder, with its model.safetensors.
         part: prefix of the tensors' names, such as `encoder`; empty for all of them.
         module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
-        fold: which fold the part must not have been trained on; of an ensemble, the network that was not.
+        fold, seed: which fold of which split the part must not have been trained on; of an ensemble, the network that
+            was not.
     Raises:
-        InputError: there is no such file, it was trained on the fold, or a tensor of `module` is missing in it or has
-            another shape there.
+        InputError: there is no such file, it was trained on the fold or another split, or a tensor of `module` is
+            missing in it or has another shape there.
     """
-    prefix = _member_prefix(folder, fold) + (f"{part}." if part else "")
+    prefix = _member_prefix(folder, fold, seed) + (f"{part}." if part else "")
     tensors = load_tensors(_read(folder / MODEL_FILE))
     stored = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name, tensor in module.state_dict().items():
@@ -234,9 +253,10 @@ def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0) -
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
 
 
-def _member_prefix(folder: Path, fold: int) -> str:
+def _member_prefix(folder: Path, fold: int, seed: int) -> str:
     """What the tensors' names of the network that was not trained on a fold begin with."""
     config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
+    check_split(folder, config, seed)
     if not (folds := config.get("folds")):
         if (validated := config.get("data", {}).get("fold", fold)) != fold:
             raise InputError(

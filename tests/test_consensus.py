@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from busi_demo.cam_methods import find_cam_method
-from busi_demo.consensus import DISAGREEMENT, consensus, consensus_record, majority_mask, overlap_matrix
+from busi_demo.consensus import DISAGREEMENT, consensus, consensus_record, majority_mask, overlap_matrix, own_outlines
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Prediction
 
@@ -46,6 +47,20 @@ def test_probabilities_threshold_and_time():
     assert found.approach == CONSENSUS and found.predicted_class == "benign"
     assert list(found.probabilities.values()) == pytest.approx([0.5, 0.4, 0.1])
     assert found.threshold == pytest.approx(0.5) and found.seconds == 0.5
+
+
+def test_an_outline_that_two_members_share_counts_once():
+    """Two of four draw with the same networks. Where one of these withdraws its outline, that is a vote of its own."""
+    shared, other, third = mask(0, 1, 2), mask(2, 3), mask(3)
+    four = [member(BENIGN, m, probability=p) for m, p in ((shared, 0.9), (shared, 0.9), (other, 0.8), (third, 0.7))]
+    found, without = consensus(four), consensus(four[1:])
+    np.testing.assert_array_equal(found.prediction.mask, mask(2, 3))  # two of three votes each
+    np.testing.assert_array_equal(found.prediction.mask, without.prediction.mask)
+    np.testing.assert_array_equal(found.prediction.mask_probability, without.prediction.mask_probability)
+    assert found.median_dice == without.median_dice == pytest.approx(0.4)  # of 0.4, 0 and 2 / 3
+    assert found.overlap.shape == (4, 4)
+    withdrawn = replace(four[0], mask=mask(), probabilities=dict(zip(CLASSES, NORMAL, strict=True)))
+    assert own_outlines([withdrawn, *four[1:]]) == [0, 1, 2, 3] and own_outlines(four) == [0, 2, 3]
 
 
 def test_more_than_half_of_three_masks():
@@ -100,7 +115,8 @@ def test_a_median_dice_of_one_half_is_still_agreement():
 
 
 def test_a_normal_verdict_withdraws_the_outline():
-    found = consensus([member(NORMAL, mask()), member((0.4, 0.3, 0.3), mask(0)), member((0.4, 0.3, 0.3), mask(0))])
+    found = consensus([member(NORMAL, mask()), member((0.4, 0.3, 0.3), mask(0)),
+                       member((0.4, 0.3, 0.3), mask(0), probability=0.8)])  # fmt: skip
     assert found.prediction.predicted_class == "normal" and not found.prediction.mask.any()
     assert "12.5%" in found.prediction.warnings[1] and "withdrawn" in found.prediction.warnings[1]
 

@@ -163,4 +163,4 @@ def test_what_an_ensemble_was_trained_on_is_no_result_and_it_is_not_calibrated_a
     status, _, err = run_script(
         "train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", tmp_path / "joined"
     )
-    assert status == 2 and "is an ensemble, calibrated where it was joined" in err
+    assert status == 2 and "holds several networks, calibrated when they were put together" in err

@@ -93,11 +93,11 @@ def test_train_two_stage(run_script, tmp_path):
 
 def detectors(folder: Path, folds: tuple[int, ...], size: int = 64) -> Path:
     """Weights of a calibrated multitask_unet whose members of these folds say different things."""
-    torch.manual_seed(1)
+    torch.manual_seed(sum(folds))
     members = [create_model("multitask_unet", width=8) for _ in folds]
     model = FoldEnsemble(members, folds) if len(folds) > 1 else members[0]
     save_weights(folder / model.key, model, Preprocess(size=size), temperature=0.5, class_bias=(0.1, -0.3, 0.2),
-                 facts={"data": {"fold": folds[0]} if len(folds) == 1 else {}})  # fmt: skip
+                 facts={"data": {"seed": 0} | ({"fold": folds[0]} if len(folds) == 1 else {})})  # fmt: skip
     return folder / model.key
 
 
@@ -115,18 +115,31 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     rows = read_split(tmp_path / "weights" / "two_stage" / "split.csv")
     assert {row.split for row in rows} == {"train", "fold 0"}
     assert found.config["learnt_from"]["detector_from"]["sha256"] == before.config["sha256"]
+    known = found.config["data"]["train"]["phantoms"], found.config["data"]["validation"]["phantoms"]
+    assert known == (dict.fromkeys(CLASSES, 10), dict.fromkeys(CLASSES, 2))  # four of five detectors learnt from all
     with pytest.raises(InputError, match="trained on fold 1: it held out fold 0"):
         found.held_out(1)
+    words = [*TINY, "--run-dir", tmp_path / "run", "--output", tmp_path / "weights", "--resume"]
+    others = detectors(tmp_path / "others", (0, 2))
+    status, _, err = run_script("train/train_two_stage.py", *words, "--detector-from", others)
+    assert status == 2 and "was started with other weights in --detector-from or --encoder-from" in err
+    again = ["--init-from", tmp_path / "weights" / "two_stage", "--run-dir", tmp_path / "again"]
+    status, _, err = run_script("train/train_two_stage.py", *words, *again)
+    assert status == 2 and "has several detectors: give them, or others, with --detector-from" in err
+    assert run_script("train/train_two_stage.py", *words, *again, "--detector-from", given)[0] == 0
+    status, _, err = run_script("train/calibrate.py", "--approach", "two_stage", "--weights", tmp_path / "weights")
+    assert status == 2 and "holds several networks" in err
 
 
-@pytest.mark.parametrize(("folds", "size", "message"), [
-    ((1,), 64, "multitask_unet was trained on fold 0: it held out fold 1"),
-    ((0,), 96, "looks at inputs of 96 px, the run at 64: give --image-size 96"),
+@pytest.mark.parametrize(("folds", "size", "words", "message"), [
+    ((1,), 64, (), "multitask_unet was trained on fold 0: it held out fold 1"),
+    ((0,), 96, (), "looks at inputs of 96 px, the run at 64: give --image-size 96"),
+    ((0, 1), 64, ("--seed", 1), "was trained on the split of seed 0, whose training images validate here"),
 ])  # fmt: skip
-def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, size, message):
+def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, size, words, message):
     given = detectors(tmp_path, folds, size)
     status, _, err = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--run-dir",
-                                tmp_path / "run", "--output", tmp_path / "weights")  # fmt: skip
+                                tmp_path / "run", "--output", tmp_path / "weights", *words)  # fmt: skip
     assert status == 2 and message in err.splitlines()[-1]
 
 

@@ -59,13 +59,15 @@ def edit_tensors(folder: Path, change) -> None:
 def test_identity_names_the_file_and_tells_of_imagenet_over_any_number_of_trainings(saved):
     digest = hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
     found = identity(saved / KEY)
-    assert (found["approach"], found["sha256"], found["imagenet"]) == (KEY, digest, False)
+    assert (found["approach"], found["sha256"], found["imagenet"]) == (KEY, digest, None)
     edit_config(saved, training={"encoder_weights": "imagenet"})
     assert identity(saved / KEY)["imagenet"]
     edit_config(saved, training={"encoder_weights": None}, learnt_from={"init_from": identity(saved / KEY)})
     assert identity(saved / KEY)["imagenet"]
     edit_config(saved, learnt_from={"teacher": {"approach": KEY, "sha256": digest, "git_commit": None}})
-    assert not identity(saved / KEY)["imagenet"]
+    assert identity(saved / KEY)["imagenet"] is None
+    edit_config(saved, learnt_from={})
+    assert identity(saved / KEY)["imagenet"] is False
 
 
 def test_every_approach_comes_back_the_same_up_to_float16(models, weights_folder, approach, noise):
@@ -84,7 +86,7 @@ def test_what_belongs_to_the_weights_travels_with_them(saved):
     weights = load_weights(KEY, saved)
     assert weights.preprocess == Preprocess(size=96, mean=0.3)
     assert (weights.threshold, weights.temperature) == (0.4, 1.7)
-    assert weights.model.config == TINY
+    assert weights.model.config == {**TINY, "scales": [1.0]}
     config = read_config(KEY, saved)
     assert config == weights.config
     assert config["classes"] == list(CLASSES)

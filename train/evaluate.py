@@ -245,7 +245,8 @@ def evaluate() -> None:
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
         "weights_sha256": weights_sha256(keys, arguments.weights),
-        "cross_validated": bool(held_out) and all(fold is not None for folds in held_out.values() for fold in folds),
+        "cross_validated": bool(held_out)
+        and all(len(set(folds)) > 1 for folds in zip(*held_out.values(), strict=True)),
         "uncertain_class_left_out": uncertain,
         **summary,
         **more,

@@ -31,7 +31,7 @@ def build(config: TrainConfig) -> ApproachModel:
     torch.manual_seed(config.seed)
     model = create_model(config.approach, encoder_weights=config.encoder_weights)
     if config.init_from:
-        load_part(Path(config.init_from), "", model, config.fold)
+        load_part(Path(config.init_from), "", model, config.fold, config.seed)
     return model
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +28,7 @@ from busi_demo.training.losses import CropObjective, DetectionObjective, JointOb
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
-from busi_demo.weights import load_part
+from busi_demo.weights import identity, load_part, read_config
 
 
 def stages_of(
@@ -56,16 +58,42 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
         InputError: weights to start from are missing, do not fit or know that fold.
     """
     torch.manual_seed(config.seed)
+    preprocess, place = Preprocess(size=config.image_size), arguments.detector_from
+    detector = load_detector(place, preprocess, config.fold, config.seed) if place else None
     model = TwoStage(encoder_weights=config.encoder_weights)
     if config.init_from:
-        load_part(Path(config.init_from), "", model, config.fold)
+        start = Path(config.init_from)
+        if detector is None and read_config(start.name, start.parent)["architecture"].get("detector_folds"):
+            raise InputError(f"{start} has several detectors: give them, or others, with --detector-from.")
+        parts = {"": model} if detector is None else {"encoder": model.encoder, "head": model.head}
+        for name, part in parts.items():
+            load_part(start, name, part, config.fold, config.seed)
     if arguments.encoder_from:
-        load_part(arguments.encoder_from, "encoder", model.encoder, config.fold)
-    if not arguments.detector_from:
+        load_part(arguments.encoder_from, "encoder", model.encoder, config.fold, config.seed)
+    if detector is None:
         return model, None
-    detector = load_detector(arguments.detector_from, Preprocess(size=config.image_size), config.fold)
     one = detector.held_out(config.fold)
     return model.behind(one), None if one is detector else model.behind(detector)
+
+
+def origins_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Option -> what names the weights that it gave, see `identity`.
+
+    Raises:
+        InputError: there are none, or the run to be resumed was started with others.
+    """
+    given = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
+    origins = {name: identity(place) for name, place in given.items() if place}
+    if Processes().is_main:
+        file = run_folder(arguments, TwoStage.key) / "origins.json"
+        if arguments.resume and file.is_file() and json.loads(file.read_text(encoding="utf-8")) != origins:
+            raise InputError(
+                f"{file.parent} was started with other weights in --detector-from or --encoder-from than those of now "
+                f"({file.name} has their sha256): resume with the same, or give another --run-dir."
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(origins, indent=2) + "\n", encoding="utf-8")
+    return origins
 
 
 def train(argv: list[str] | None = None) -> None:
@@ -84,6 +112,7 @@ def train(argv: list[str] | None = None) -> None:
         for _, settings, folder in stages:  # refuse before anything is overwritten
             RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)
     model, whole = build(arguments, config)
+    origins = origins_of(arguments)
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
@@ -109,10 +138,9 @@ def train(argv: list[str] | None = None) -> None:
         return
     histories = run(model, stages, arguments.resume)
     if Processes().is_main:
-        parts_from = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
         _, settings, folder = stages[-1]
         history = histories.pop(folder.name)
-        finish(model, data, preprocess, settings, history, arguments.output, parts_from, histories, whole)
+        finish(model, data, preprocess, settings, history, arguments.output, origins, histories, whole)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ class SplitRow:
         label: its class; two classes may share a name.
         source: name of its data set.
         group: images that share it are near-duplicates or of one patient.
-        split: `TRAIN`, `VALIDATION`, or `fold N` where the weights are an ensemble, of which the network of fold N was
-            not trained on this image and the others were.
+        split: `TRAIN`, `VALIDATION`, or `fold N` where the weights are, or hold, several networks, of which the one of
+            fold N was not trained on this image and the others were.
     """
 
     image: str
@@ -75,7 +75,7 @@ def read_split(path: Path) -> list[SplitRow]:
 
 
 def held_out_folds(rows: Iterable[SplitRow], source: str) -> dict[tuple[str, str], int | None]:
-    """(class, image) of what was held out of a data set -> its fold, where the weights are an ensemble."""
+    """(class, image) of what was held out of a data set -> its fold, where the weights are or hold several networks."""
     return {(row.label, row.image): row.fold for row in rows if row.source == source and row.held_out}
 
 

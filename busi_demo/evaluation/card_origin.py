@@ -115,7 +115,9 @@ def _learnt_from(config: Mapping[str, Any]) -> str:
         f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
         for option, origin in config["learnt_from"].items()
     ]
-    if knows_imagenet(config):
+    if (imagenet := knows_imagenet(config)) is None:
+        found.append("whether these came from ImageNet is not recorded")
+    if imagenet:
         found.insert(
             0, f"ImageNet, by the weights that this or its source began with ({IMAGENET.citation}; {IMAGENET.terms})"
         )
@@ -171,8 +173,9 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
 
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     """Where the network that the command makes differs from the shipped one."""
-    defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
-    made = {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
+    made = _defaults(key)
+    if key == TWO_STAGE:
+        made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
     given = ("detector", "detector_folds") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     shipped["input side"] = config["preprocess"]["size"]
@@ -182,6 +185,12 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
         for name, value in shipped.items()
         if value != made[name]
     ]
+
+
+def _defaults(key: str) -> dict[str, Any]:
+    """Keyword of an approach's constructor -> its default, as JSON has it."""
+    defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
+    return {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
 
 
 def training_command(key: str, config: Mapping[str, Any]) -> str:

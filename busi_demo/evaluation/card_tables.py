@@ -105,14 +105,14 @@ def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[st
     for key, own in reports.items():
         for report in own:
             other = report.get("difference", {})
-            current = other and other.get("minus_sha256", "not recorded") == sha256.get(other["minus"])
+            current = other.get("minus_sha256") is not None and other["minus_sha256"] == sha256.get(other["minus"])
             for metric in COMPARED if current else ():
                 d = report["difference"][metric]
                 rows.append([f"`{key}` minus `{report['difference']['minus']}`", report["images"],
                              metric.replace("_", " "), _value(d["difference"], d["interval"], report["n"], "+.3f"),
                              NOT_MEASURED if d["p"] is None else f"{d['p']:.4f}"])  # fmt: skip
     if not rows:
-        return f"{NOT_MEASURED.capitalize()}: no report of `train/evaluate.py --compare`."
+        return f"{NOT_MEASURED.capitalize()} with the weights of now: no such report of `train/evaluate.py --compare`."
     return table(["approaches", "images", "metric", "difference", "p"], rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -113,19 +114,21 @@ class TwoStage(ApproachModel):
         return torch.tensor(found, dtype=torch.float32, device=masks.device)
 
     def held_out(self, fold: int) -> TwoStage:
-        """The same classifier behind the one detector that was not trained on a fold.
+        """The same classifier behind the one detector that was not trained on a fold; itself where there is one.
 
         Raises:
             InputError: all detectors were.
         """
-        return self.behind(self.detector.held_out(fold))
+        detector = self.detector.held_out(fold)
+        return self if detector is self.detector else self.behind(detector)
 
     def behind(self, detector: ApproachModel) -> TwoStage:
         """The same classifier, its weights shared, behind another detector: a `MultitaskUNet`, or several as one."""
-        folds = detector.folds if isinstance(detector, FoldEnsemble) else ()
-        other = TwoStage(**{**self.config, "detector": detector.config, "detector_folds": folds})
-        other.detector, other.encoder, other.head = detector, self.encoder, self.head
-        return other.train(self.training)
+        folds = list(detector.folds) if isinstance(detector, FoldEnsemble) else []
+        other = copy(self)
+        other._modules = {**self._modules, "detector": detector}  # a copy's modules are those of the original
+        other.config = {**self.config, "detector": detector.config, "detector_folds": folds}
+        return other
 
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:
         side = float(mask.shape[-1])

@@ -11,18 +11,19 @@ from busi_demo.models.folds import FoldEnsemble
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.preprocess import Preprocess
 from busi_demo.types import InputError
-from busi_demo.weights import Weights, load_weights
+from busi_demo.weights import Weights, check_split, load_weights
 
 
-def load_detector(folder: Path, preprocess: Preprocess, fold: int) -> ApproachModel:
+def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) -> ApproachModel:
     """Load a `multitask_unet`, one network or several, whose class logits give calibrated probabilities by themselves.
 
     Args:
         folder: its weights.
         preprocess: of the two-stage approach that it becomes a part of.
-        fold: one that a network of it must not have been trained on.
+        fold, seed: a fold of a split on which a network of it must not have been trained.
     Raises:
-        InputError: there are no such weights, they look at inputs of another size, or all were trained on the fold.
+        InputError: there are no such weights, they look at inputs of another size, or all were trained on the fold or
+            on another split.
     """
     weights = load_weights(folder.name, folder.parent)
     if weights.model.key != MultitaskUNet.key:
@@ -32,6 +33,7 @@ def load_detector(folder: Path, preprocess: Preprocess, fold: int) -> ApproachMo
             f"The detector in {folder} looks at inputs of {weights.preprocess.size} px, the run at {preprocess.size}: "
             f"give --image-size {weights.preprocess.size}."
         )
+    check_split(folder, weights.config, seed)
     weights.held_out(fold)
     for member in weights.model.members if isinstance(weights.model, FoldEnsemble) else [weights.model]:
         _calibrate_head(member, weights)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights import CONFIG_FILE, Weights, load_weights
+from busi_demo.weights import CONFIG_FILE, Weights, check_split, load_weights
 
 
 class Distilled:
@@ -83,9 +83,5 @@ def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"--teacher must be a folder with {CONFIG_FILE} and weights, got {folder}.") from error
     teacher = load_weights(key, folder.parent)
-    if (seed := teacher.config.get("data", {}).get("seed", config.seed)) != config.seed:
-        raise InputError(
-            f"--teacher {folder} was trained on the split of seed {seed}, whose training images validate here: give "
-            f"the teacher of --seed {config.seed}, or --seed {seed}."
-        )
+    check_split(folder, teacher.config, config.seed)
     return Distilled(objective, teacher.held_out(config.fold), config.teacher_share)

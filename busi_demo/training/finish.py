@@ -21,7 +21,7 @@ from busi_demo.postprocess import MIN_AREA, THRESHOLD
 from busi_demo.predictor import Predictor
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
-from busi_demo.training.sources import TrainingData
+from busi_demo.training.sources import TrainingData, counts
 from busi_demo.training.validate import validate
 from busi_demo.types import CLASSES
 from busi_demo.weights import Weights, identity, load_weights, save_weights
@@ -38,7 +38,7 @@ def finish(
     config: TrainConfig,
     history: Sequence[Mapping[str, float]],
     output: Path,
-    parts_from: Mapping[str, Path | None] | None = None,
+    parts_from: Mapping[str, Mapping[str, Any]] | None = None,
     earlier: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     whole: ApproachModel | None = None,
 ) -> None:
@@ -49,7 +49,7 @@ def finish(
     example figures show phantoms.
 
     Args:
-        parts_from: option -> folder of the weights that a part of the network started from, beside those in `config`.
+        parts_from: option -> `identity` of the weights that a part of the network came from, beside those in `config`.
         earlier: name of a stage that was trained before -> its history, written as report/history_NAME.csv.
         whole: what is written instead of `model`, which is that part of it that was not trained on the fold that
             validates (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
@@ -63,15 +63,15 @@ def finish(
         model = whole.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
         split = [replace(row, split=fold_name(config.fold)) if row.split == VALIDATION else row for row in split]
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
-    origins = {name: getattr(config, name) for name in _WEIGHTS_OPTIONS} | dict(parts_from or {})
+    origins = {name: place for name in _WEIGHTS_OPTIONS if (place := getattr(config, name))}
     write_approach(
         output / model.key,
         Weights(model, preprocess, THRESHOLD, MIN_AREA, calibration.temperature, {}, calibration.class_bias),
         results,
         facts={
-            "data": data.facts,
+            "data": {**data.facts, **counts(split)},
             "training": settings,
-            "learnt_from": {name: identity(Path(place)) for name, place in origins.items() if place},
+            "learnt_from": {name: identity(Path(place)) for name, place in origins.items()} | dict(parts_from or {}),
         },
         split=split,
         histories={"": history} | {f"_{name}": rows for name, rows in (earlier or {}).items()},

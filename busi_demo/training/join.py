@@ -88,8 +88,8 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
 def load_member(folder: Path, changes: Mapping[str, Any]) -> Member:
     """One of `load_members`, as it answers without calibration."""
     weights = load_weights(folder.name, folder.parent)
-    if "folds" in weights.config:
-        raise InputError(f"{folder} is an ensemble, calibrated where it was joined: give single networks.")
+    if "folds" in weights.config or weights.model.config.get("detector_folds"):
+        raise InputError(f"{folder} holds several networks, calibrated when they were put together: give single ones.")
     fold = weights.config.get("data", {}).get("fold")
     if fold is None:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_multitask.py.")

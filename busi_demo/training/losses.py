@@ -23,7 +23,7 @@ class Objective(Protocol):
 
     @property
     def trains_class(self) -> bool:
-        """False where the class logits are left as they came: a verdict of theirs may decide nothing."""
+        """False where what makes the class logits is not all trained yet: a verdict of theirs may decide nothing."""
         ...
 
     def trained(self, model: Any) -> nn.Module:
@@ -114,7 +114,8 @@ class JointObjective:
 
 
 class DetectionObjective:
-    """First stage of `TwoStage`: its detector alone, the classifier left as it is.
+    """First stage of `TwoStage`: its detector alone, the classifier left as it is. The class columns of the validation
+    are those of the whole, whose classifier knows nothing yet; what chooses an epoch is the mask alone.
 
     Args:
         joint: what the detector learns, mask and class of the whole image.

@@ -23,6 +23,7 @@ from busi_demo.evaluation.metrics import ImageResult, summarise
 from busi_demo.evaluation.record import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.models.two_stage import TwoStage
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.types import CLASSES
 
@@ -400,14 +401,16 @@ def test_a_difference_to_weights_of_before_is_left_out(other, shown):
 def test_several_detectors_are_told():
     origins = {"detector_from": {"approach": "multitask_unet", "sha256": "0123456789abcdef"}}
     several = config("two_stage", learnt_from=origins)
-    several["architecture"] = {"detector": {"width": 128}, "detector_folds": [0, 1, 2], "crop_size": 96}
-    card, one = (model_card({"two_stage": ApproachFacts(c)}, PUBLISHED) for c in (several, config("two_stage")))
+    several["architecture"] = {"detector": {"width": 8}, "detector_folds": [0, 1, 2], "crop_size": 96}
+    plain = config("two_stage", architecture=TwoStage().config)
+    card, one = (model_card({"two_stage": ApproachFacts(c)}, PUBLISHED) for c in (several, plain))
     assert "Of the 3 detectors of `two_stage` each held out another fold" in card and "detectors of" not in one
     assert "| Two-stage (U-Net, then ResNet50), 3 detectors |" in section(card, "The approaches")
     made = section(card, "Reproduce")
     assert "--detector-from multitask_unet" in made and "those of the first are not recorded" not in made
     assert "That gives `two_stage` with crop size 128 instead of the shipped 96." in made
     assert "those of the first are not recorded" in section(one, "Reproduce")
+    assert "That gives" not in section(one, "Reproduce")
 
 
 @pytest.mark.parametrize("key", APPROACHES)

@@ -125,6 +125,7 @@ def test_the_detector_that_does_not_know_a_fold_stands_before_the_same_classifie
     assert (one.config["detector_folds"], several.config["detector_folds"]) == ([], [3, 1])
     assert one.config["detector"] == several.config["detector"] and one.config["detector"]["width"] == 8
     assert torch.equal(one(noise).mask_logits, several.detector.members[1](noise).mask_logits)
+    assert one.held_out(1) is one and several.detector is not one.detector
     with pytest.raises(InputError, match="trained on fold 0"):
         several.held_out(0)
     assert TwoStage(**several.config).state_dict().keys() == several.state_dict().keys()

@@ -13,7 +13,7 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.preprocess import Preprocess
 from busi_demo.training.distill import Distilled
-from busi_demo.training.losses import CropObjective, SegmentationObjective
+from busi_demo.training.losses import CropObjective, DetectionObjective
 from busi_demo.training.validate import validate, validation_row
 from busi_demo.types import ModelOutput
 
@@ -95,15 +95,15 @@ def test_the_padding_of_the_square_does_not_count():
     assert (found.predicted_mask_fraction, found.mask_dice) == (1, 1)
 
 
-def test_an_untrained_class_does_not_withdraw_the_masks_of_a_segmentation_stage():
-    """The malignant disc is called normal: jointly that is a missed lesion, to the U-Net alone it is a found one."""
+def test_an_untrained_class_does_not_withdraw_the_masks_of_a_detection_stage():
+    """The malignant disc is called normal: jointly that is a missed lesion, to the detector alone it is a found one."""
     dataset = CanvasDataset([DiscSample("malignant"), DiscSample("normal")], PREPROCESS)
 
     def row(objective):
         return validation_row(BrightPixels(), dataset, PREPROCESS, "fp32", objective)
 
     assert row(CropObjective())["val_lesion_dice"] == 0
-    for objective in (SegmentationObjective(), Distilled(SegmentationObjective(), teacher=None)):
+    for objective in (DetectionObjective(), Distilled(DetectionObjective(), teacher=None)):
         found = row(objective)
         assert found["val_score"] == found["val_lesion_dice"] == pytest.approx(1, abs=0.02)
         assert found["val_normal_false_mask_rate"] == 0
