@@ -22,7 +22,10 @@ def output_of(features: torch.Tensor, weights: list[list[float]]) -> ModelOutput
 def test_it_equals_the_closed_form_of_a_pooled_linear_head(models, approach, noise, class_name):
     with torch.no_grad():
         output = models[approach](noise[:1])
-    weights = output.head[-1].weight[CLASSES.index(class_name)].detach()
+    if (approach, class_name) == ("two_stage", "normal"):
+        assert not class_activation_map(output, class_name).any()  # its classifier has no say in that
+        return
+    weights = getattr(output.head, "head", output.head)[-1].weight[CLASSES.index(class_name)].detach()
     evidence = torch.einsum("c,chw->hw", weights, output.features[0]) / output.features[0, 0].numel()
     cam = class_activation_map(output, class_name)
     assert cam.dtype == np.float32 and cam.shape == output.features.shape[-2:]

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import nn
-from torch.nn import functional as F
 
 from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
@@ -19,20 +18,21 @@ from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import CLASSES, ModelOutput
 
-_NORMAL = CLASSES.index("normal")
+_NORMAL = CLASSES.index("normal")  # the last one
+_TUMOUR = slice(0, _NORMAL)
 
 
 class TwoStage(ApproachModel):
     """Detection first, classification of the crop second. Where no lesion is found the whole image is classified.
 
-    The detector is a `MultitaskUNet`: its mask gives the crop, and what it makes of the whole image, lesion or none, is
-    added to what the classifier says of normal. A crop alone cannot show whether it lies on a lesion or beside one.
+    The detector is a `MultitaskUNet`: its mask gives the crop, and it alone, which sees the whole image, says how
+    likely there is no lesion; the classifier says which kind it would be. Of normal the classifier knows as well, from
+    crops beside lesions in its training, but what it says of it does not count: a crop cannot show what lies around.
 
     Args:
         detector: keywords of the `MultitaskUNet`.
         detector_folds: where several of them answer together, the fold that each was not trained on, see
             `folds.FoldEnsemble`; none: there is one.
-        evidence: weight of the detector's log-odds of normal, added to the classifier's logit of normal.
         crop_size: side to which the crop is brought, pixels.
         margin: what is added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a found region does not count as a lesion.
@@ -53,7 +53,6 @@ class TwoStage(ApproachModel):
         self,
         detector: Mapping[str, Any] | None = None,
         detector_folds: Sequence[int] = (),
-        evidence: float = 0.5,
         crop_size: int = 128,
         margin: float = 0.25,
         min_area: float = 0.002,
@@ -68,7 +67,6 @@ class TwoStage(ApproachModel):
         self.config = {
             "detector": networks[0].config,
             "detector_folds": list(detector_folds),
-            "evidence": evidence,
             "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
@@ -83,7 +81,7 @@ class TwoStage(ApproachModel):
         found = self.detector(x)
         masks = found.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
         output = self.classify(x, self.boxes(masks), found.mask_logits)
-        head = _WithEvidence(self.head, self.config["evidence"] * normal_log_odds(found.class_logits))
+        head = _GivenALesion(self.head, normal_log_odds(found.class_logits))
         return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
@@ -140,30 +138,29 @@ class TwoStage(ApproachModel):
         return square_box(columns.start, rows.start, columns.stop, rows.stop, self.config["margin"], side)
 
 
-class _WithEvidence(nn.Module):
-    """A classification head to whose logit of normal something is added that does not hang on its features.
+class _GivenALesion(nn.Module):
+    """A classification head whose probabilities of the tumour classes are those of a lesion that is there, and whose
+    log-odds of normal come from elsewhere: they do not hang on its features, and no CAM can show them.
 
     Args:
-        head: (N, C, h, w) -> (N, 3).
-        evidence: float (N,).
+        head: (N, C, h, w) -> (N, 3); what it says of normal is left out.
+        normal: log-odds of normal, float (N,).
     """
 
-    def __init__(self, head: nn.Module, evidence: torch.Tensor) -> None:
+    def __init__(self, head: nn.Module, normal: torch.Tensor) -> None:
         super().__init__()
         self.head = head
-        self.evidence = (
-            F.one_hot(torch.full_like(evidence, _NORMAL, dtype=torch.long), len(CLASSES))
-            * (evidence.detach().float()[:, None])
-        )
+        self.normal = normal.detach().float()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.head(features) + self.evidence
+        tumour = self.head(features)[:, _TUMOUR].float()
+        # the same shift for both classes, and none of their evidence: to a CAM it is a constant
+        return torch.cat([tumour - tumour.detach().logsumexp(1, keepdim=True), self.normal[:, None]], dim=1)
 
 
 def normal_log_odds(class_logits: torch.Tensor) -> torch.Tensor:
     """The log-odds of normal against the other classes together: float (N, 3) -> float (N,)."""
-    tumour = [i for i in range(len(CLASSES)) if i != _NORMAL]
-    return class_logits[:, _NORMAL] - class_logits[:, tumour].logsumexp(1)
+    return class_logits[:, _NORMAL] - class_logits[:, _TUMOUR].logsumexp(1)
 
 
 def square_box(

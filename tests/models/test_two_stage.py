@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from busi_demo.explain import class_activation_map
 from busi_demo.models.two_stage import TwoStage, normal_log_odds, square_box
-from busi_demo.types import InputError
+from busi_demo.types import CLASSES, InputError
 
 WHOLE = [0.0, 0.0, 64.0, 64.0]
 
@@ -94,15 +96,29 @@ def test_log_odds_by_hand():
     assert normal_log_odds(logits).tolist() == pytest.approx([math.log(0.5), math.log(1.5)], abs=1e-6)
 
 
-def test_what_the_detector_says_of_normal_is_added_to_the_logit_of_normal(models, noise):
+def test_the_detector_says_whether_there_is_a_lesion_and_the_classifier_which(models, noise):
     model = models["two_stage"]
     with torch.no_grad():
         whole, found = model(noise), model.detector(noise)
         crop = model.classify(noise, whole.boxes, found.mask_logits).class_logits
-    added = whole.class_logits - crop
-    assert torch.equal(added[:, :2], torch.zeros(3, 2))
-    torch.testing.assert_close(added[:, 2], 0.5 * normal_log_odds(found.class_logits), rtol=1e-3, atol=1e-5)
+    probabilities, detected, named = (logits.softmax(1) for logits in (whole.class_logits, found.class_logits, crop))
+    torch.testing.assert_close(probabilities[:, 2], detected[:, 2])
+    given_a_lesion = named[:, :2] / named[:, :2].sum(1, keepdim=True)
+    torch.testing.assert_close(probabilities[:, :2], given_a_lesion * (1 - detected[:, 2:]))
     assert torch.equal(whole.mask_logits, found.mask_logits)
+
+
+def test_a_cam_shows_the_classifier_s_evidence_and_none_for_normal(models, noise):
+    """By the closed form of Grad-CAM for a pooled linear head, for the classes that the crop decides."""
+    model = models["two_stage"]
+    with torch.no_grad():
+        output = model(noise[:1])
+    weights = model.head[-1].weight.detach()[CLASSES.index("malignant")]
+    expected = (output.features[0] * weights[:, None, None]).sum(0).clamp(min=0).numpy() / output.features[0, 0].numel()
+    found = class_activation_map(output, "malignant")
+    assert expected.max() > 0
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=1e-4)
+    assert not class_activation_map(output, "normal").any()
 
 
 @pytest.fixture(scope="module")
