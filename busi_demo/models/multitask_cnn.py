@@ -27,7 +27,7 @@ class MultitaskCNN(MultitaskModel):
     title = "Multi-task CNN with Grad-CAM"
     summary = (
         "A compact network with a segmentation and a classification branch; its class evidence lies on a fine grid, "
-        "so the Grad-CAM is sharp. The smallest and fastest of the four."
+        "so the Grad-CAM is sharp. The smallest of the four."
     )
 
     def __init__(
