@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
 from busi_demo import hub
+from busi_demo.evaluation.licences import knows_imagenet
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.folds import FoldEnsemble
@@ -204,15 +205,6 @@ def identity(folder: Path) -> dict[str, str | bool | None]:
         "git_commit": config.get("git_commit"),
         "imagenet": knows_imagenet(config),
     }
-
-
-def knows_imagenet(config: Mapping[str, Any]) -> bool | None:
-    """Whether weights with this config.json came from weights trained on ImageNet, by themselves or by what they learnt
-    from; `None` where that is not recorded."""
-    if config.get("training", {}).get("encoder_weights") == "imagenet":
-        return True
-    found = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
-    return True if True in found else None if None in found or "training" not in config else False
 
 
 def check_split(folder: Path, config: Mapping[str, Any], seed: int) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from busi_demo.evaluation.card_tables import table
-from busi_demo.evaluation.licences import IMAGENET, source_of, terms_of_weights
+from busi_demo.evaluation.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES
-from busi_demo.weights import knows_imagenet
 
 TWO_STAGE = "two_stage"
 

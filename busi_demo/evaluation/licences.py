@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,12 @@ def terms_of_weights(names: Sequence[str]) -> str:
     if all(SOURCES[name].commercial for name in names):
         return "free, with citation of the data sets"
     return "non-commercial research and teaching only, with citation of the data sets"
+
+
+def knows_imagenet(config: Mapping[str, Any]) -> bool | None:
+    """Whether weights with this config.json came from weights trained on ImageNet, by themselves or by what they learnt
+    from; `None` where that is not recorded."""
+    if config.get("training", {}).get("encoder_weights") == "imagenet":
+        return True
+    found = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
+    return True if True in found else None if None in found or "training" not in config else False
