@@ -46,7 +46,7 @@ class Consensus:
     @property
     def median_dice(self) -> float:
         """Median Dice over the pairs of members with an outline of their own, in [0, 1]; 1 where there is one."""
-        return _median_dice(self.members, self.overlap)
+        return median_of_pairs(self.overlap, own_outlines(self.members))
 
     @property
     def disagree(self) -> bool:
@@ -77,11 +77,12 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
-    drawn = [members[i] for i in own_outlines(members)]
+    own = own_outlines(members)
+    drawn = [members[i] for i in own]
     mask_probability = _mean([m.mask_probability for m in drawn])
     mask = majority_mask([m.mask for m in drawn], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
-    disagree = not same_class(members) or _median_dice(members, overlap) < LEAST_MEDIAN_DICE
+    disagree = not same_class(members) or median_of_pairs(overlap, own) < LEAST_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
     warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
     if verdict == "normal" and mask.any():
@@ -180,14 +181,10 @@ def same_class(members: Sequence[Prediction]) -> bool:
     return len({member.predicted_class for member in members}) == 1
 
 
-def median_of_pairs(overlap: np.ndarray) -> float:
-    """Median of an `overlap_matrix` over the pairs of different positions."""
-    return float(np.median(overlap[np.triu_indices(len(overlap), k=1)]))
-
-
-def _median_dice(members: Sequence[Prediction], overlap: np.ndarray) -> float:
-    own = own_outlines(members)
-    return median_of_pairs(overlap[np.ix_(own, own)]) if len(own) > 1 else 1.0
+def median_of_pairs(overlap: np.ndarray, positions: Sequence[int]) -> float:
+    """Median of an `overlap_matrix` over the pairs among some positions; 1 where there is no pair."""
+    pairs = list(combinations(positions, 2))
+    return float(np.median([overlap[pair] for pair in pairs])) if pairs else 1.0
 
 
 def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np.ndarray, float]:

@@ -20,7 +20,7 @@ from busi_demo import hub
 from busi_demo.evaluation.licences import knows_imagenet
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.folds import FoldEnsemble
+from busi_demo.models.folds import FoldEnsemble, one_or_several
 from busi_demo.postprocess import MIN_AREA, THRESHOLD
 from busi_demo.preprocess import Preprocess
 from busi_demo.types import CLASSES, InputError
@@ -163,9 +163,7 @@ def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
 
 
 def _network(key: str, architecture: Mapping[str, Any], folds: Sequence[int]) -> ApproachModel:
-    if not folds:
-        return create_model(key, **architecture)
-    return FoldEnsemble([create_model(key, **architecture) for _ in folds], folds)
+    return one_or_several(lambda: create_model(key, **architecture), folds)
 
 
 def reinitialised(weights: Weights, seed: int = 0) -> Weights:

@@ -104,11 +104,11 @@ def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[st
     rows = []
     for key, own in reports.items():
         for report in own:
-            other = report.get("difference", {})
-            current = other.get("minus_sha256") is not None and other["minus_sha256"] == sha256.get(other["minus"])
+            found = report.get("difference", {})
+            current = found.get("minus_sha256") is not None and found["minus_sha256"] == sha256.get(found["minus"])
             for metric in COMPARED if current else ():
-                d = report["difference"][metric]
-                rows.append([f"`{key}` minus `{report['difference']['minus']}`", report["images"],
+                d = found[metric]
+                rows.append([f"`{key}` minus `{found['minus']}`", report["images"],
                              metric.replace("_", " "), _value(d["difference"], d["interval"], report["n"], "+.3f"),
                              NOT_MEASURED if d["p"] is None else f"{d['p']:.4f}"])  # fmt: skip
     if not rows:

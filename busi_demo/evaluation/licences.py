@@ -55,4 +55,7 @@ def knows_imagenet(config: Mapping[str, Any]) -> bool | None:
     if config.get("training", {}).get("encoder_weights") == "imagenet":
         return True
     found = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
-    return True if True in found else None if None in found or "training" not in config else False
+    if True in found:
+        return True
+    recorded = "training" in config and None not in found
+    return False if recorded else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -52,6 +52,11 @@ class FoldEnsemble(ApproachModel):
         if fold not in self.folds:
             raise InputError(f"All networks of {self.key} were trained on fold {fold}: choose one of {self.folds}.")
         return self.members[self.folds.index(fold)]  # type: ignore[return-value]
+
+
+def one_or_several(make: Callable[[], ApproachModel], folds: Sequence[int]) -> ApproachModel:
+    """What `make` makes; where there are folds, as many of it as one, each to be trained without another of them."""
+    return FoldEnsemble([make() for _ in folds], folds) if folds else make()
 
 
 class _MeanHead(nn.Module):

@@ -13,7 +13,7 @@ from torch import nn
 
 from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.folds import FoldEnsemble
+from busi_demo.models.folds import FoldEnsemble, one_or_several
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import CLASSES, ModelOutput
@@ -61,11 +61,11 @@ class TwoStage(ApproachModel):
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
-        networks = [
-            MultitaskUNet(**(detector or {}), encoder_weights=encoder_weights) for _ in detector_folds or (None,)
-        ]
+        self.detector = one_or_several(
+            lambda: MultitaskUNet(**(detector or {}), encoder_weights=encoder_weights), detector_folds
+        )
         self.config = {
-            "detector": networks[0].config,
+            "detector": self.detector.config,
             "detector_folds": list(detector_folds),
             "crop_size": crop_size,
             "margin": margin,
@@ -73,7 +73,6 @@ class TwoStage(ApproachModel):
             "threshold": threshold,
             "dropout": dropout,
         }
-        self.detector: ApproachModel = FoldEnsemble(networks, detector_folds) if detector_folds else networks[0]
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
 
