@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from busi_demo import batch_cli, cli, examples_cli, publish
+from busi_demo.cli import batch, examples, predict, publish
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m busi_demo", description="Breast ultrasound demo, no diagnosis.")
+    parser = argparse.ArgumentParser(prog="busi_demo", description="Breast ultrasound demo, no diagnosis.")
     subcommands = parser.add_subparsers(dest="command", required=True)
-    cli.add_predict(subcommands)
-    batch_cli.add_batch(subcommands)
-    examples_cli.add_examples(subcommands)
+    predict.add_predict(subcommands)
+    batch.add_batch(subcommands)
+    examples.add_examples(subcommands)
     publish.add_publish(subcommands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)

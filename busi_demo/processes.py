@@ -22,7 +22,7 @@ import torch
 from torch import distributed, nn
 from torch.utils.data import BatchSampler, Sampler
 
-from busi_demo.optional import require
+from busi_demo.project import require
 
 _PATIENCE = timedelta(hours=12)  # how long the others wait for the main process to read the data or to validate
 _T = TypeVar("_T")

@@ -13,12 +13,12 @@ import pytest
 import torch
 from helpers import ROOT, fill_weights, write_busi
 
-from busi_demo import weights
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
-from busi_demo.predictor import Predictor, load_predictor
-from busi_demo.preprocess import Preprocess
-from busi_demo.weights import load_weights, save_weights
+from busi_demo.weights import store as weights
+from busi_demo.weights.store import load_weights, save_weights
 
 # For inputs this small threads only get in each other's way, here and in the scripts that tests start.
 torch.set_num_threads(1)

@@ -14,11 +14,10 @@ from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from busi_demo import weights
-from busi_demo.consensus import TITLE
-from busi_demo.models import APPROACHES
-from busi_demo.predictor import load_predictor
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import APPROACHES, CONSENSUS_TITLE
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
+from busi_demo.weights import store as weights
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -122,7 +121,7 @@ def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
         assert found["record"]["predicted_class"] in out
     elif endpoint == "/compare":
         titles = [model.title for model in APPROACHES.values()]
-        assert [figure["caption"] for figure in found["figures"]] == [*titles, TITLE]
+        assert [figure["caption"] for figure in found["figures"]] == [*titles, CONSENSUS_TITLE]
         assert all(title in out for title in titles)
     else:
         assert [row["image"] for row in found["rows"]] == ["benign_1.png", "normal_1.png"]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from busi_demo.evaluation.autopsy import Classifier, run_autopsy
-from busi_demo.evaluation.autopsy_report import autopsy_figure, table_rows, table_text
-from busi_demo.preprocess import Preprocess
-from busi_demo.training.autopsy import SmallCNN, largest_class, load_files, nearest_neighbour
+from busi_demo.evaluation.autopsy.classifiers import SmallCNN, largest_class, load_files, nearest_neighbour
+from busi_demo.evaluation.autopsy.report import autopsy_figure, table_rows, table_text
+from busi_demo.evaluation.autopsy.study import Classifier, run_autopsy
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.project import json_bytes, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 
@@ -71,10 +70,7 @@ def autopsy() -> None:
         files, classifiers, arguments.folds, arguments.seeds, say=lambda line: print(line, flush=True)
     )
     result["settings"] |= {"cnn": cnn.settings()}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    partial = arguments.output / "autopsy.json.partial"
-    partial.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, arguments.output / "autopsy.json")
+    save_whole(arguments.output / "autopsy.json", json_bytes(result))
     rows = table_rows(result)
     with (arguments.output / "autopsy.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -17,7 +17,7 @@ from busi_demo.models import APPROACHES
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import calibrated, judge_held_out, load_member
 from busi_demo.training.recipe import main
-from busi_demo.weights import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 _FACTS = ("data", "training", "learnt_from")
 

@@ -3,178 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
 import sys
-from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
+from busi_demo.evaluation.evaluate import certain, choose, drawn, measure, other_report, tell_trained, weights_sha256
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from busi_demo.data.busi import FileSample, index_folder, known_calipers, locked_test
+from busi_demo.data.busi import index_folder, known_calipers
 from busi_demo.data.locate import find_data
-from busi_demo.data.split_file import SPLIT_FILE, read_split
-from busi_demo.data.splits import near_duplicate_groups
-from busi_demo.ensemble import load_ensemble
+from busi_demo.data.splits import fingerprints, near_duplicate_groups
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
-from busi_demo.evaluation.cam_report import CamResult, examine_cam, summarise_cams
-from busi_demo.evaluation.metrics import ImageResult, summarise
-from busi_demo.evaluation.record import judged, result_of_row, result_row
+from busi_demo.evaluation.cams import summarise_cams
+from busi_demo.evaluation.held_out import held_out_by, judge_of
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
-from busi_demo.figure import figure_image, five_panels
-from busi_demo.judge import HeldOut, Judge, held_out_by, judge_of
+from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
-from busi_demo.predictor import load_predictor
+from busi_demo.project import json_bytes, save_whole
 from busi_demo.training.recipe import main
-from busi_demo.training.sources import fingerprints
 from busi_demo.types import InputError
-from busi_demo.weights import WEIGHTS_FOLDER, read_config
-
-RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
-
-
-def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
-    """The samples that --images asks for. An image is known by its class and name, for two classes may share a name.
-
-    Args:
-        samples: all of one data set.
-        source: name of that data set.
-        images: what --images says. A row of a CSV file that tells no class means the images of that name in each.
-        held_out: of the approaches that are measured.
-    Raises:
-        InputError: none of them lies in the folder, or the list cannot be read.
-    """
-    if images == "all":
-        return list(samples)
-    if images == "locked_test":
-        wanted: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
-    elif images == "validation":
-        wanted = {(label, name) for label, name in held_out}
-    else:
-        wanted = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
-    keys = {sample: {(sample.label, sample.name), (None, sample.name)} & wanted for sample in samples}
-    chosen = [sample for sample in samples if keys[sample]]
-    if not chosen:
-        raise InputError(
-            f"None of the {len(wanted)} images of '{images}' lies in the data folder: give another --data."
-        )
-    if missing := wanted.difference(*keys.values()):
-        print(f"note: {len(missing)} of the {len(wanted)} images of '{images}' are not in the data folder",
-              file=sys.stderr)  # fmt: skip
-    return chosen
-
-
-def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
-    """The samples whose class is certain, and how many are not: nothing can be right or wrong of those, so they are
-    left out and it is told.
-
-    Raises:
-        InputError: none is left.
-    """
-    kept = [sample for sample in samples if sample.label_certain]
-    if not kept:
-        raise InputError("The class of every image chosen is uncertain, nothing can be measured: give other --images.")
-    if left_out := len(samples) - len(kept):
-        print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
-              file=sys.stderr)  # fmt: skip
-    return kept, len(samples) - len(kept)
-
-
-def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
-    """Say how many of these images any of the approaches was trained on: what is measured on those is no result."""
-    splits = [read_split(path) for folder in folders if (path := folder / SPLIT_FILE).is_file()]
-    trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
-    if count := sum((sample.label, sample.name) in trained for sample in samples):
-        print(f"note: {count} of the {len(samples)} images were trained on; --images validation measures without that",
-              file=sys.stderr)  # fmt: skip
-
-
-def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
-    """The sha256 of the weights of an approach; of several, key -> sha256."""
-    found = {key: read_config(key, folder)["sha256"] for key in keys}
-    return found if len(keys) > 1 else found[keys[0]]
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): --images takes all, validation, locked_test or a "
-                         "CSV file with a column image.") from error  # fmt: skip
-    if not rows or "image" not in rows[0]:
-        raise InputError(f"{path} has no column 'image': expected a CSV file with one image name a row.")
-    return rows
-
-
-def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, Any], list[ImageResult]]:
-    """The approach of an earlier report and its weights, and its results of these samples, in their order.
-
-    Raises:
-        InputError: the file cannot be read, is no report, or lacks one of these images.
-    """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        other = {"minus": str(report["approach"]), "minus_sha256": report.get("weights_sha256")}
-        rows = [result_of_row(row) for row in report["per_image"]]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a report that can be compared with ({error!r}): --compare takes the --output "
-                         "of another approach.") from error  # fmt: skip
-    by_name = {(r.image, r.label): r for r in rows}
-    if missing := sum((s.name, s.label) not in by_name for s in samples):
-        raise InputError(f"{path} lacks {missing} of the {len(samples)} images: a paired comparison needs a report of "
-                         "the same images, or of more.")  # fmt: skip
-    return other, [by_name[s.name, s.label] for s in samples]
-
-
-def measure(
-    judge: Judge, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
-) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
-    """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
-
-    Args:
-        examined: those of the samples whose CAMs are examined.
-    Returns:
-        How each went; each lesion's share of its image, `None` without a complete mask; what is found of each CAM.
-    """
-    results: list[ImageResult] = []
-    area_shares: list[float | None] = []
-    cams: list[CamResult] = []
-    randomised = cache(lambda predictor: [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS)])
-    generator = np.random.default_rng(0)
-    for sample in tqdm(samples, "measuring", disable=None):
-        predictor = judge(sample)
-        image, truth = sample.read()
-        prediction = predictor.predict(image)
-        results.append(judged(prediction, sample.name, sample.label, truth, sample.mask_complete))
-        scored = results[-1].mask_dice is not None
-        area_shares.append(float(truth.mean()) if scored else None)
-        if sample in examined:
-            random_cams = [other.predict(image).cam for other in randomised(predictor)]
-            known_truth = truth if scored else None
-            cams.append(
-                examine_cam(sample.name, prediction, known_truth, random_cams, predictor.probabilities, generator)
-            )
-        if figures:
-            heading = f"{predictor.title}, {sample.name} ({sample.label})"
-            (figures / sample.label).mkdir(parents=True, exist_ok=True)
-            path = figures / sample.label / f"{Path(sample.name).stem}.png"
-            figure_image(five_panels(prediction, truth, heading)).save(path)
-    return results, area_shares, cams
-
-
-def drawn(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
-    """So many of the samples, the same in every call; all with 0, none with `None`."""
-    if count is None or count == 0 or count >= len(samples):
-        return [] if count is None else list(samples)
-    positions = np.random.default_rng(0).permutation(len(samples))[:count]
-    return [samples[i] for i in sorted(positions)]
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 
 def parse() -> argparse.Namespace:
@@ -222,7 +74,7 @@ def evaluate() -> None:
         tell_trained(samples, folders, root.name)
     samples, uncertain = certain(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
-    predictor = load_ensemble(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
+    predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
     examined = drawn(samples, arguments.faithfulness)
     results, area_shares, cams = measure(judge_of(predictor, held_out), samples, arguments.figures, examined)
     summary = summarise(results)
@@ -252,10 +104,7 @@ def evaluate() -> None:
         **more,
         "per_image": [result_row(r) for r in results],
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = arguments.output.with_name(arguments.output.name + ".partial")
-    partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, arguments.output)
+    save_whole(arguments.output, json_bytes(report))
     print(f"{arguments.approach} on {len(results)} images: accuracy {summary['accuracy']:.3f}, "
           f"macro F1 {summary['macro_f1']:.3f}, lesion Dice {_text(summary['lesion_dice'])}, "
           f"normals with a false mask {_text(summary['normal_false_mask_rate'])}")  # fmt: skip

@@ -27,7 +27,7 @@ from busi_demo.training.join import (
 )
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
-from busi_demo.weights import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 
 def join() -> None:

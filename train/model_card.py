@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import image_notes, locked_test
-from busi_demo.evaluation.autopsy import PUBLISHED
-from busi_demo.evaluation.card import model_card
+from busi_demo.evaluation.autopsy.study import PUBLISHED
+from busi_demo.evaluation.card.card import model_card
+from busi_demo.evaluation.card.sources import AUTOPSY_FILE, CARD_FILE, read_reports
 from busi_demo.models import APPROACHES
-from busi_demo.reports import AUTOPSY_FILE, CARD_FILE, read_json, read_reports
+from busi_demo.project import read_json, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
-from busi_demo.weights import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 
 def published_counts() -> dict[str, int]:
@@ -49,10 +49,7 @@ def write_card() -> None:
     known = read_reports(arguments.weights)
     autopsy = read_json(arguments.autopsy) if arguments.autopsy.is_file() else None
     text = model_card(known, published_counts(), autopsy)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = arguments.output.with_name(arguments.output.name + ".partial")
-    partial.write_bytes(text.encode())
-    os.replace(partial, arguments.output)
+    save_whole(arguments.output, text.encode())
     print(f"wrote {arguments.output}: {', '.join(key for key in APPROACHES if key in known) or 'no weights'}")
 
 

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
-from busi_demo.data.split_file import SPLIT_FILE, TRAIN, VALIDATION, read_split
 from busi_demo.models import APPROACHES
-from busi_demo.seen import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
 from busi_demo.training.recipe import main
-from busi_demo.weights import WEIGHTS_FOLDER
+from busi_demo.weights.known_images import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
+from busi_demo.weights.split_file import SPLIT_FILE, TRAIN, VALIDATION, read_split
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50, 75)
 """How the copies that must be found are made: resized, with other proportions, as JPEG, and mirrored."""

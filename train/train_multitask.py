@@ -10,10 +10,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.distill import with_teacher
@@ -24,7 +24,7 @@ from busi_demo.training.losses import JointObjective
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
-from busi_demo.weights import load_part
+from busi_demo.weights.start import load_part
 
 
 def build(config: TrainConfig) -> ApproachModel:

@@ -14,8 +14,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.two_stage import TwoStage
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
@@ -28,7 +28,8 @@ from busi_demo.training.losses import CropObjective, DetectionObjective, JointOb
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
-from busi_demo.weights import identity, load_part, read_config
+from busi_demo.weights.start import identity, load_part
+from busi_demo.weights.store import read_config
 
 
 def stages_of(

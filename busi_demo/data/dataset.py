@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import Transform
 from tqdm import tqdm
 
 from busi_demo.data.busi import Sample
-from busi_demo.preprocess import Preprocess
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.types import CLASSES
 
 Batch = dict[str, torch.Tensor]

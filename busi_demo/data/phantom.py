@@ -216,3 +216,34 @@ def _acquire(rng: np.random.Generator, decibels: np.ndarray) -> np.ndarray:
     grey = np.clip(1 + (level - white) / span, 0, 1) ** rng.uniform(1.7, 2.6)
     grey = gaussian_filter(grey, 0.5 * unit)
     return np.rint(255 * grey).astype(np.uint8)
+
+
+PHANTOMS = "phantoms"
+
+
+@dataclass(frozen=True)
+class PhantomSample:
+    """A simulated `Sample`, made anew from its seed whenever it is read."""
+
+    name: str
+    label: str
+    seed: int
+    mask_complete: bool = True
+    label_certain: bool = True
+
+    @property
+    def group(self) -> str:
+        return self.name
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        phantom = make_phantom(self.label, self.seed)
+        return phantom.image, phantom.mask
+
+
+def phantom_samples(per_class: int, first_seed: int) -> list[PhantomSample]:
+    """Simulated images, `per_class` of each class, named by their seeds."""
+    return [
+        PhantomSample(f"phantom_{label}_{seed}", label, seed)
+        for label in CLASSES
+        for seed in range(first_seed, first_seed + per_class)
+    ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
+from tqdm import tqdm
 
 from busi_demo.data.busi import Sample, image_notes, locked_test
-from busi_demo.data.duplicates import Fingerprint, group_near_duplicates, matches_hash
+from busi_demo.data.duplicates import Fingerprint, fingerprint, group_near_duplicates, matches_hash
 from busi_demo.types import InputError
 
 FOLDS = 5
@@ -82,3 +85,10 @@ def near_duplicate_groups(samples: Sequence[Sample], prints: Sequence[Fingerprin
     notes = image_notes()
     audited = [notes[s.name]["known_group"] if s.name in notes else s.group for s in samples]
     return group_near_duplicates(prints, [s.group for s in samples], audited)
+
+
+def fingerprints(samples: Sequence[Sample]) -> list[Fingerprint]:
+    """Fingerprint every sample's image, on all cores, with a progress bar."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        work = pool.map(lambda sample: fingerprint(sample.read()[0]), samples)
+        return list(tqdm(work, "looking for near-duplicates", total=len(samples), leave=False, disable=None))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from busi_demo.evaluation.calibration import BINS
-from busi_demo.evaluation.metrics import ImageResult, probability_matrix
+from busi_demo.evaluation.results import ImageResult, probability_matrix
 from busi_demo.types import CLASSES
 
 RESAMPLES, LEVEL = 2000, 0.95

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from busi_demo.evaluation.metrics import ImageResult
+from busi_demo.evaluation.results import ImageResult
 
 CASES = 5
 """Images of each kind that are named."""

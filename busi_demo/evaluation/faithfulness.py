@@ -16,6 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import spearmanr
 
+from busi_demo.imaging.masks import check_map
+
 GRID, STEPS = 14, 10
 """Patches along each side of an image, and in how many steps all of them are replaced."""
 GAUSSIAN_SIGMA = 0.25
@@ -25,26 +27,12 @@ PredictProbabilities = Callable[[np.ndarray], np.ndarray]
 """uint8 (N, H, W) grey images -> float (N, 3), class probabilities in the order of `CLASSES`."""
 
 
-def energy_inside(saliency: np.ndarray, mask: np.ndarray) -> float | None:
-    """Share of a map's sum that lies inside a mask, in [0, 1]; `None` where the map is all zero.
-
-    Args:
-        saliency: float (H, W), not negative, of any scale.
-        mask: bool (H, W), True inside the lesion.
-    Raises:
-        ValueError: the shapes differ, the mask is not bool, or the map is negative or not finite somewhere.
-    """
-    _check(saliency, mask)
-    total = float(saliency.sum(dtype=np.float64))
-    return float(saliency[mask].sum(dtype=np.float64)) / total if total > 0 else None
-
-
 def pointing_hit(saliency: np.ndarray, mask: np.ndarray) -> float | None:
     """Whether the strongest pixel lies inside the mask: 1.0 or 0.0; of several equals the share of them that does.
 
     Arguments, errors and `None` are those of `energy_inside`.
     """
-    _check(saliency, mask)
+    check_map(saliency, mask)
     return float(mask[saliency == saliency.max()].mean()) if saliency.max() > 0 else None
 
 
@@ -126,12 +114,3 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
-
-
-def _check(saliency: np.ndarray, mask: np.ndarray) -> None:
-    if saliency.shape != mask.shape or mask.dtype != np.bool_:
-        raise ValueError(
-            f"Expected a map and a bool mask of one shape, got {saliency.shape} and {mask.dtype} {mask.shape}."
-        )
-    if not (np.isfinite(saliency).all() and saliency.min() >= 0):
-        raise ValueError("A map must be finite and not negative.")

@@ -2,97 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix, roc_auc_score
 
 from busi_demo.evaluation.calibration import ece
+from busi_demo.evaluation.results import ImageResult, probability_matrix
 from busi_demo.types import CLASSES
-
-
-def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Overlap 2 |A and B| / (|A| + |B|) in [0, 1] (Dice 1945); 1.0 where both masks are empty.
-
-    Args:
-        prediction, truth: bool (H, W), True inside the lesion.
-    Raises:
-        ValueError: a mask is not bool, or the shapes differ.
-    """
-    _check_masks(prediction, truth)
-    total = int(prediction.sum()) + int(truth.sum())
-    return 2 * int((prediction & truth).sum()) / total if total else 1.0
-
-
-def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Overlap |A and B| / |A or B| in [0, 1] (Jaccard 1912). Arguments, empty masks and errors as in `dice`."""
-    _check_masks(prediction, truth)
-    union = int((prediction | truth).sum())
-    return int((prediction & truth).sum()) / union if union else 1.0
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """How one image went.
-
-    Attributes:
-        image: name of the image.
-        label: its true class, one of `CLASSES`.
-        probabilities: class name -> probability in [0, 1], all of `CLASSES` in their order, summing to 1.
-        mask_dice: Dice of the predicted mask in [0, 1]; `None` where the true mask is empty, as that of every normal
-            image is, or incomplete.
-        mask_iou: IoU of the predicted mask in [0, 1]; `None` exactly where `mask_dice` is.
-        predicted_mask_fraction: share of the image's pixels inside the predicted mask, in [0, 1].
-        seconds: wall time of the prediction, in seconds.
-    Raises:
-        ValueError: a field has another range or other keys than said here.
-    """
-
-    image: str
-    label: str
-    probabilities: Mapping[str, float]
-    mask_dice: float | None
-    mask_iou: float | None
-    predicted_mask_fraction: float
-    seconds: float
-
-    def __post_init__(self) -> None:
-        if self.label not in CLASSES:
-            raise ValueError(f"{self.image}: label must be one of {CLASSES}, got {self.label!r}.")
-        if tuple(self.probabilities) != CLASSES:
-            raise ValueError(f"{self.image}: probabilities must have the keys {CLASSES}, got {self.probabilities}.")
-        if not abs(sum(self.probabilities.values()) - 1) < 1e-3 or min(self.probabilities.values()) < 0:
-            raise ValueError(f"{self.image}: probabilities must be >= 0 and sum to 1, got {self.probabilities}.")
-        if (self.mask_dice is None) != (self.mask_iou is None):
-            raise ValueError(f"{self.image}: mask_dice and mask_iou must both be given or both be None.")
-        if self.label == "normal" and self.mask_dice is not None:
-            raise ValueError(f"{self.image}: a normal image has no lesion, so mask_dice must be None.")
-        for name in ("mask_dice", "mask_iou", "predicted_mask_fraction"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{self.image}: {name} must lie in [0, 1], got {value}.")
-
-    @property
-    def predicted_class(self) -> str:
-        """The most probable class; of equals the first in `CLASSES`."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def confidence(self) -> float:
-        """Probability of `predicted_class`, in [0, 1]."""
-        return min(self.probabilities[self.predicted_class], 1.0)
-
-    @property
-    def correct(self) -> bool:
-        """Whether `predicted_class` is the true one."""
-        return self.predicted_class == self.label
-
-
-def probability_matrix(results: Sequence[ImageResult]) -> np.ndarray:
-    """Class probabilities of N results as float64 (N, 3), columns in the order of `CLASSES`."""
-    return np.array([list(r.probabilities.values()) for r in results], dtype=np.float64).reshape(-1, len(CLASSES))
 
 
 def summarise(results: Sequence[ImageResult]) -> dict[str, Any]:
@@ -143,14 +61,6 @@ def summarise(results: Sequence[ImageResult]) -> dict[str, Any]:
         "sensitivity_malignant": _mean(called_malignant[malignant]),
         "specificity_malignant": _mean(~called_malignant[~malignant]),
     }
-
-
-def _check_masks(prediction: np.ndarray, truth: np.ndarray) -> None:
-    for name, mask in (("prediction", prediction), ("truth", truth)):
-        if mask.dtype != np.bool_:
-            raise ValueError(f"{name} must be a bool mask, got {mask.dtype}.")
-    if prediction.shape != truth.shape:
-        raise ValueError(f"The masks must have one shape, got {prediction.shape} and {truth.shape}.")
 
 
 def _auc(positive: np.ndarray, score: np.ndarray) -> float | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from busi_demo.evaluation.bootstrap import intervals
-from busi_demo.evaluation.metrics import ImageResult, summarise
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import ImageResult
 from busi_demo.types import CLASSES
 
 METRICS = ("accuracy", "lesion_dice", "lesion_iou", "normal_false_mask_rate", "sensitivity_malignant",

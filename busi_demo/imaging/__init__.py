@@ -52,17 +52,19 @@ class GreyImage:
             raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
 
 
-def read_image(source: Source) -> GreyImage:
+def read_image(source: Source | GreyImage) -> GreyImage:
     """Read an image, upright (EXIF) and grey; see the module's text for what happens to its values.
 
     Args:
-        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
+        source: an image that was read before, which comes back as it is; path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
             DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
             (H, W, 3 or 4) as RGB or RGBA.
     Raises:
         InputError: no such file, not an image, damaged, an array of another type or shape, a side under `MIN_SIDE`,
             or more than `MAX_PIXELS`.
     """
+    if isinstance(source, GreyImage):
+        return source
     picture, name = decode(source), name_of(source)
     if min(picture.image.size) < MIN_SIDE:
         raise InputError(

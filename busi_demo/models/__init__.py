@@ -17,6 +17,11 @@ APPROACHES: dict[str, type[ApproachModel]] = {
 CONSENSUS = "consensus"
 """Stands where the key of an approach does, and means all of them together."""
 
+ALL = "all"
+"""Stands where the key of an approach does: each of them, and their consensus."""
+
+CONSENSUS_TITLE = "Consensus"
+
 DEFAULT_APPROACH = MultitaskUNet.key
 
 
@@ -34,3 +39,13 @@ def approach_class(key: str) -> type[ApproachModel]:
 def create_model(key: str, **config: Any) -> ApproachModel:
     """Build an approach with fresh weights; `config` are its constructor's keywords."""
     return approach_class(key)(**config)
+
+
+def approaches_of(choice: str) -> list[str]:
+    """The keys that a choice stands for: all of them for `ALL` and for `CONSENSUS`."""
+    return list(APPROACHES) if choice in (ALL, CONSENSUS) else [choice]
+
+
+def title_of(key: str) -> str:
+    """Name of an approach, or of the consensus, as people read it."""
+    return CONSENSUS_TITLE if key == CONSENSUS else APPROACHES[key].title

@@ -13,7 +13,7 @@ from torch import nn
 
 from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.folds import FoldEnsemble, one_or_several
+from busi_demo.models.ensemble import FoldEnsemble, one_or_several
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import CLASSES, ModelOutput

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from busi_demo.project import save_whole
 from busi_demo.types import InputError
 
 
@@ -70,15 +71,14 @@ class RunFolder:
     def _write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
             return
-        partial = self.path / "history.csv.partial"
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(partial, self.path / "history.csv")
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        save_whole(self.path / "history.csv", text.getvalue().encode())
 
 
 def _write(path: Path, value: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    torch.save(value, partial)
-    os.replace(partial, path)
+    content = io.BytesIO()
+    torch.save(value, content)
+    save_whole(path, content.getvalue())

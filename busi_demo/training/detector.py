@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.folds import FoldEnsemble
+from busi_demo.models.ensemble import FoldEnsemble
 from busi_demo.models.multitask_unet import MultitaskUNet
-from busi_demo.preprocess import Preprocess
 from busi_demo.types import InputError
-from busi_demo.weights import Weights, check_split, load_weights
+from busi_demo.weights.start import check_split
+from busi_demo.weights.store import Weights, load_weights
 
 
 def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) -> ApproachModel:

@@ -17,7 +17,8 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights import CONFIG_FILE, Weights, check_split, load_weights
+from busi_demo.weights.start import check_split
+from busi_demo.weights.store import CONFIG_FILE, Weights, load_weights
 
 
 class Distilled:

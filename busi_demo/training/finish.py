@@ -10,21 +10,23 @@ from typing import Any
 
 import torch
 
+from busi_demo.analysis.figure import figure_image, five_panels
 from busi_demo.data.phantom import make_phantom
-from busi_demo.data.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, write_split
-from busi_demo.evaluation.calibration import fit_calibration
-from busi_demo.evaluation.metrics import ImageResult, summarise
-from busi_demo.evaluation.report import history_csv, write_report
-from busi_demo.figure import figure_image, five_panels
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import ImageResult
+from busi_demo.evaluation.write import history_csv, write_report
+from busi_demo.imaging.masks import MIN_AREA, THRESHOLD
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.inference.predictor import Predictor
 from busi_demo.models.base import ApproachModel
-from busi_demo.postprocess import MIN_AREA, THRESHOLD
-from busi_demo.predictor import Predictor
-from busi_demo.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData, counts
 from busi_demo.training.validate import validate
 from busi_demo.types import CLASSES
-from busi_demo.weights import Weights, identity, load_weights, save_weights
+from busi_demo.weights.calibration import fit_calibration
+from busi_demo.weights.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, write_split
+from busi_demo.weights.start import identity
+from busi_demo.weights.store import Weights, load_weights, save_weights
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72

@@ -12,16 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample
-from busi_demo.data.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, read_split
-from busi_demo.evaluation.calibration import UNCALIBRATED, Calibration, fit_calibration
-from busi_demo.evaluation.metrics import ImageResult
-from busi_demo.evaluation.record import judged
+from busi_demo.evaluation.results import ImageResult, judged
+from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
-from busi_demo.models.folds import FoldEnsemble
-from busi_demo.predictor import Predictor
+from busi_demo.models.ensemble import FoldEnsemble
 from busi_demo.training.sources import counts
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights import Weights, load_weights
+from busi_demo.weights.calibration import UNCALIBRATED, Calibration, fit_calibration
+from busi_demo.weights.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, read_split
+from busi_demo.weights.store import Weights, load_weights
 
 _EQUAL = ("approach", "architecture", "preprocess", "threshold", "min_area", "training")
 _EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")

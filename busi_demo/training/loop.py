@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import BatchShares, Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig

@@ -11,16 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from busi_demo.data.phantom import PHANTOMS
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
-from busi_demo.optional import require
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes, leave
+from busi_demo.project import require
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard
-from busi_demo.training.sources import PHANTOMS, TrainingData, load_training_data
+from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.training.tune import search
 from busi_demo.types import InputError
-from busi_demo.weights import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER
 
 _RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
 

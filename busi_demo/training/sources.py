@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.busi import Sample, index_folder, locked_test
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
-from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash, near_duplicates
+from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
-from busi_demo.data.phantom import make_phantom
-from busi_demo.data.split_file import TRAIN, VALIDATION, SplitRow
-from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
-from busi_demo.preprocess import Preprocess
+from busi_demo.data.phantom import PHANTOMS, phantom_samples
+from busi_demo.data.splits import FOLDS, fingerprints, near_duplicate_groups, split_samples
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
-
-PHANTOMS = "phantoms"
-
-
-@dataclass(frozen=True)
-class PhantomSample:
-    """A simulated `Sample`, made anew from its seed whenever it is read."""
-
-    name: str
-    label: str
-    seed: int
-    mask_complete: bool = True
-    label_certain: bool = True
-
-    @property
-    def group(self) -> str:
-        return self.name
-
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        phantom = make_phantom(self.label, self.seed)
-        return phantom.image, phantom.mask
+from busi_demo.weights.split_file import TRAIN, VALIDATION, SplitRow
 
 
 @dataclass(frozen=True)
@@ -66,22 +42,6 @@ class TrainingData:
     validation: CanvasDataset
     split: tuple[SplitRow, ...]
     facts: Mapping[str, Any]
-
-
-def phantom_samples(per_class: int, first_seed: int) -> list[PhantomSample]:
-    """Simulated images, `per_class` of each class, named by their seeds."""
-    return [
-        PhantomSample(f"phantom_{label}_{seed}", label, seed)
-        for label in CLASSES
-        for seed in range(first_seed, first_seed + per_class)
-    ]
-
-
-def fingerprints(samples: Sequence[Sample]) -> list[Fingerprint]:
-    """Fingerprint every sample's image, on all cores, with a progress bar."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        work = pool.map(lambda sample: fingerprint(sample.read()[0]), samples)
-        return list(tqdm(work, "looking for near-duplicates", total=len(samples), leave=False, disable=None))
 
 
 def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingData:

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.data.dataset import Batch
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes, total
 from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from busi_demo.data.dataset import CanvasDataset
-from busi_demo.evaluation.calibration import UNCALIBRATED, Calibration
-from busi_demo.evaluation.metrics import ImageResult, dice, iou, summarise
-from busi_demo.postprocess import MIN_AREA, THRESHOLD, agreeing_mask, lesion_mask
-from busi_demo.preprocess import Preprocess
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import ImageResult
+from busi_demo.imaging.masks import MIN_AREA, THRESHOLD, agreeing_mask, dice, iou, lesion_mask
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.losses import Objective
 from busi_demo.training.precision import autocast
 from busi_demo.types import CLASSES
+from busi_demo.weights.calibration import UNCALIBRATED, Calibration
 
 _BATCH = 16
 

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
-from PIL import Image
 
+from busi_demo.gallery.load import Example
 from busi_demo.ui import texts
-
-EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
-_THUMBNAIL = (320, 320)
-
-
-@dataclass(frozen=True)
-class Example:
-    """One gallery image.
-
-    Attributes:
-        image, mask: the picture and the true mask, as Pillow images.
-        label: true class.
-        description: one line on what it shows.
-        real: whether it is a held-out image of a data set, not a simulated one.
-    """
-
-    image: Image.Image
-    mask: Image.Image
-    label: str
-    description: str
-    real: bool = False
-
-    @property
-    def caption(self) -> str:
-        """What stands below it in the gallery."""
-        return texts.REAL_EXAMPLE.format(self.label) if self.real else self.label
-
-    @property
-    def thumbnail(self) -> Image.Image:
-        """The image, at most 320 pixels a side."""
-        small = self.image.copy()
-        small.thumbnail(_THUMBNAIL)
-        return small
-
-
-def load_examples(folder: Path = EXAMPLES_FOLDER) -> tuple[Example, ...]:
-    """Read `examples.json` and the files it names, here and in `real/`, which `python -m busi_demo examples` makes;
-    nothing where there is none, for the page works without."""
-    return _load(folder, real=False) + _load(folder / "real", real=True)
-
-
-def _load(folder: Path, real: bool) -> tuple[Example, ...]:
-    try:
-        rows = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    return tuple(
-        Example(_read(folder / row["image"]), _read(folder / row["mask"]), row["label"], row["description"], real)
-        for row in rows
-    )
-
-
-def _read(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("L")
 
 
 def example_gallery(examples: Sequence[Example], elem_id: str) -> gr.Gallery:
     """One row of thumbnails to click, made inside an open `gr.Blocks`."""
     return gr.Gallery(
-        [(example.thumbnail, example.caption) for example in examples],
+        [(example.thumbnail, caption(example)) for example in examples],
         show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
         allow_preview=False, interactive=False, buttons=[], elem_id=elem_id,
     )  # fmt: skip
+
+
+def caption(example: Example) -> str:
+    """What stands below an example in the gallery."""
+    return texts.REAL_EXAMPLE.format(example.label) if example.real else example.label

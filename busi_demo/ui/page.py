@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
+from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
 from busi_demo.ui import texts
-from busi_demo.ui.analyse_tab import AnalyseTab
-from busi_demo.ui.batch_tab import BatchTab
-from busi_demo.ui.compare_tab import CompareTab
-from busi_demo.ui.gallery import EXAMPLES_FOLDER, load_examples
-from busi_demo.ui.quality_tab import QualityTab
+from busi_demo.ui.analyse.tab import AnalyseTab
+from busi_demo.ui.batch.tab import BatchTab
+from busi_demo.ui.compare.tab import CompareTab
+from busi_demo.ui.quality.tab import QualityTab
 from busi_demo.ui.session import KEPT_SECONDS
 from busi_demo.ui.theme import CSS_FILE, SCRIPT, make_theme
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 if TYPE_CHECKING:
-    from busi_demo.ui.analysis import Examined
+    from busi_demo.analysis.analysis import Examined
 
 KEPT_SECONDS = 3600
 """How long files and answers are kept at least. Gradio looks every so many seconds for what is older, so a file may

@@ -12,7 +12,7 @@ from helpers import ROOT, disc, picture, save_grey, write_dicom
 from playwright.sync_api import Download, Page, expect
 from serving import drop, paste
 
-from busi_demo.figure import percent
+from busi_demo.analysis.figure import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import texts
 
@@ -170,7 +170,7 @@ def test_every_control_changes_the_view_and_the_network_rests(open_page, scan, p
     expect_verdict(page, DEFAULT_APPROACH, scan, predictors)
     first = shown(page)
     passed = page.locator("#card .passed").inner_text()
-    look = predictors[DEFAULT_APPROACH].look(scan)
+    look = predictors[DEFAULT_APPROACH].forward_pass(scan)
 
     page.locator("#threshold input[type=number]").fill("0.42")
     expect(page.locator("#findings")).to_contain_text(f"{look.prediction(threshold=0.42).lesion_area_fraction:.1%} of")

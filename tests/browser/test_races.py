@@ -10,9 +10,9 @@ from helpers import ROOT, picture, save_grey
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from busi_demo.consensus import consensus
+from busi_demo.analysis.panels import percent
+from busi_demo.inference.consensus import consensus
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
-from busi_demo.panels import percent
 from busi_demo.types import Prediction
 from busi_demo.ui import texts
 

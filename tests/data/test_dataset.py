@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler, sampling_weights
-from busi_demo.preprocess import Preprocess
+from busi_demo.imaging.preprocess import Preprocess
 
 
 def test_an_item(tmp_path):

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy import ndimage
 
 from busi_demo.data.busi import index_folder
-from busi_demo.data.examples import write_gallery
 from busi_demo.data.phantom import make_phantom, write_phantoms
+from busi_demo.gallery.simulated import write_gallery
 from busi_demo.types import CLASSES, InputError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -13,7 +13,8 @@ from busi_demo.evaluation.bootstrap import (
     paired_differences,
     weighted_mean,
 )
-from busi_demo.evaluation.metrics import ImageResult, summarise
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import ImageResult
 from busi_demo.types import CLASSES
 
 

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from busi_demo.evaluation.calibration import (
-    BINS,
-    TEMPERATURE_BOUNDS,
-    Calibration,
-    ece,
-    fit_calibration,
-    reliability_curve,
-)
+from busi_demo.evaluation.calibration import BINS, ece, reliability_curve
+from busi_demo.weights.calibration import TEMPERATURE_BOUNDS, Calibration, fit_calibration
 
 
 def sampled(

@@ -6,12 +6,11 @@ from helpers import disc, picture
 
 from busi_demo.evaluation import faithfulness
 from busi_demo.evaluation.bootstrap import draw_resamples
-from busi_demo.evaluation.cam_report import MEASURES, CamResult, examine_cam, summarise_cams
+from busi_demo.evaluation.cams import MEASURES, CamResult, examine_cam, summarise_cams
 from busi_demo.evaluation.faithfulness import (
     GRID,
     STEPS,
     centred_gaussian,
-    energy_inside,
     mean_baseline,
     patch_means,
     patch_numbers,
@@ -20,6 +19,7 @@ from busi_demo.evaluation.faithfulness import (
     rank_correlation,
     replacement_auc,
 )
+from busi_demo.imaging.masks import energy_inside
 from busi_demo.types import CLASSES, Prediction
 
 HEIGHT, WIDTH = 56, 84  # patches of 4 x 6 pixels

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from busi_demo.evaluation.metrics import ImageResult, dice, iou, probability_matrix, summarise
+from busi_demo.evaluation.metrics import summarise
+from busi_demo.evaluation.results import ImageResult, probability_matrix
+from busi_demo.imaging.masks import dice, iou
 from busi_demo.types import CLASSES
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from busi_demo.evaluation.bootstrap import draw_resamples
-from busi_demo.evaluation.metrics import ImageResult
+from busi_demo.evaluation.results import ImageResult
 from busi_demo.evaluation.subgroups import size_tertiles, summarise_subgroups
 from busi_demo.types import CLASSES
 

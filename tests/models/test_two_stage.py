@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from busi_demo.explain import class_activation_map
+from busi_demo.inference.cam import class_activation_map
 from busi_demo.models.two_stage import TwoStage, normal_log_odds, square_box
 from busi_demo.types import CLASSES, InputError
 

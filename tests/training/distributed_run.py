@@ -19,9 +19,9 @@ from torch import nn
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
-from busi_demo.preprocess import Preprocess
 from busi_demo.processes import Processes, leave
 from busi_demo.training import loop
 from busi_demo.training.batchnorm import normalise_whole_batches

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from busi_demo.preprocess import Preprocess
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.distill import Distilled, with_teacher
 from busi_demo.training.losses import CropObjective, JointObjective
 from busi_demo.types import InputError, ModelOutput
-from busi_demo.weights import Weights, save_weights
+from busi_demo.weights.store import Weights, save_weights
 
 
 class _Teacher(nn.Module):

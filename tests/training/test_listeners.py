@@ -11,8 +11,8 @@ from helpers import DiscSample
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
-from busi_demo.preprocess import Preprocess
 from busi_demo.training import loop
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard

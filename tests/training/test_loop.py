@@ -13,9 +13,9 @@ from stumbling import Stumbling
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
-from busi_demo.evaluation.report import LOSS_STYLES, SCORE_STYLES
+from busi_demo.evaluation.plots import LOSS_STYLES, SCORE_STYLES
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
-from busi_demo.preprocess import Preprocess
 from busi_demo.training import loop
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig

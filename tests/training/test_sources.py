@@ -9,9 +9,10 @@ import pytest
 from helpers import disc, picture, save_grey, write_busi
 
 from busi_demo.data.busi import index_folder
-from busi_demo.preprocess import Preprocess
+from busi_demo.data.phantom import phantom_samples
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
-from busi_demo.training.sources import TrainingData, load_training_data, phantom_samples
+from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.types import CLASSES, InputError
 
 COUNTS = {"benign": 10, "malignant": 10, "normal": 5}

@@ -9,9 +9,9 @@ import torch
 from helpers import DiscSample
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
-from busi_demo.preprocess import Preprocess
 from busi_demo.training.distill import Distilled
 from busi_demo.training.losses import CropObjective, DetectionObjective
 from busi_demo.training.validate import validate, validation_row

@@ -1,0 +1,175 @@
+"""The five-panel figure of a prediction: input, ground truth, predicted mask, class activation map and overlay.
+
+Drawn on Matplotlib's object interface without pyplot, hence without global state: safe in the threads of a server.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+from PIL import Image
+
+from busi_demo.analysis import panels
+from busi_demo.analysis.panels import FAINT, INK, percent
+from busi_demo.inference.cam_methods import CAM_OPACITY, find_cam_method
+from busi_demo.types import InputError, Prediction
+
+PANELS = ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
+"""Titles from left to right; the fourth names another method where one was chosen."""
+
+DISCLAIMER = "Research demo, not a medical device"
+
+DPI = 160
+"""Twice the density at which a five-column figure fills 1200 px of a browser, for sharp text on any screen."""
+
+# All lengths in inches.
+_SLOT, _GAP, _MARGIN = 2.8, 0.2, 0.2
+_TALLEST = 1.5 * _SLOT
+_TITLE, _BELOW, _FOOTER = 0.34, 0.16, 0.34
+_BLANK = "#e9e9e9"
+
+
+def five_panels(
+    prediction: Prediction,
+    ground_truth: np.ndarray | None = None,
+    title: str | None = None,
+    columns: int = 5,
+    opacity: float = CAM_OPACITY,
+) -> Figure:
+    """Draw a prediction.
+
+    Args:
+        prediction: what is shown; every map at the image's own size (H, W), of any aspect ratio.
+        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
+        title: name of the approach as people read it; its key where `None`.
+        columns: panels a row, 1 to 5. 5 suits a page of 1200 px, 2 or 1 a telephone.
+        opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
+    Returns:
+        A figure bound to its own Agg canvas, about 3 inches a column wide; `figure_image` makes pixels of it,
+        `figure_pdf` a page.
+    Raises:
+        InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
+        ValueError: columns is not 1 to 5.
+    """
+    if columns not in range(1, len(PANELS) + 1):
+        raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
+    if not 0 <= opacity <= 1:
+        raise InputError(f"The opacity of the CAM must lie between 0 and 1, got {opacity}.")
+    if ground_truth is not None and (ground_truth.shape != prediction.image.shape or ground_truth.dtype != np.bool_):
+        raise InputError(
+            f"The ground truth must be bool {prediction.image.shape} like the image, "
+            f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
+        )
+    names = (*PANELS[:3], find_cam_method(prediction.cam_method).title, PANELS[4])
+    figure, axes = _titled_axes(names, prediction.image.shape, columns)
+    panels.draw_input(axes[0], prediction.image)
+    panels.draw_ground_truth(axes[1], ground_truth)
+    panels.draw_predicted_mask(axes[2], prediction, ground_truth)
+    panels.draw_cam(axes[3], prediction)
+    panels.draw_overlay(axes[4], prediction, ground_truth, opacity)
+    heading = _write_heading(figure, prediction, title or prediction.approach, columns)
+    _arrange(figure, axes, heading, columns)
+    return figure
+
+
+def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
+    """Pixels of a figure as an "RGB" image; gr.Image takes it as it is, `.save("name.png")` writes it.
+
+    Args:
+        figure: from `five_panels`.
+        dpi: pixels an inch; five columns are 15.2 inches wide.
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """An image as the bytes of a PNG file."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def figure_pdf(figure: Figure) -> bytes:
+    """A figure as a PDF of one page: text stays text, outlines stay lines.
+
+    Args:
+        figure: from `five_panels`.
+    """
+    page = io.BytesIO()
+    figure.savefig(page, format="pdf", metadata={"Title": "Breast ultrasound", "Subject": DISCLAIMER})
+    return page.getvalue()
+
+
+def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of its final width and five titled axes of the image's aspect ratio, of their final size in inches.
+    Where they stand and how high the figure is, `_arrange` settles when it is known what stands below each."""
+    aspect = shape[0] / shape[1]
+    size = np.array((min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)))
+    width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
+    figure = Figure(figsize=(width, size[1]), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = []
+    for name in names:
+        panel = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
+        panel.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
+        panel.set(xticks=[], yticks=[], facecolor=_BLANK)
+        for spine in panel.spines.values():
+            spine.set(color="#808080", linewidth=0.6)
+        axes.append(panel)
+    return figure, axes
+
+
+def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
+    """Write what stands above the panels, broken to the figure's width; returns its height in inches."""
+    answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
+    # No line shall begin with a dot or part a name from its number: only the blank behind a dot is one to break at.
+    all_classes = "\N{NO-BREAK SPACE}· ".join(
+        f"{name}\N{NO-BREAK SPACE}{percent(p)}" for name, p in prediction.probabilities.items()
+    )
+    top = _MARGIN
+    for text in (answer, f"{title} · {all_classes}") if columns > 2 else (answer, title, all_classes):
+        style = {"fontsize": 11.5, "color": FAINT}
+        if text is answer:
+            style = {"fontsize": 16, "fontweight": "bold", "color": INK}
+        top += _write_lines(figure, text, top, style)
+    return top
+
+
+def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
+    """Write text `top` inches below the figure's upper edge, in as few lines as fit between the margins; returns
+    their height in inches."""
+    place = figure.transFigure + ScaledTranslation(_MARGIN, -top, figure.dpi_scale_trans)
+    written = figure.text(0, 1, "", va="top", transform=place, linespacing=1.25, parse_math=False, **style)
+    room = (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
+    longest = len(text)
+    while True:
+        lines = textwrap.wrap(text, longest)
+        written.set_text("\n".join(lines))
+        if longest == 1 or written.get_window_extent().width <= room:
+            return len(lines) * style["fontsize"] * 1.45 / 72
+        longest = max(1, max(map(len, lines)) - 1)
+
+
+def _arrange(figure: Figure, axes: list[Axes], heading: float, columns: int) -> None:
+    """Set the axes row by row below the heading, each row as high as what is drawn in it, and write the footer."""
+    size = axes[0].bbox.size / figure.dpi
+    below = [(panel.bbox.y0 - panel.get_tightbbox().y0) / figure.dpi for panel in axes]
+    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(axes), columns)]
+    width, height = figure.get_figwidth(), heading + sum(rows) + _FOOTER
+    for i, panel in enumerate(axes):
+        row, column = divmod(i, columns)
+        left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - size[0]) / 2
+        bottom = height - heading - sum(rows[:row]) - _TITLE - size[1]
+        panel.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
+    figure.set_figheight(height)
+    figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=FAINT)

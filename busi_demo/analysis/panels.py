@@ -1,0 +1,179 @@
+"""What is drawn in each of the five panels, and in which colours.
+
+Outlines are sky blue and yellow of the palette of Okabe and Ito (2008), told apart by line style too, as are by their
+hatching the places where they disagree; the CAM is drawn in 'inferno', whose lightness rises evenly (van der Walt and
+Smith 2015).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from PIL import Image
+
+from busi_demo.imaging.masks import dice, iou
+from busi_demo.inference.cam_methods import find_cam_method
+from busi_demo.types import Prediction
+
+PREDICTED = {"color": "#56B4E9", "linestyle": "-"}
+TRUTH = {"color": "#F0E442", "linestyle": "--"}
+TOO_MUCH = {"color": PREDICTED["color"], "hatch": "////"}
+MISSED = {"color": TRUTH["color"], "hatch": "...."}
+CAM_COLOURS = "inferno"
+
+INK, FAINT = "#1a1a1a", "#4d4d4d"
+
+_NARROWEST_BAR = 1.6  # inches
+_HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
+_TINT = 0.3
+_LONGEST_SIDE = 1000  # pixels; a panel has 672 at most, and Matplotlib takes half a minute over 12 million of them
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] for reading; never rounded to a certainty that it is not."""
+    if 0 < share < 0.001:
+        return "<0.1%"
+    return ">99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
+def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:
+    """Fill a panel with a (H, W) array, its coordinates those of the array's own pixels."""
+    height, width = pixels.shape
+    panel.imshow(_shrunk(pixels), extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", **style)
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) -> at most `_LONGEST_SIDE` a side: means as float32, or bool that is True where any of its pixels was, so
+    that no small lesion goes missing. What is small enough comes back as it is."""
+    size = tuple(min(side, _LONGEST_SIDE) for side in pixels.shape[::-1])
+    if size == pixels.shape[::-1]:
+        return pixels
+    means = np.asarray(Image.fromarray(pixels.astype(np.float32)).resize(size, Image.Resampling.BOX))
+    return means > 0 if pixels.dtype == np.bool_ else means
+
+
+def _caption(panel: Axes, text: str) -> None:
+    """One or two lines below a panel."""
+    panel.annotate(
+        text, (0.5, 0), (0, -6), "axes fraction", textcoords="offset points",
+        ha="center", va="top", fontsize=10.5, color=INK, linespacing=1.35,
+    )  # fmt: skip
+
+
+def _say(panel: Axes, text: str) -> None:
+    """A sentence in the middle of a panel that has nothing to show, or below it where it is too small for that."""
+    sentence = panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=12)
+    sentence.set_color(FAINT)
+    if (sentence.get_window_extent().size > panel.bbox.size).any():
+        sentence.remove()
+        _caption(panel, text)
+
+
+def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
+    """Draw a bool (H, W) mask in white on black; returns what to say of its size."""
+    _show(panel, mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
+
+
+def draw_input(panel: Axes, image: np.ndarray) -> None:
+    """The image itself, with its size."""
+    _show(panel, image, cmap="gray", vmin=0, vmax=255)
+    _caption(panel, f"{image.shape[1]} × {image.shape[0]} pixels")
+
+
+def draw_ground_truth(panel: Axes, ground_truth: np.ndarray | None) -> None:
+    """The true mask, where it is known."""
+    if ground_truth is None:
+        _say(panel, "not provided")
+    else:
+        _caption(panel, _draw_mask(panel, ground_truth))
+
+
+def draw_predicted_mask(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None) -> None:
+    """The predicted mask, with its agreement with the true one."""
+    text = _draw_mask(panel, prediction.mask)
+    if ground_truth is not None:
+        text += f"\nDice {dice(prediction.mask, ground_truth):.2f} · IoU {iou(prediction.mask, ground_truth):.2f}"
+    _caption(panel, text)
+
+
+def draw_cam(panel: Axes, prediction: Prediction) -> None:
+    """The class activation map with its scale, or a sentence where it is empty."""
+    method = find_cam_method(prediction.cam_method)
+    if not prediction.cam.any():
+        nothing = f"no positive evidence\nfor {prediction.cam_class}" if method.of_class else "no pattern"
+        _say(panel, nothing)
+        return
+    _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1)
+    width, height = panel.bbox.size / panel.figure.dpi
+    share = max(1, _NARROWEST_BAR / width)
+    bar = panel.inset_axes((0.5 - share / 2, -0.18 / height, share, 0.1 / height))
+    panel.figure.colorbar(ScalarMappable(Normalize(0, 1), CAM_COLOURS), cax=bar, orientation="horizontal")
+    bar.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    bar.tick_params(labelsize=9.5, length=2.5, pad=2, colors=INK)
+    shows = f"relative class evidence for {prediction.cam_class}" if method.of_class else "main pattern, of no class"
+    peak = f" ({prediction.cam_peak:.2g} logit units)" if method.in_logits else ""
+    bar.set_xlabel(f"{shows}\n1 = strongest pixel{peak}", fontsize=9.5, color=INK, labelpad=2)
+
+
+def draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None, opacity: float) -> None:
+    """Image, CAM, both outlines, and hatched where they disagree."""
+    _show(panel, prediction.image, cmap="gray", vmin=0, vmax=255)
+    if prediction.cam.any() and opacity:
+        alpha = _shrunk(prediction.cam) * opacity
+        _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, alpha=alpha)
+    handles: list[Line2D | Patch] = []
+    for mask, style, label in ((prediction.mask, PREDICTED, "predicted"), (ground_truth, TRUTH, "ground truth")):
+        if mask is not None and mask.any():
+            handles.append(Line2D([], [], linewidth=2, path_effects=_HALO, label=label, **style))
+    if ground_truth is not None:
+        for mask, style, label in (
+            (prediction.mask & ~ground_truth, TOO_MUCH, "too much"), (ground_truth & ~prediction.mask, MISSED, "missed")
+        ):  # fmt: skip
+            if mask.any():
+                handles.append(_hatch(panel, mask, style, label))
+    for mask, style in ((ground_truth, TRUTH), (prediction.mask, PREDICTED)):
+        if mask is not None and mask.any():
+            _outline(panel, mask, style)
+    if handles:
+        panel.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False,
+            fontsize=10.5, labelcolor=INK, borderaxespad=0.3, handlelength=1.75, columnspacing=1.2,
+        )  # fmt: skip
+    else:
+        _caption(panel, "no lesion to outline")
+
+
+def _hatch(panel: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> Patch:
+    """Tint and hatch the inside of a bool (H, W) mask; returns what stands for it in a legend."""
+    tint = to_rgba(style["color"], _TINT)
+    area = panel.contourf(*_grid(mask), levels=[0.5, 1], colors=[tint], hatches=[style["hatch"]])
+    area.set(edgecolor=style["color"], linewidth=0)
+    # On the white of the legend the same colours lie on black, as they do on the image.
+    return Patch(facecolor="#333333", edgecolor=style["color"], hatch=2 * style["hatch"][:2], linewidth=0, label=label)
+
+
+def _grid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns, rows and values of a bool (H, W) mask with an empty border, that what the image cuts is closed too."""
+    small = _shrunk(mask)
+    rows, columns = (
+        (np.arange(-1, few + 1) + 0.5) * many / few - 0.5 for few, many in zip(small.shape, mask.shape, strict=True)
+    )
+    return columns, rows, np.pad(small, 1)
+
+
+def _outline(panel: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
+    """Draw the border of a bool (H, W) mask; a lesion that the image cuts is closed along the image's edge."""
+    height, width = mask.shape
+    lines = panel.contour(
+        *_grid(mask), levels=[0.5], colors=style["color"], linestyles=style["linestyle"], linewidths=2,
+    )  # fmt: skip
+    lines.set(path_effects=_HALO, clip_on=False)
+    panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))

@@ -1,0 +1,181 @@
+"""How far to trust one answer: four checks that need no ground truth, each green, amber or red, with a sentence.
+
+They find answers that contradict themselves. An answer that passes all of them may still be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from busi_demo.imaging.masks import MIN_AREA, Agreement, agreement, dice, energy_inside
+from busi_demo.types import Prediction
+
+CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
+"""How many times as dense the class evidence is on the outlined lesion as on the whole image. A map that is even has 1,
+whatever the lesion; below 1.5 a map is hard to tell from it, at 3 the lesion is what stands out."""
+CAM_INSIDE_GREEN = 0.9
+"""Share of the evidence inside the outline that is enough whatever its area: of a lesion over more than a third of the
+image no map could reach a focus of 3."""
+FLIP_DICE_GREEN, FLIP_DICE_RED = 0.8, 0.5
+"""Dice of the outlines with and without mirroring. At 0.8 they share two thirds of what either covers, at 0.5 only one
+third, so that one no longer tells where the other lies."""
+MARGIN_GREEN, MARGIN_RED = 0.4, 0.1
+"""Probability of the first class less that of the second. Between two classes, 0.4 is 70 % against 30 % and 0.1 is
+55 % against 45 %, hardly more than a coin."""
+
+
+class Level(IntEnum):
+    """How far to trust; the higher, the worse."""
+
+    GREEN = 0
+    AMBER = 1
+    RED = 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: what was looked at, in a few words.
+        level: `None` where the check does not apply.
+        sentence: what was found, in plain words.
+        value: the number behind it, where there is one: focus (see `CAM_FOCUS_GREEN`), Dice or margin.
+    """
+
+    name: str
+    level: Level | None
+    sentence: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Trust:
+    """All checks of one answer.
+
+    Attributes:
+        checks: at least one of them applies.
+        threshold: mask probability at which the answer was outlined that was checked.
+    """
+
+    checks: tuple[Check, ...]
+    threshold: float
+
+    def reservation(self, threshold: float) -> str | None:
+        """A sentence where the mask that is shown was cut at another threshold than the one that was checked."""
+        if threshold == self.threshold:
+            return None
+        return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
+
+    @property
+    def level(self) -> Level:
+        """The worst level of all checks that apply."""
+        return max(check.level for check in self.checks if check.level is not None)
+
+
+def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction], min_area: float = MIN_AREA) -> Trust:
+    """Make all checks.
+
+    Args:
+        prediction: the answer in question.
+        predict: answers an image, uint8 (H, W), as `prediction` was made: `Predictor.predict`, or a function of the
+            same approach and threshold. It is called once, with the mirror image: a second run of the network.
+        min_area: of `lesion_mask`, as the weights have it.
+    """
+    mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
+    checks = (
+        check_cam(prediction),
+        check_flip(prediction, mirrored),
+        check_agreement(prediction, min_area),
+        check_margin(prediction),
+    )
+    return Trust(checks, prediction.threshold)
+
+
+def check_cam(prediction: Prediction) -> Check:
+    """Does the class evidence lie on the outlined lesion? Applies where the map explains the predicted tumour."""
+    name, verdict = "Evidence on the lesion", prediction.predicted_class
+    if verdict == "normal" or not prediction.mask.any():
+        return Check(name, None, "Does not apply: no lesion is outlined that the evidence could lie on.")
+    if prediction.cam_class != verdict:
+        return Check(name, None, f"Does not apply: the map explains {prediction.cam_class}, not the answer {verdict}.")
+    inside = energy_inside(prediction.cam, prediction.mask)
+    if inside is None:
+        return Check(name, Level.RED, f"The map shows no evidence for {verdict} anywhere in the image.")
+    area = prediction.lesion_area_fraction
+    focus = inside / area
+    level = _level(focus, CAM_FOCUS_GREEN, CAM_FOCUS_RED)
+    if inside >= CAM_INSIDE_GREEN:
+        level = Level.GREEN
+    found = {
+        Level.GREEN: "The evidence for the class lies on the outlined lesion",
+        Level.AMBER: "The evidence for the class lies only partly on the outlined lesion",
+        Level.RED: "The evidence for the class lies mostly elsewhere than on the outlined lesion",
+    }[level]
+    return Check(name, level, f"{found}: {inside:.0%} of it on {area:.1%} of the image.", focus)
+
+
+def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
+    """Is the answer the same for the mirror image? A lesion is as benign on the left as on the right.
+
+    Args:
+        mirrored: the answer to the mirror image, as it came, that is, not flipped back.
+    Raises:
+        ValueError: the two images differ in shape.
+    """
+    name = "Stable when mirrored"
+    first, second = prediction.predicted_class, mirrored.predicted_class
+    overlap = dice(prediction.mask, np.ascontiguousarray(mirrored.mask[:, ::-1]))
+    if first != second:
+        return Check(name, Level.RED, f"The mirror image is called {second}, not {first}.", overlap)
+    if not prediction.mask.any() and not mirrored.mask.any():
+        return Check(name, Level.GREEN, f"The mirror image is called {first} too, and nothing is outlined in either.")
+    level = _level(overlap, FLIP_DICE_GREEN, FLIP_DICE_RED)
+    outline = {
+        Level.GREEN: "and its outline is nearly the same",
+        Level.AMBER: "but its outline is another in part",
+        Level.RED: "but its outline lies elsewhere",
+    }[level]
+    return Check(name, level, f"The mirror image is called {first} too, {outline} (Dice {overlap:.2f}).", overlap)
+
+
+def check_agreement(prediction: Prediction, min_area: float = MIN_AREA) -> Check:
+    """Do outline and class agree by themselves, at the prediction's own threshold?"""
+    verdict = prediction.predicted_class
+    found = agreement(prediction.mask_probability, verdict, prediction.threshold, min_area)
+    level, sentence = {
+        Agreement.AGREES: (
+            Level.GREEN,
+            "No lesion is outlined, and the class is normal."
+            if verdict == "normal"
+            else f"A lesion is outlined, and the class is {verdict}.",
+        ),
+        Agreement.FAINT: (Level.AMBER, f"The class is {verdict}, but the outline is there only at a lower threshold."),
+        Agreement.WITHDRAWN: (Level.RED, "The class is normal, but a lesion was outlined and had to be withdrawn."),
+        Agreement.CONTRADICTS: (Level.RED, f"The class is {verdict}, but no lesion could be outlined."),
+    }[found]
+    return Check("Outline and class agree", level, sentence)
+
+
+def check_margin(prediction: Prediction) -> Check:
+    """Does the first class stand clear of the second?"""
+    by_class = prediction.probabilities
+    first, second, _ = sorted(by_class, key=by_class.__getitem__, reverse=True)
+    margin = by_class[first] - by_class[second]
+    level = _level(margin, MARGIN_GREEN, MARGIN_RED)
+    found = {
+        Level.GREEN: "stands clear of the next",
+        Level.AMBER: "stands not far above the next",
+        Level.RED: "stands hardly above the next",
+    }[level]
+    sentence = f"The first class {found}: {first} {by_class[first]:.0%}, {second} {by_class[second]:.0%}."
+    return Check("A clear first class", level, sentence, margin)
+
+
+def _level(value: float, green: float, red: float) -> Level:
+    """Green from `green` up, red below `red`, amber between."""
+    return Level.GREEN if value >= green else Level.RED if value < red else Level.AMBER

@@ -1,0 +1,1 @@
+"""Many images: which files there are, and a row for each."""

@@ -1,0 +1,185 @@
+"""The model card, written from JSON alone: what was not measured is said, and no result is typed by hand.
+
+Its sections follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from busi_demo.evaluation.card import origin, tables
+from busi_demo.evaluation.card.tables import Report
+from busi_demo.models import APPROACHES, CONSENSUS
+
+REPORTING, SELECTION = "locked_test", "validation"
+
+USE = """\
+## Intended use
+
+- Research and teaching: to compare ways of segmenting and classifying B-mode ultrasound images of the breast, and to
+  look at what their explanations (Grad-CAM) are worth.
+- Input: one grey image. Output: a lesion mask, the probabilities of benign, malignant and normal, and a Grad-CAM.
+
+## Out of scope
+
+- Diagnosis, screening, triage or treatment of anybody. This is no medical device and nobody has cleared it as one.
+- Colour Doppler, elastography, several images in one frame, the axilla, other organs, other species.
+- Conclusions on groups of patients: BUSI has neither patient ids nor ages, origins or devices of its images, so a
+  difference between them cannot be measured here, and a split of it cannot be called patient-level."""
+
+SEPARATION = """\
+## Results
+
+The validation images of the training data chose the checkpoint, the calibration and whatever else had to be chosen.
+What is measured on them is therefore too good; it serves to compare and stands under *selection*. The locked test
+images took part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In
+brackets: 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
+
+CROSS_VALIDATION = """\
+Several networks: {names}. Each network held out another fold. Under *selection*
+every image of these folds is judged by the one network that was not trained on it (cross-validation), so those are
+numbers of single networks on many images. The weights answer with the mean of all networks, which learnt from all
+these images: that can be measured on other images alone. Where `--keep last` stands under *Reproduce*, no epoch was
+chosen on these images; the calibration was fitted to them."""
+
+DETECTORS = f"""\
+Of the {{count}} detectors of `{origin.TWO_STAGE}` each held out another fold, and its classifier was trained without
+one: under *selection* the images of that fold are judged by the classifier behind the one detector that was not trained
+on them. The weights answer with the mean of all detectors."""
+
+TOGETHER = f"""\
+`{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
+validation fold it is measured on the images that no approach was trained on."""
+
+
+@dataclass(frozen=True)
+class ApproachFacts:
+    """The JSON files of one approach.
+
+    Attributes:
+        config: config.json; of the consensus only `sha256`, key -> that of each approach's weights.
+        metrics: report/metrics.json, `None` where there is none.
+        evaluations: name of the file without .json -> report of train/evaluate.py.
+    """
+
+    config: Mapping[str, Any]
+    metrics: Report | None = None
+    evaluations: Mapping[str, Report] = field(default_factory=dict)
+
+    def current(self) -> dict[str, Report]:
+        """The evaluations of the weights that config.json describes, sorted by name."""
+        own = self.config["sha256"]
+        return {name: e for name, e in sorted(self.evaluations.items()) if e["weights_sha256"] == own}
+
+    def on(self, images: str) -> Report | None:
+        """The first of them on `--images` of that name."""
+        return next((e for e in self.current().values() if e["images"] == images), None)
+
+
+Known = Mapping[str, ApproachFacts]
+
+
+def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report | None = None) -> str:
+    """Write MODEL_CARD.md; equal arguments give equal text.
+
+    Args:
+        approaches: key -> its JSON files; an approach of `APPROACHES` that is missing is said to be. `CONSENSUS` may
+            stand beside them: it is shown among the results where it has any.
+        published: step -> count of the published data set, in the order to be shown.
+        autopsy: autopsy.json of train/autopsy.py.
+    Returns:
+        Markdown that ends with a line break.
+    """
+    known = {key: approaches[key] for key in APPROACHES if key in approaches}
+    configs = {key: facts.config for key, facts in known.items()}
+    together = approaches.get(CONSENSUS)
+    if together and together.evaluations:
+        known[CONSENSUS] = together
+    ensembles = [f"`{key}`" for key, config in configs.items() if "folds" in config]
+    detectors = origin.detector_folds(configs.get(origin.TWO_STAGE, {}))
+    best = {key: e for key, facts in known.items() if (e := facts.on(REPORTING) or facts.on(SELECTION))}
+    parts = [
+        "# Model card: breast ultrasound, segmented and explained",
+        "Written by `python train/model_card.py` from the JSON files beside the weights: run that again, do not edit.",
+        USE,
+        origin.models_section(configs),
+        origin.data_section(configs, published),
+        SEPARATION,
+        *([CROSS_VALIDATION.format(names=", ".join(ensembles))] if ensembles else []),
+        *([DETECTORS.format(count=len(detectors))] if detectors else []),
+        *([TOGETHER] if CONSENSUS in known else []),
+        *_reporting(known),
+        *_selection(known),
+        *_further(known),
+        "## Subgroups",
+        "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
+        "its recall.",
+        tables.subgroup_table(best),
+        "## Explanations",
+        "How faithful the Grad-CAMs are, on the same images. Gains above 0 are good, and so is a correlation near 0 "
+        "with the map of random weights.",
+        tables.cam_table(best),
+        "## Failure cases",
+        tables.failure_tables(best),
+        "## Why not the often quoted accuracy",
+        _missing("`python train/autopsy.py --data DIR --output train/results`")
+        if autopsy is None
+        else tables.autopsy_table(autopsy),
+        origin.licence_section(configs),
+        origin.reproduce_section(configs),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reporting(known: Known) -> list[str]:
+    reports = {key: facts.on(REPORTING) for key, facts in known.items()}
+    table = tables.metric_table(reports) if any(reports.values()) else _missing(_evaluate(REPORTING))
+    return ["### Reporting: the locked test images", table]
+
+
+def _selection(known: Known) -> list[str]:
+    parts = ["### Selection: the validation fold"]
+    reports = {key: facts.on(SELECTION) or facts.metrics for key, facts in known.items()}
+    coarse = [f"`{key}`" for key, report in reports.items() if report and "images" not in report]
+    if coarse:
+        parts.append(f"{', '.join(coarse)}: as training left it, masks at the network's resolution, without intervals.")
+    return [*parts, tables.metric_table(reports) if any(reports.values()) else _missing(_evaluate(SELECTION))]
+
+
+def _further(known: Known) -> list[str]:
+    """Other evaluations, paired differences, and what is left out."""
+    shown = [report for facts in known.values() for report in (facts.on(REPORTING), facts.on(SELECTION))]
+    others = {
+        name
+        for facts in known.values()
+        for name, report in facts.current().items()
+        if not any(report is other for other in shown)
+    }
+    parts = []
+    for name in sorted(others):
+        parts.append(f"### Further: `{name}.json`")
+        parts.append(tables.metric_table({key: facts.current().get(name) for key, facts in known.items()}))
+    parts.append("### Differences between approaches on the same images")
+    parts.append(tables.difference_table(
+        {key: list(facts.current().values()) for key, facts in known.items()},
+        {key: facts.config["sha256"] for key, facts in known.items()},
+    ))  # fmt: skip
+    stale = [
+        f"`{key}/report/{name}.json`"
+        for key, facts in known.items()
+        for name in sorted(facts.evaluations.keys() - facts.current().keys())
+    ]
+    return [*parts, f"Left out, because other weights were measured: {', '.join(stale)}."] if stale else parts
+
+
+def _evaluate(images: str) -> str:
+    return (
+        f"`python train/evaluate.py --data DIR --approach KEY --images {images} "
+        f"--output weights/KEY/report/{images}.json`"
+    )
+
+
+def _missing(command: str) -> str:
+    return f"{tables.NOT_MEASURED.capitalize()}. This measures it: {command}."

@@ -1,0 +1,211 @@
+"""Sections of the model card on where weights come from: architecture, data, licences, and the command to repeat it."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from busi_demo.evaluation.card.tables import table
+from busi_demo.models import APPROACHES
+from busi_demo.types import CLASSES
+from busi_demo.weights.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
+
+TWO_STAGE = "two_stage"
+
+Configs = Mapping[str, Mapping[str, Any]]
+"""Key of an approach -> its config.json."""
+
+
+def models_section(configs: Configs) -> str:
+    """One row an approach, those without weights too."""
+    rows = []
+    for key, model in APPROACHES.items():
+        row = [f"`{key}`", model.title]
+        if c := configs.get(key):
+            commit = (c.get("git_commit") or "unknown")[:12]
+            row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
+            row[1] += f", {len(detectors)} detectors" if (detectors := detector_folds(c)) else ""
+            row += [c["parameters"], c["preprocess"]["size"], c["threshold"], _calibration(c)]
+            row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
+        else:
+            row += ["no weights here"] * 6
+        rows.append(row)
+    heads = ["approach", "what it is", "parameters", "input side, px", "mask threshold", "temperature; class bias",
+             "git commit", "sha256"]  # fmt: skip
+    return "## The approaches\n\n" + table(heads, rows)
+
+
+def detector_folds(config: Mapping[str, Any]) -> Sequence[int]:
+    """The folds that the detectors of `two_stage` held out, where it has several."""
+    return config.get("architecture", {}).get("detector_folds", ())
+
+
+def _calibration(config: Mapping[str, Any]) -> str:
+    text = f"{config['temperature']:.3f}"
+    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in config['class_bias'])}" if "class_bias" in config else text
+
+
+def data_section(configs: Configs, published: Mapping[str, int]) -> str:
+    """Counts at every step, from the files of the published data set to the images of each split."""
+    text = "## Data\n\nThe published data set (BUSI):\n\n" + table(
+        ["step", "count"], list(map(list, published.items()))
+    )
+    if not configs:
+        return f"{text}\n\nTraining and validation: not recorded, there are no weights here."
+    facts = [config.get("data", {}) for config in configs.values()]
+
+    def row(label: str, get: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+        found = [get(f) for f in facts]
+        return [label, *("not recorded" if value is None else value for value in found)]
+
+    rows = [
+        row("main data set", lambda f: f.get("main")),
+        row("its images found", lambda f: f.get("images_indexed")),
+        row("groups of near-duplicates", lambda f: f.get("near_duplicate_groups")),
+        row("locked test images found and left out", lambda f: f.get("locked_test_left_out")),
+        row("of uncertain class, left out of validation", lambda f: f.get("uncertain_class_left_out_of_validation")),
+        row("of other sets, left out as near-duplicates", lambda f: f.get("extra_left_out_as_near_duplicates")),
+        row("fold that validates, number of folds", _fold_text),
+    ]
+    for split in ("train", "validation"):
+        for source in sorted({source for f in facts for source in f.get(split, {})}):
+            label = f"{split}, {source}: {', '.join(CLASSES)}"
+            rows.append(row(label, lambda f, s=split, n=source: _by_class(f, s, n)))  # type: ignore[misc]
+    heads = ["step", *(f"`{key}`" for key in configs)]
+    return f"{text}\n\nWhat each approach was trained and validated on:\n\n{table(heads, rows)}"
+
+
+def _fold_text(facts: Mapping[str, Any]) -> str | None:
+    return f"{facts.get('fold', 'each in turn')}, {facts['folds']}" if "folds" in facts else None
+
+
+def _by_class(facts: Mapping[str, Any], split: str, source: str) -> str | None:
+    if split not in facts:
+        return None
+    counts = facts[split].get(source)
+    return ", ".join(str(counts[label]) for label in CLASSES) if counts else "none"
+
+
+def licence_section(configs: Configs) -> str:
+    """The terms of the data that took part, and what follows for each approach's weights."""
+    text = "## Licences\n\nCode: MIT. The data is not part of this repository."
+    if not configs:
+        return f"{text} What was trained on: not recorded, there are no weights here."
+    trained = {key: sorted(c.get("data", {}).get("train", {})) for key, c in configs.items()}
+    names = sorted({name for own in trained.values() for name in own})
+    sources = [[name, source_of(name).citation, source_of(name).terms] for name in names]
+    weights = [[f"`{key}`", ", ".join(own) or "not recorded", terms_of_weights(own)] for key, own in trained.items()]
+    return "\n\n".join([
+        text,
+        table(["trained on", "source", "terms"], sources),
+        table(["weights", "trained on", "terms of these weights"], weights),
+        "The terms of weights that a run learnt from bind too:",
+        table(["weights", "learnt from"], [[f"`{key}`", _learnt_from(c)] for key, c in configs.items()]),
+    ])  # fmt: skip
+
+
+def _learnt_from(config: Mapping[str, Any]) -> str:
+    """Other weights that took part, with the option that named them."""
+    if "learnt_from" not in config:
+        return "not recorded"
+    found = [
+        f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
+        for option, origin in config["learnt_from"].items()
+    ]
+    if (imagenet := knows_imagenet(config)) is None:
+        found.append("whether these came from ImageNet is not recorded")
+    if imagenet:
+        found.insert(
+            0, f"ImageNet, by the weights that this or its source began with ({IMAGENET.citation}; {IMAGENET.terms})"
+        )
+    return "; ".join(found) or "nothing else"
+
+
+def _sha256(origin: Mapping[str, Any]) -> str:
+    return f"sha256 `{origin['sha256'][:12]}`" if origin["sha256"] else "each network its own"
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def reproduce_section(configs: Configs) -> str:
+    """One command an approach that trains it as it was, as far as it is recorded."""
+    lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
+    for key, config in configs.items():
+        lines.append(f"```sh\n{_commands(key, config)}\n```")
+        if any(origin["sha256"] is None for origin in config.get("learnt_from", {}).values()):
+            lines.append(
+                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how they came."
+            )
+        if "folds" not in config and (changed := _changed_since(key, config)):
+            lines.append(f"That gives `{key}` with {', '.join(changed)}.")
+    if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
+        lines.append(
+            f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
+        )
+    return "\n\n".join(lines if configs else [*lines, "None: there are no weights here."])
+
+
+def _commands(key: str, config: Mapping[str, Any]) -> str:
+    """What trains an approach; of an ensemble, each of its networks, and what joins them."""
+    train = training_command(key, config)
+    if "folds" not in config:
+        return train
+    for option, origin in config.get("learnt_from", {}).items():
+        if origin["sha256"] is None:
+            train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
+    numbers = " ".join(map(str, config["folds"]))
+    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in config["folds"])
+    size = ["--image-size", str(config["preprocess"]["size"])]
+    scales = [str(scale) for scale in config.get("architecture", {}).get("scales", ())]
+    settings = shlex.join(size + (["--scales", *scales] if scales else []))
+    return (
+        f"for fold in {numbers}; do\n"
+        f"  {train} --fold $fold --run-dir runs/fold_$fold/run --output runs/fold_$fold\n"
+        "done\n"
+        f"python train/join_folds.py {members} --data {shlex.quote(config['data']['main'])} {settings}"
+    )
+
+
+def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
+    """Where the network that the command makes differs from the shipped one."""
+    made = _defaults(key)
+    if key == TWO_STAGE:
+        made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
+    given = ("detector", "detector_folds") if "detector_from" in config.get("learnt_from", {}) else ()
+    shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
+    shipped["input side"] = config["preprocess"]["size"]
+    made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
+    return [
+        f"{name.replace('_', ' ')} {made[name]} instead of the shipped {value}"
+        for name, value in shipped.items()
+        if value != made[name]
+    ]
+
+
+def _defaults(key: str) -> dict[str, Any]:
+    """Keyword of an approach's constructor -> its default, as JSON has it."""
+    defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
+    return {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
+
+
+def training_command(key: str, config: Mapping[str, Any]) -> str:
+    """The command that trains an approach with the settings recorded in its config.json.
+
+    Data sets and approaches stand for the folders of images and of weights.
+    """
+    data = config.get("data", {})
+    main = data.get("main", "DIR")
+    extra = [name for name in sorted(data.get("train", {})) if name not in (main, "phantoms")]
+    two_stage = key == TWO_STAGE
+    words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
+    words += ["--extra", *extra] if extra else []
+    for name, value in config.get("training", {}).items():
+        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls")):
+            words += [f"--{_flag(name)}", str(value)]
+    for option, origin in config.get("learnt_from", {}).items():
+        words += [f"--{_flag(option)}", origin["approach"] or "DIR"]
+    return shlex.join(words)

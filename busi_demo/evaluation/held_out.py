@@ -1,0 +1,55 @@
+"""Who may judge an image that took part in making the weights: what was not trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from busi_demo.data.busi import FileSample
+from busi_demo.inference.consensus import ConsensusPredictor
+from busi_demo.inference.predictor import Predictor
+from busi_demo.types import InputError
+from busi_demo.weights.split_file import SPLIT_FILE, held_out_folds, read_split
+
+HeldOut = Mapping[tuple[str, str], tuple[int | None, ...]]
+"""(class, image) -> for each approach the fold that holds the image, where its weights are or hold several networks."""
+Judge = Callable[[FileSample], Predictor | ConsensusPredictor]
+"""Who answers an image."""
+
+
+def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
+    """The images of a data set that none of the approaches in these folders was trained on; where one is or holds
+    several networks, one of these was not.
+
+    Args:
+        folders: one approach's folder each.
+        source: name of the data set.
+    Raises:
+        InputError: a folder has no split.csv, or its approach held out no image of that data set.
+    """
+    folds = [_folds(folder / SPLIT_FILE, source) for folder in folders]
+    return {image: tuple(own[image] for own in folds) for image in set.intersection(*map(set, folds))}
+
+
+def _folds(path: Path, source: str) -> dict[tuple[str, str], int | None]:
+    rows = read_split(path)
+    found = held_out_folds(rows, source)
+    if not found:
+        known = " and ".join(sorted({row.source for row in rows if row.held_out})) or "nothing"
+        raise InputError(f"{path} validates on {known}, not on {source}: give that folder with --data.")
+    return found
+
+
+def judge_of(predictor: Predictor | ConsensusPredictor, held_out: HeldOut) -> Judge:
+    """Each image is answered by what was not trained on it; an image that is not in `held_out`, by all."""
+
+    @cache
+    def without(folds: tuple[int | None, ...]) -> Predictor | ConsensusPredictor:
+        return predictor.held_out(folds) if isinstance(predictor, ConsensusPredictor) else predictor.held_out(*folds)
+
+    def judge(sample: FileSample) -> Predictor | ConsensusPredictor:
+        folds = held_out.get((sample.label, sample.name))
+        return predictor if folds is None else without(folds)
+
+    return judge

@@ -1,0 +1,1 @@
+"""The images to click: simulated ones and held-out ones of a data set."""

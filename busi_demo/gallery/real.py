@@ -1,0 +1,102 @@
+"""Real images for the gallery that every approach held out, kept in a folder that git ignores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from busi_demo.data.busi import FileSample, index_folder, locked_test
+from busi_demo.data.duplicates import fingerprint, matches_hash
+from busi_demo.models import APPROACHES
+from busi_demo.project import ROOT
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.split_file import SPLIT_FILE, held_out_folds, read_split
+
+REAL_FOLDER = "real"
+"""Below the folder of the gallery; git ignores it."""
+
+
+def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
+    """Choose images of a data set that every approach whose split is known was not trained on; of an ensemble, one of
+    its networks: of the others the page then says that they were.
+
+    Near-duplicates of training images are no choice, for a split never parts them; neither are locked test images,
+    known by name or by perceptual hash, and images of incomplete mask or uncertain class.
+
+    Args:
+        root: the data set, in BUSI layout.
+        weights: folder of all approaches, each with its split.csv.
+        per_class: how many of each class at most; the same call chooses the same.
+    Raises:
+        InputError: no split is known, or the data set has none of those images.
+    """
+    wanted = _validated_by_all(root.name, weights)
+    candidates = [s for s in index_folder(root) if (s.label, s.name) in wanted and s.mask_complete and s.label_certain]
+    hashes = [row["phash"] for row in locked_test().values()]
+    chosen: list[FileSample] = []
+    for label in CLASSES:
+        own = [s for s in candidates if s.label == label]
+        for position in np.random.RandomState(0).permutation(len(own)):
+            if sum(s.label == label for s in chosen) == per_class:
+                break
+            if not matches_hash([fingerprint(own[position].read()[0])], hashes)[0]:
+                chosen.append(own[position])
+    if not chosen:
+        raise InputError(
+            f"{root} has none of the {len(wanted)} images that validated the weights here: give the data set that they "
+            "were trained on with --data."
+        )
+    return chosen
+
+
+def write_real_examples(samples: Sequence[FileSample], gallery: Path = ROOT / "examples") -> Path:
+    """Copy images and masks, as grey pixels alone, to `gallery/real` in the place of what is there; returns it.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = gallery / REAL_FOLDER
+    try:
+        with tempfile.TemporaryDirectory(dir=gallery, prefix=".real-") as made:
+            rows = [_write(sample, number, Path(made)) for number, sample in enumerate(samples, 1)]
+            (Path(made) / "examples.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            remove_real_examples(gallery)
+            shutil.copytree(made, folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error}): run this where the project may be changed.") from error
+    return folder
+
+
+def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
+    """Delete `gallery/real`; returns whether there was one."""
+    folder = gallery / REAL_FOLDER
+    if not folder.is_dir():
+        return False
+    shutil.rmtree(folder)
+    return True
+
+
+def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
+    """(class, image), for two classes may share a name."""
+    splits = [path for key in APPROACHES if (path := weights / key / SPLIT_FILE).is_file()]
+    validated = [set(held_out_folds(read_split(path), source)) for path in splits]
+    if not any(validated):
+        raise InputError(
+            f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "
+            "as held out. Expected the folder of the data set that the weights were trained on."
+        )
+    return set.intersection(*validated) - {(r["class"], name) for name, r in locked_test().items()}
+
+
+def _write(sample: FileSample, number: int, folder: Path) -> dict[str, str]:
+    image, mask = sample.read()
+    names = {"image": f"{sample.label}_{number}.png", "mask": f"{sample.label}_{number}_mask.png"}
+    for name, pixels in ((names["image"], image), (names["mask"], mask.astype(np.uint8) * 255)):
+        Image.fromarray(pixels).save(folder / name)
+    return {"id": sample.name, **names, "label": sample.label, "description": f"Held-out image {sample.name}"}

@@ -1,0 +1,1 @@
+"""From an image to a `Prediction`: the predictor, the kept forward pass, class activation maps, the consensus."""

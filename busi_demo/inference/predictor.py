@@ -1,0 +1,133 @@
+"""From an image to a `Prediction`: the only door to the models for the app, the command line and the evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from busi_demo.imaging import Source, read_image
+from busi_demo.inference.forward_pass import ForwardPass
+from busi_demo.types import CLASSES, ModelOutput, Prediction
+from busi_demo.weights.store import Weights, load_weights, reinitialised
+
+_BATCH = 16
+
+
+class Predictor:
+    """One trained approach, ready to answer. Safe to share between threads.
+
+    Args:
+        weights: from `load_weights`.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.key, self.title = weights.model.key, weights.model.title
+        weights.model.requires_grad_(False)  # a CAM then writes no gradient that requests would share
+        self._weights = weights
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """config.json of the weights."""
+        return self._weights.config
+
+    def predict(self, image: Source) -> Prediction:
+        """Segment, classify and explain one image in one forward pass.
+
+        Args:
+            image: whatever `read_image` takes: a path, bytes, a Pillow image, or uint8 (H, W).
+        Returns:
+            Every map at the image's own size; the CAM is Grad-CAM of the predicted class.
+        Raises:
+            InputError: the image cannot be used.
+        """
+        return self.forward_pass(image).prediction()
+
+    def forward_pass(self, image: Source) -> ForwardPass:
+        """Run the network over one image, once, and keep what it made of it.
+
+        Args:
+            image: as for `predict`.
+        Returns:
+            What answers with other thresholds and other explanations, without the network.
+        Raises:
+            InputError: the image cannot be used.
+        """
+        start = time.perf_counter()
+        grey, weights = read_image(image), self._weights
+        with torch.no_grad():
+            output = _detached(weights.model(weights.preprocess(grey.pixels)))
+        return ForwardPass(
+            approach=self.key,
+            grey=grey,
+            probabilities=dict(zip(CLASSES, self._calibrated(output)[0].tolist(), strict=True)),
+            output=output,
+            preprocess=weights.preprocess,
+            threshold=weights.threshold,
+            min_area=weights.min_area,
+            seconds=time.perf_counter() - start,
+        )
+
+    @torch.no_grad()
+    def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Classify many images in batches, as `predict` does one by one, without its maps.
+
+        Args:
+            images: N grey images, uint8 (H, W) each.
+        Returns:
+            float64 (N, 3) in [0, 1], calibrated, columns in the order of `CLASSES`, rows summing to 1.
+        """
+        rows = [np.zeros((0, len(CLASSES)))]
+        for start in range(0, len(images), _BATCH):
+            batch = torch.cat([self._weights.preprocess(image) for image in images[start : start + _BATCH]])
+            rows.append(self._calibrated(self._weights.model(batch)).numpy())
+        return np.concatenate(rows)
+
+    def held_out(self, fold: int | None) -> Predictor:
+        """The same approach as far as it was not trained on a fold of its data, see `Weights.held_out`; with `None`
+        all of it.
+
+        Raises:
+            InputError: all of it was.
+        """
+        return self if fold is None else Predictor(self._weights.held_out(fold))
+
+    def randomised(self, seed: int = 0) -> Predictor:
+        """The same approach with random weights, to tell what its explanations owe to the training."""
+        return Predictor(reinitialised(self._weights, seed))
+
+    def _calibrated(self, output: ModelOutput) -> torch.Tensor:
+        return self._weights.probabilities(output.class_logits.double())
+
+
+@cache
+def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
+    """Load an approach once and keep it.
+
+    Args:
+        key: one of `busi_demo.models.APPROACHES`.
+        weights_folder: holds one folder an approach; by default the project's `weights`.
+    Raises:
+        InputError: no such approach, or its weights are missing or damaged.
+    """
+    return Predictor(load_weights(key, weights_folder))
+
+
+def _detached(output: ModelOutput) -> ModelOutput:
+    """The same without a graph, on the CPU."""
+
+    def kept(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().float().cpu()
+
+    return ModelOutput(
+        mask_logits=kept(output.mask_logits),
+        class_logits=kept(output.class_logits),
+        features=kept(output.features),
+        head=output.head,
+        boxes=None if output.boxes is None else kept(output.boxes),
+    )

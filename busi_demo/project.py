@@ -1,0 +1,83 @@
+"""Where the project lies, optional packages, and files that are read or written whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from busi_demo.types import InputError, reason_of
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: the folder that holds `busi_demo`, `weights` and `examples`."""
+
+
+def save_whole(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all: a reader sees the old content or the new one, never a part of it.
+
+    Args:
+        path: the file; its folder is made where it is missing. A file that is there is replaced.
+        content: all bytes of the file.
+    Returns:
+        `path`.
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without `path.name` in it, which may be as long as the file system allows.
+    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON value as an indented UTF-8 file that ends with a line break.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file cannot be read or is not JSON; the message names the file by its last three parts.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        name = "/".join(path.parts[-3:])  # a page may show it, so no folder of the server but the project's own
+        raise InputError(f"{name} cannot be read as JSON ({reason_of(error)}): make it again.") from error
+
+
+def require(package: str, by: str) -> None:
+    """Check that an optional package is installed.
+
+    Args:
+        package: its import name.
+        by: the setting that needs it, for the message.
+    Raises:
+        InputError: it is not installed; the message says how to install it.
+    """
+    if find_spec(package) is None:
+        raise InputError(f"{by} needs the package {package}: pip install {package}.")
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout as `git describe` names it, with `-dirty` for changed files; `None` outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return run.stdout.strip()

@@ -1,0 +1,118 @@
+"""Put the app and its weights on the Hugging Face Hub: python -m busi_demo publish --space OWNER/NAME ..."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from busi_demo.project import ROOT
+from busi_demo.publishing import readme as model_readme
+from busi_demo.publishing.files import shipped_files
+from busi_demo.types import InputError
+from busi_demo.weights import hub
+from busi_demo.weights.store import MODEL_FILE
+
+SPACE = ("app.py", "requirements.txt", "README.md", "MODEL_CARD.md", "LICENSE", "busi_demo", "train", "examples",
+         "weights", ".github")  # fmt: skip
+"""What a Space gets of the project: what the app runs and shows, and what made its weights."""
+TO_COME = "the-commit-of-the-weights"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What is put into one repository.
+
+    Attributes:
+        repository: OWNER/NAME.
+        kind: a `model` repository, or a `space`.
+        files: path in the repository -> a local file, or the bytes that go there.
+    """
+
+    repository: str
+    kind: Literal["model", "space"]
+    files: Mapping[str, Path | bytes]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Path in the repository -> size in bytes, sorted by path."""
+        return {
+            name: len(source) if isinstance(source, bytes) else source.stat().st_size
+            for name, source in sorted(self.files.items())
+        }
+
+    def listing(self) -> str:
+        """Every file with its size, below a line with the sum."""
+        sizes = self.sizes
+        head = f"{self.kind} {self.repository}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"
+        return "\n".join([head, *(f"{size:>12,}  {name}" for name, size in sizes.items())])
+
+
+def weights_upload(repository: str, root: Path = ROOT) -> Upload:
+    """The trained approaches for a model repository: one folder each, and a README made from the model card.
+
+    Raises:
+        InputError: there are none, or something must not go up, see `shipped_files`.
+    """
+    inside = {name.removeprefix("weights/"): root / name for name in shipped_files(root, ("weights",))}
+    files: dict[str, Path | bytes] = {name: path for name, path in inside.items() if "/" in name}
+    if not any(name.endswith(f"/{MODEL_FILE}") for name in files):
+        raise InputError(f"{root / 'weights'} holds no weights that git tracks: train an approach and commit it first.")
+    files["README.md"] = model_readme.model_readme(root, repository).encode()
+    if "README.md" in inside:
+        files["TRAINING.md"] = inside["README.md"]
+    return Upload(repository, "model", files)
+
+
+def space_upload(repository: str, pin: hub.Pin | None, root: Path = ROOT) -> Upload:
+    """The app for a Space.
+
+    Args:
+        pin: where the Space takes its weights from; `None` to put them into the Space itself.
+    Raises:
+        InputError: something must not go up, see `shipped_files`.
+    """
+    files: dict[str, Path | bytes] = {name: root / name for name in shipped_files(root, SPACE)}
+    if pin:
+        files = {name: source for name, source in files.items() if not name.endswith(f"/{MODEL_FILE}")}
+        files[f"weights/{hub.PIN_FILE}"] = pin.to_json()
+    return Upload(repository, "space", files)
+
+
+def upload(space: str | None, weights: str | None, private: bool) -> None:
+    from huggingface_hub import HfApi, get_token
+
+    if not get_token():
+        raise InputError(
+            "There is no access token of Hugging Face: make one that may write at "
+            "https://huggingface.co/settings/tokens, then run `hf auth login` or set $HF_TOKEN. --dry-run needs none."
+        )
+    api, pin = HfApi(), None
+    if weights:
+        pin = hub.Pin(weights, _commit(api, weights_upload(weights), private))
+        print(f"weights: https://huggingface.co/{weights} (elsewhere: ${hub.ENVIRONMENT_VARIABLE}={pin})")
+    if space:
+        _commit(api, space_upload(space, pin), private)
+        print(f"space: https://huggingface.co/spaces/{space}")
+
+
+def _commit(api: Any, upload: Upload, private: bool) -> str:
+    """Make the repository if need be, put all files into one commit, and return its id."""
+    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub.errors import HfHubHTTPError
+
+    print(upload.listing().splitlines()[0], flush=True)
+    sdk = {"space_sdk": "gradio"} if upload.kind == "space" else {}
+    additions = [CommitOperationAdd(name, source) for name, source in sorted(upload.files.items())]
+    try:
+        api.create_repo(upload.repository, repo_type=upload.kind, private=private, exist_ok=True, **sdk)
+        commit = api.create_commit(
+            upload.repository, additions, repo_type=upload.kind, commit_message="Publish with busi_demo"
+        )
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{upload.repository} was not written ({reason}): check that the token may write there, and the network."
+        ) from error
+    return commit.oid

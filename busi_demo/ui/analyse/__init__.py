@@ -1,0 +1,1 @@
+"""The tab Analyse: one image, one approach."""

@@ -1,0 +1,85 @@
+"""What else can be said of an answer, as HTML below the figure."""
+
+from __future__ import annotations
+
+from html import escape
+
+from busi_demo.analysis.analysis import Analysis, Examined
+from busi_demo.analysis.measurements import Measurements
+from busi_demo.analysis.trust import Level, Trust
+from busi_demo.inference.cam_methods import CAM_METHODS
+from busi_demo.types import Prediction
+from busi_demo.ui import texts
+from busi_demo.weights.known_images import KnownImage
+
+
+def findings(examined: Examined, analysis: Analysis) -> str:
+    """Sections beside each other: how far to trust the answer, measurements, seen before, the map.
+
+    Args:
+        examined: what the network made of the image.
+        analysis: how it is seen.
+    """
+    sections = (
+        _trust(examined.trust, analysis.prediction.threshold),
+        _measurements(analysis.measurements),
+        _seen(examined.seen),
+        _about_the_map(analysis.prediction),
+    )
+    return f'<div class="findings">{"".join(sections)}</div>'
+
+
+def trust_line(trust: Trust, threshold: float) -> str:
+    """The traffic light in one line, with the worst of what was found, for a mask cut at a threshold."""
+    worst = next(check for check in trust.checks if check.level is trust.level)
+    sentence = texts.NOTHING_AGAINST if trust.level is Level.GREEN else worst.sentence
+    return f'<p class="trust">{_light(trust.level)} {escape(sentence)}{_reservation(trust, threshold)}</p>'
+
+
+def _light(level: Level | None) -> str:
+    """A sign, a colour and a word for a level: the colour alone says nothing."""
+    name = "none" if level is None else level.name.lower()
+    sign, word = texts.LEVELS[name]
+    return f'<strong class="light {name}"><span aria-hidden="true">{sign}</span> {word}</strong>'
+
+
+def _reservation(trust: Trust, threshold: float) -> str:
+    sentence = trust.reservation(threshold)
+    return f" <small>{escape(sentence)}</small>" if sentence else ""
+
+
+def _trust(trust: Trust, threshold: float) -> str:
+    rows = "".join(
+        f"<li>{_light(check.level)} <b>{escape(check.name)}.</b> {escape(check.sentence)}</li>"
+        for check in trust.checks
+    )
+    limits = f"<small>{texts.TRUST_LIMITS}</small>{_reservation(trust, threshold)}"
+    return _section(texts.TRUST, f"<ul>{rows}</ul><p>{limits}</p>")
+
+
+def _measurements(found: Measurements | None) -> str:
+    if found is None:
+        body = f"<p>{texts.NOTHING_TO_MEASURE}</p>"
+    else:
+        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in found.rows())
+        unit = "" if found.unit == "mm" else f" {texts.IN_PIXELS}"
+        body = f"<dl>{rows}</dl><p><small>{texts.GEOMETRY}{unit}</small></p>"
+    return _section(texts.MEASUREMENTS, body)
+
+
+def _seen(known: KnownImage | None) -> str:
+    sentence = known.sentence if known else texts.NOT_SEEN
+    which = f"<p><small>{escape(known.image)}, {escape(known.source)}</small></p>" if known else ""
+    return _section(texts.SEEN, f"<p>{escape(sentence)}</p>{which}<p><small>{texts.SEEN_NOTE}</small></p>")
+
+
+def _about_the_map(prediction: Prediction) -> str:
+    method = CAM_METHODS[prediction.cam_method]
+    shown = f"{method.title} of {prediction.cam_class}" if method.of_class else method.title
+    paper = f"<small>{escape(method.paper)}</small>"
+    body = f"<p><strong>{escape(shown)}</strong></p><p>{escape(method.summary)}</p><p>{paper}</p>"
+    return _section(texts.ABOUT_THE_MAP, body)
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h3>{escape(title)}</h3>{body}</section>"

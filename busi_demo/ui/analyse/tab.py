@@ -1,0 +1,214 @@
+"""The main tab: one image, one approach, five panels, and other views of the same answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from busi_demo.gallery.load import Example
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.types import InputError
+from busi_demo.ui import html as cards
+from busi_demo.ui import texts
+from busi_demo.ui.analyse import steps as analyse_steps
+from busi_demo.ui.analyse.controls import Controls, settings
+from busi_demo.ui.analyse.downloads import Downloads
+from busi_demo.ui.endpoints import declare_analyse_endpoint
+from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
+from busi_demo.ui.gallery import example_gallery
+from busi_demo.ui.inputs import mask_input, ultrasound_input
+from busi_demo.ui.intake import opened
+from busi_demo.ui.session import Session, session_state
+from busi_demo.ui.theme import NARROW
+
+
+class AnalyseTab:
+    """Components and listeners of the tab, made inside an open `gr.Blocks`.
+
+    The rule: what is shown belongs to the inputs as they stand. A new image, approach or mask is analysed at once, the
+    button does so again, and an image that is taken away takes its result along. Two steps see to it: `run` asks the
+    network and remembers the answer, `view` alone decides what is shown of it, and comes after every `run`.
+
+    Args:
+        examples: the gallery.
+    """
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+        with gr.Row(equal_height=True):
+            with gr.Column(scale=5, min_width=280):
+                self.image = ultrasound_input(height=400, elem_id="image")
+                with gr.Column(elem_id="open"):
+                    self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="open-file")
+            with gr.Column(scale=4, min_width=280):
+                self.approach = gr.Radio(
+                    [(model.title, key) for key, model in APPROACHES.items()],
+                    value=DEFAULT_APPROACH, label=texts.APPROACH, elem_id="approach",
+                )  # fmt: skip
+                self.summary = gr.Markdown(summary(DEFAULT_APPROACH), elem_id="summary")
+                self.button = gr.Button(texts.ANALYSE, variant="primary", size="lg", elem_id="analyse")
+                with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
+                    self.mask = mask_input(elem_id="mask")
+                    self.spacing = gr.Number(
+                        label=texts.SPACING, info=texts.SPACING_INFO, step=0.001, elem_id="spacing"
+                    )
+            with gr.Column(scale=5, min_width=280):
+                self.card = gr.HTML(cards.hint(texts.WAITING), elem_id="card", padding=False)
+        if examples:
+            real = any(example.real for example in examples)
+            gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
+            self.gallery = example_gallery(examples, elem_id="gallery")
+        with gr.Column(visible=False, elem_id="results") as self.results:
+            self.controls = Controls()
+            self.figure = gr.Image(
+                label=texts.FIGURE, show_label=False, format="png", interactive=False,
+                buttons=["download", "fullscreen"], elem_id="figure",
+            )  # fmt: skip
+            with gr.Row(elem_id="actions"):
+                self.reset_button = gr.Button(texts.RESET, size="sm", min_width=150, scale=0, elem_id="reset")
+                self.downloads = Downloads()
+            self.findings = gr.HTML(elem_id="findings", padding=False)
+        self.downloads.file.render()
+        self.narrow = gr.Checkbox(visible=False)
+        self.wish = gr.State((Session(), 0))  # what was put into the inputs; another number: it has to be analysed
+        self.redraw = gr.Button("", elem_id="redraw")
+        self.session = session_state()
+        self._listen()
+        declare_analyse_endpoint(self.image, self.approach, self.mask)
+
+    def _listen(self) -> None:
+        controls, settings = self.controls, [*self.controls.components, self.spacing]
+        inputs = [self.image, self.approach, self.mask, self.spacing, self.session, self.wish]
+        placed = [self.image, self.mask, self.spacing, self.session, self.wish]
+        self.run_outputs = [self.card, self.session, self.image, self.mask, controls.threshold]
+        seen = [self.narrow, self.image, self.session, *settings]
+        self.view_outputs = [self.card, self.results, self.figure, self.findings]
+        slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
+        draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
+
+        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.wish.change]
+        ran = gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
+        ran.success(self.view, seen, self.view_outputs, **draw)
+
+        change = {**INPUTS, "trigger_mode": "multiple"}
+        kept = [self.mask, self.spacing, self.session]
+        self.image.upload(self.place, [self.image, *kept], placed, **change)
+        self.file.upload(self.place, [self.file, *kept], placed, **change)
+        if self.examples:
+            self.gallery.select(self.pick, None, placed, **change)
+        emptied = self.image.clear(self.reset, None, placed[:-1], **change)
+        emptied.success(self.view, seen, self.view_outputs, **draw)
+
+        touches = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
+        gr.on(touches, self.view, seen, self.view_outputs, **draw)
+        undone = self.reset_button.click(controls.defaults, self.session, controls.components, **QUICK)
+        undone.success(self.view, seen, self.view_outputs, **draw)
+        self.downloads.listen(self.session, settings)
+
+        self.approach.change(summary, self.approach, self.summary, **QUICK)
+
+    def run(
+        self,
+        image: str | None,
+        approach: str,
+        mask: str | None,
+        spacing: float | None,
+        session: Session,
+        wish: tuple[Session, int] = (Session(), 0),
+    ) -> Iterator[dict[Any, Any]]:
+        """Ask the network about the inputs as they stand, and remember what it said.
+
+        Args:
+            image, mask: paths of what the inputs show.
+            approach: key of the approach.
+            spacing: millimetres per pixel that the person gave.
+            session: what was analysed last.
+            wish: what was put into the inputs last, and when; a run that came late may have replaced the session.
+        Yields:
+            Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
+        """
+        if image is None:
+            yield {self.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
+            return
+        if message := analyse_steps.loading(approach):
+            yield {self.card: cards.hint(message)}
+        before = session.examined
+        opened = wish[0] if image == wish[0].shown else session
+        found = analyse_steps.look_at(image, approach, mask, spacing, opened)
+        changed: dict[Any, Any] = {self.session: found}
+        for component, old, new in ((self.image, image, found.shown), (self.mask, mask, found.mask)):
+            if old != new:
+                changed[component] = new
+        if found.examined and (before is None or before.look.approach != approach):
+            changed[self.controls.threshold] = found.examined.look.threshold
+        yield changed
+
+    def view(self, narrow: bool, image: str | None, session: Session, *wishes: Any) -> Any:
+        """Decide what is shown.
+
+        Args:
+            narrow: whether the window is that of a telephone.
+            image: path of what the image input shows.
+            session: what was analysed last.
+            wishes: values of the controls and the spacing.
+        Returns:
+            Component -> what it shows now.
+        """
+        from busi_demo.ui.analyse.findings import findings  # loads what the first page need not wait for
+        from busi_demo.ui.analyse.verdict import answer, verdict
+
+        hidden = gr.Column(visible=False)
+        if session.refusal:
+            return {self.card: cards.alert(session.refusal), self.results: hidden}
+        if image is None:
+            return {self.card: cards.hint(texts.WAITING), self.results: hidden}
+        if session.pending or (session.examined and image != session.shown):
+            return gr.skip()  # a newer image is being analysed, and viewed when that is done
+        if session.examined is None:
+            return {self.card: cards.alert(texts.FORGOTTEN), self.results: hidden}
+        try:
+            analysis = session.examined.view(settings(session, *wishes))
+        except InputError as error:
+            return {self.card: cards.alert(str(error))}
+        return {
+            self.card: verdict(session.examined, analysis),
+            self.results: gr.Column(visible=True),
+            self.figure: gr.Image(
+                analysis.figure(columns=1 if narrow else 5), alt_text=texts.figure_alt(analysis.title, answer(analysis))
+            ),
+            self.findings: findings(session.examined, analysis),
+        }
+
+    def place(
+        self, path: str | None, mask: str | None, spacing: float | None, session: Session
+    ) -> tuple[str | None, str | None, float | None, Session, tuple[Session, int]]:
+        """Put a file of any kind into the inputs.
+
+        Args:
+            path: of the upload.
+            mask, spacing: what stands in the other inputs.
+            session: what was opened or analysed last.
+        Returns:
+            Image, mask, spacing, session, and the wish to analyse them.
+        """
+        if path is None:  # taken away meanwhile
+            return (*self.reset(), (Session(), time.monotonic_ns()))
+        found = opened(path, self.image.GRADIO_CACHE, session, mask, spacing)
+        return found.shown, found.mask, found.spacing, found, (found, time.monotonic_ns())
+
+    def pick(self, event: gr.SelectData) -> tuple[Any, Any, None, Session, tuple[Session, int]]:
+        """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
+        example = self.examples[event.index]
+        return example.image, example.mask, None, Session(pending=True), (Session(), time.monotonic_ns())
+
+    def reset(self) -> tuple[None, None, None, Session]:
+        """What is left in the inputs when the image is taken away."""
+        return None, None, None, Session()
+
+
+def summary(approach: str) -> str:
+    """One sentence on how an approach works."""
+    return APPROACHES[approach].summary

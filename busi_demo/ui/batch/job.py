@@ -1,0 +1,103 @@
+"""What the Batch tab and its endpoint do with files; without Gradio."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from busi_demo.analysis.figure import png_bytes
+from busi_demo.batch.items import Limits, find_items
+from busi_demo.batch.rows import Row, answer, counts, csv_text
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import approaches_of, title_of
+from busi_demo.ui import texts
+
+LIMITS = Limits(
+    images=texts.BATCH_MOST_IMAGES,
+    file_bytes=texts.LARGEST_UPLOAD_MB * 10**6,
+    archive_bytes=texts.BATCH_UNPACKED_MB * 10**6,
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is.
+
+    Attributes:
+        rows: of the images that are done.
+        done, total: images.
+        next_name: image that is next; `None` at the end.
+        table, figures: the CSV file, and a zip archive of it and the figures; `None` until the end.
+    """
+
+    rows: list[Row]
+    done: int
+    total: int
+    next_name: str | None = None
+    table: Path | None = None
+    figures: Path | None = None
+
+
+def run_batch(
+    paths: Sequence[str], approach: str, folder: str, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Progress]:
+    """Analyse files one after the other; tells how far it is before the first and after each, then that it has ended.
+
+    Args:
+        paths: image files and zip archives.
+        approach: a key of `APPROACHES`, or `busi_demo.batch.ALL`.
+        folder: receives a new folder with table and figures, which goes again if the caller does not wait for the end.
+        stopped: asked before each image; once true, that was all.
+    Raises:
+        InputError: there is nothing to do, too much, or an approach has no weights.
+    """
+    items = find_items([Path(path) for path in paths], LIMITS)
+    predictors = [load_predictor(key) for key in approaches_of(approach)]
+    rows: list[Row] = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    results = Path(tempfile.mkdtemp(dir=folder, prefix="batch_"))
+    table, figures = results / "batch.csv", results / "batch_figures.zip"
+    done = 0
+    try:
+        with zipfile.ZipFile(figures, "w") as archive:  # stored: PNG is compressed
+            for item in items:
+                yield Progress(list(rows), done, len(items), item.name)
+                if stopped():
+                    break
+                for found in answer(item, predictors):
+                    rows.append(found.row)
+                    if picture := found.figure():
+                        archive.writestr(f"figures/{found.figure_name}", png_bytes(picture))
+                done += 1
+            archive.writestr(table.name, csv_text(rows))
+        table.write_text(csv_text(rows), encoding="utf-8", newline="")
+    except BaseException:  # GeneratorExit too: nobody will fetch these pictures
+        shutil.rmtree(results, ignore_errors=True)
+        raise
+    yield Progress(rows, done, len(items), None, table, figures)
+
+
+def cells(row: Row) -> list[Any]:
+    """A row as the page's table shows it, in the order of `texts.BATCH_COLUMNS`; shares in per cent."""
+    shares = [row[name] for name in ("p_benign", "p_malignant", "p_normal", "lesion_area_fraction")]
+    key = row["approach"]
+    title = "" if key is None else title_of(key)
+    return [row["image"], title, row["predicted_class"] or "",
+            *(None if share is None else round(100 * share, 1) for share in shares),
+            None if row["dice"] is None else round(row["dice"], 3), row["error"] or row["warnings"] or ""]  # fmt: skip
+
+
+def progress_card(now: Progress) -> str:
+    """How far the batch is, as HTML."""
+    if now.table:
+        text = texts.batch_summary(now.done, now.total, counts(now.rows)[1])
+    else:
+        text = texts.batch_progress(now.done, now.total, now.next_name)
+    bar = f'<progress max="{now.total}" value="{now.done}" aria-label="{texts.TAB_BATCH}"></progress>'
+    return f'<section role="status">{bar}<p>{escape(text)}</p></section>'

@@ -1,0 +1,1 @@
+"""The tab Compare: all approaches on one image."""

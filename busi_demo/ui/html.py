@@ -1,0 +1,50 @@
+"""The card beside the inputs while there is no verdict, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from busi_demo.analysis.panels import percent
+from busi_demo.ui import texts
+
+
+def hint(text: str) -> str:
+    """A quiet sentence where nothing is shown yet."""
+    return f'<p class="hint" role="status">{escape(text)}</p>'
+
+
+def alert(text: str) -> str:
+    """A sentence on what went wrong; screen readers say it at once."""
+    return f'<p class="alert" role="alert">{escape(text)}</p>'
+
+
+def data_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' if name else "<td></td>" for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+        for first, *cells in rows
+    )
+    below = f"<figcaption>{escape(note)}</figcaption>" if note else ""
+    return (
+        f'<figure><div class="scroll" tabindex="0"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}</figure>"
+    )
+
+
+def bar(name: str, share: float, predicted: bool) -> str:
+    """The probability of a class as a bar with its number."""
+    return (
+        f'<div class="bar{" predicted" if predicted else ""}"><span>{name}</span>'
+        f'<i aria-hidden="true"><b style="width:{share:.1%}"></b></i><span>{percent(share)}</span></div>'
+    )
+
+
+def overlap(dice: float | None, iou: float | None) -> str:
+    """Dice and IoU; nothing where they are unknown."""
+    if dice is None:
+        return ""
+    return (
+        f'<p class="overlap"><strong>{texts.DICE} {dice:.3f}</strong> <strong>{texts.IOU} {iou:.3f}</strong> '
+        f"<small>{texts.OVERLAP_HINT}</small></p>"
+    )

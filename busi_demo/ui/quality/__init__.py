@@ -1,0 +1,1 @@
+"""The tab 'How good is it?'."""

@@ -1,0 +1,86 @@
+"""Pictures of the best and worst cases, where the data set lies on this machine; functions without Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from busi_demo.analysis.figure import figure_image, five_panels
+from busi_demo.data.busi import FileSample, index_folder
+from busi_demo.data.locate import data_at_hand
+from busi_demo.evaluation.held_out import Judge, held_out_by, judge_of
+from busi_demo.evaluation.results import ImageResult
+from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.types import InputError
+from busi_demo.ui import texts
+from busi_demo.weights import store as weights
+
+_THUMBNAIL = (320, 320)
+
+
+def case_pictures(cases: Sequence[tuple[str, ImageResult]]) -> list[tuple[Image.Image, str]]:
+    """A small picture of every case with its caption, in their order; nothing where one is not at hand.
+
+    Args:
+        cases: (kind, image) as of `Quality.cases`.
+    """
+    samples = _samples()
+    try:
+        pictures = [samples[result.label, result.image].read()[0] for _, result in cases]
+    except (KeyError, InputError):
+        return []
+    found = []
+    for (kind, result), pixels in zip(cases, pictures, strict=True):
+        small = Image.fromarray(pixels)
+        small.thumbnail(_THUMBNAIL)
+        found.append((small, texts.case_caption(kind, result.predicted_class, result.confidence, result.mask_dice)))
+    return found
+
+
+def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Image, str]:
+    """The five panels of a case in a row and in a column, and what a screen reader says of them. The image is answered
+    as it was when it was measured: by a network that was not trained on it.
+
+    Args:
+        key: of the approach, or `CONSENSUS`.
+    Raises:
+        InputError: the image is not at hand, or the weights are not.
+    """
+    sample = _samples().get((result.label, result.image))
+    if sample is None:
+        raise InputError(texts.case_gone(result.image))
+    pixels, truth = sample.read()
+    predictor = _judge(key)(sample)
+    prediction = predictor.predict(pixels)
+    known, heading = truth if sample.mask_complete else None, f"{predictor.title}, {result.image}"
+    wide, narrow = (figure_image(five_panels(prediction, known, heading, columns)) for columns in (5, 1))
+    answer = f"{prediction.predicted_class} ({prediction.confidence:.1%})"
+    return wide, narrow, texts.figure_alt(predictor.title, answer)
+
+
+def _judge(key: str) -> Judge:
+    keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
+    try:
+        source = weights.read_config(keys[0], folder)["data"]["main"]  # whatever its folder is called on this machine
+        held_out = held_out_by([folder / one for one in keys], source)
+    except (InputError, KeyError):
+        held_out = {}  # it is not recorded what these weights were trained on
+    return judge_of(load_consensus() if key == CONSENSUS else load_predictor(key), held_out)
+
+
+def _samples() -> dict[tuple[str, str], FileSample]:
+    root = data_at_hand()
+    return _index(root) if root else {}
+
+
+@cache
+def _index(root: Path) -> dict[tuple[str, str], FileSample]:
+    try:
+        return {(sample.label, sample.name): sample for sample in index_folder(root)}
+    except InputError:
+        return {}

@@ -1,0 +1,93 @@
+"""The numbers of the tab 'How good is it?', as HTML; all that comes from files is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from busi_demo.evaluation.card.tables import COMPARED, METRICS
+from busi_demo.ui import texts
+
+if TYPE_CHECKING:
+    from busi_demo.ui.quality.measured import Quality
+
+
+def overview(qualities: Sequence[Quality], chosen: str | None = None) -> str:
+    """A card an approach: the metrics that matter most, each as a bar with its interval."""
+    if not qualities:
+        return _alert(texts.NO_WEIGHTS)
+    cards = []
+    for quality in qualities:
+        rows = [_bar(label, quality.report, path) for label, path, _ in METRICS if path[0] in COMPARED]
+        body = "".join(rows) if quality.report else f"<p>{escape(texts.not_measured(quality.key))}</p>"
+        current = ' class="chosen"' if quality.key == chosen else ""
+        cards.append(f"<section{current}><h3>{escape(quality.title)}</h3>{body}</section>")
+    return f'<div class="quality-cards">{"".join(cards)}</div>'
+
+
+def numbers(quality: Quality) -> str:
+    """On what was measured, and every metric with its interval."""
+    report = quality.report
+    if report is None:
+        return _alert(texts.not_measured(quality.key))
+    rows = []
+    for label, path, counts in METRICS:
+        n = sum(_at(report, count) or 0 for count in counts) if counts else ""
+        value, bounds = _at(report, path), _at(report.get("intervals"), path)
+        interval = f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else ""
+        rows.append(
+            f"<tr><th scope='row'>{escape(label)}</th><td>{_number(value)}</td><td>{interval}</td><td>{n}</td></tr>"
+        )
+    heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.NUMBER_HEADS)
+    return (
+        f'<p role="status">{escape(texts.measured_on(quality.title, report))}</p>'
+        f"<details><summary>{texts.ALL_NUMBERS}</summary>{_scrolling(f'<tr>{heads}</tr>', rows)}</details>"
+    )
+
+
+def cases(quality: Quality) -> str:
+    """The images worth looking at, by name."""
+    found = quality.cases()
+    if not found:
+        return f"<p>{escape(texts.no_cases(quality.title))}</p>"
+    rows = []
+    for kind, result in found:
+        overlap = "" if result.mask_dice is None else f"{result.mask_dice:.3f}"
+        cells = (kind, result.image, result.predicted_class, f"{result.confidence:.1%}", overlap)
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.CASE_HEADS)
+    return _scrolling(f"<tr>{heads}</tr>", rows)
+
+
+def _scrolling(head: str, rows: Sequence[str]) -> str:
+    """A table that scrolls inside its own box, with the keyboard too."""
+    return (
+        f'<div class="scrolls" tabindex="0" role="region" aria-label="{texts.TABLE}"><table><thead>{head}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _bar(label: str, report: Mapping[str, Any] | None, path: tuple[str, ...]) -> str:
+    value, bounds = _at(report, path), _at((report or {}).get("intervals"), path)
+    text = f"<span>{escape(label)}</span><strong>{_number(value)}</strong>"
+    if value is None:
+        return f'<div class="metric">{text}</div>'
+    low, high = bounds or (value, value)
+    interval = f"<small>{low:.3f} to {high:.3f}</small>" if bounds else "<small></small>"
+    drawn = f'<i style="left:{low:.1%};width:{high - low:.1%}"></i><b style="left:{value:.1%}"></b>'
+    return f'<div class="metric">{text}{interval}<div class="interval" aria-hidden="true">{drawn}</div></div>'
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _number(value: float | None) -> str:
+    return texts.UNDEFINED if value is None else f"{value:.3f}"
+
+
+def _alert(text: str) -> str:
+    return f'<p class="alert" role="alert">{escape(text)}</p>'

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from busi_demo.analysis.trust import Check, Level, Trust, assess, check_agreement, check_cam, check_flip, check_margin
+from busi_demo.types import Prediction
+
+SHAPE = (10, 10)
+
+
+def box(rows: slice, columns: slice) -> np.ndarray:
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[rows, columns] = True
+    return mask
+
+
+LESION = box(slice(2, 4), slice(1, 6))  # a tenth of the image, on its left
+
+
+def prediction(mask: np.ndarray = LESION, benign: float = 0.1, malignant: float = 0.8, **fields) -> Prediction:
+    probabilities = {"benign": benign, "malignant": malignant, "normal": 1 - benign - malignant}
+    made = Prediction(
+        approach="multitask_cnn",
+        image=np.arange(100, dtype=np.uint8).reshape(SHAPE),
+        mask=mask,
+        mask_probability=mask.astype(np.float32),
+        probabilities=probabilities,
+        cam=mask.astype(np.float32),
+        cam_class=max(probabilities, key=probabilities.__getitem__),
+        cam_peak=1.0,
+        threshold=0.5,
+    )
+    return replace(made, **fields)
+
+
+def mirror(one: Prediction, **fields) -> Prediction:
+    """The answer of a network that does not care about left and right."""
+    flipped = {name: getattr(one, name)[:, ::-1] for name in ("image", "mask", "mask_probability", "cam")}
+    return replace(one, **{**flipped, **fields})
+
+
+def cam(inside: float) -> np.ndarray:
+    """A map with that share of its energy evenly inside `LESION` and the rest evenly outside."""
+    evidence = np.where(LESION, inside / 10, (1 - inside) / 90)
+    return (evidence / evidence.max()).astype(np.float32)
+
+
+@pytest.mark.parametrize(("inside", "level"), [
+    (1.0, Level.GREEN), (0.31, Level.GREEN), (0.29, Level.AMBER), (0.16, Level.AMBER), (0.14, Level.RED),
+    (0.0, Level.RED),
+])  # fmt: skip
+def test_evidence_is_weighed_against_the_area(inside, level):
+    check = check_cam(prediction(cam=cam(inside)))
+    assert check.level is level
+    assert check.value == pytest.approx(inside * 10, abs=1e-4)
+    assert f"{inside:.0%} of it on 10.0%" in check.sentence
+
+
+def test_of_a_lesion_that_fills_the_image_the_evidence_need_only_lie_inside():
+    large = box(slice(0, 10), slice(0, 5))
+    assert check_cam(prediction(large)).level is Level.GREEN  # a focus of 2, but all of it inside
+    assert check_cam(prediction(large, cam=np.where(large, 1, 0.2).astype(np.float32))).level is Level.AMBER
+
+
+def test_without_any_evidence_there_is_nothing_to_trust():
+    assert check_cam(prediction(cam=np.zeros(SHAPE, dtype=np.float32), cam_peak=0.0)).level is Level.RED
+
+
+@pytest.mark.parametrize("one", [
+    prediction(mask=np.zeros(SHAPE, dtype=bool)),
+    prediction(mask=np.zeros(SHAPE, dtype=bool), malignant=0.1),
+    prediction(cam_class="benign"),
+], ids=["no outline", "normal", "another class"])  # fmt: skip
+def test_where_evidence_cannot_lie_on_a_lesion_the_check_does_not_apply(one):
+    check = check_cam(one)
+    assert check.level is None and check.sentence.startswith("Does not apply")
+
+
+def test_a_mirror_image_with_the_mirrored_answer_is_stable():
+    check = check_flip(prediction(), mirror(prediction()))
+    assert check.level is Level.GREEN and check.value == 1.0
+
+
+@pytest.mark.parametrize(("columns", "level", "overlap"), [
+    (slice(2, 7), Level.GREEN, 0.8), (slice(3, 8), Level.AMBER, 0.6), (slice(4, 9), Level.RED, 0.4),
+])  # fmt: skip
+def test_a_shifted_outline_is_less_stable(columns, level, overlap):
+    shifted = mirror(prediction(mask=box(slice(2, 4), columns)))
+    check = check_flip(prediction(), shifted)
+    assert (check.level, check.value) == (level, pytest.approx(overlap))
+
+
+def test_another_class_of_the_mirror_image_is_red():
+    check = check_flip(
+        prediction(), mirror(prediction(), probabilities={"benign": 0.7, "malignant": 0.2, "normal": 0.1})
+    )
+    assert check.level is Level.RED and "benign, not malignant" in check.sentence
+
+
+def test_nothing_outlined_on_either_side_is_stable():
+    normal = prediction(mask=np.zeros(SHAPE, dtype=bool), malignant=0.1)
+    assert check_flip(normal, mirror(normal)).level is Level.GREEN
+
+
+@pytest.mark.parametrize(("peak", "malignant", "level"), [
+    (0.9, 0.8, Level.GREEN), (0.3, 0.8, Level.AMBER), (0.04, 0.8, Level.RED), (0.9, 0.1, Level.RED),
+    (0.3, 0.1, Level.GREEN),
+])  # fmt: skip
+def test_outline_and_class(peak, malignant, level):
+    one = prediction(mask_probability=np.where(LESION, peak, 0).astype(np.float32), malignant=malignant)
+    assert check_agreement(one).level is level
+
+
+def test_a_speck_is_no_outline():
+    normal = prediction(malignant=0.1)
+    assert check_agreement(normal, min_area=0.2).level is Level.GREEN
+
+
+@pytest.mark.parametrize(("malignant", "benign", "level"), [
+    (0.71, 0.29, Level.GREEN), (0.68, 0.3, Level.AMBER), (0.56, 0.44, Level.AMBER), (0.52, 0.44, Level.RED),
+])  # fmt: skip
+def test_the_first_class_against_the_second(malignant, benign, level):
+    check = check_margin(prediction(malignant=malignant, benign=benign))
+    assert (check.level, check.value) == (level, pytest.approx(malignant - benign))
+
+
+def test_the_whole_is_as_bad_as_its_worst_part():
+    def trust(*levels: Level | None) -> Trust:
+        return Trust(tuple(Check("", level, "") for level in levels), 0.5)
+
+    assert trust(Level.GREEN, None).level is Level.GREEN
+    assert trust(Level.GREEN, Level.RED, Level.AMBER).level is Level.RED
+
+
+def test_checks_of_another_threshold_say_so():
+    trust = assess(prediction(), lambda _: mirror(prediction()))
+    assert trust.reservation(prediction().threshold) is None
+    assert trust.reservation(0.9) == "Checked at the approach's own threshold of 0.5, not at the chosen 0.9."
+
+
+def test_the_network_is_asked_once_about_the_mirror_image():
+    one, asked = prediction(), []
+
+    def predict(image: np.ndarray) -> Prediction:
+        asked.append(image)
+        return mirror(one)
+
+    trust = assess(one, predict)
+    assert len(asked) == 1 and np.array_equal(asked[0], one.image[:, ::-1])
+    assert [check.level for check in trust.checks] == [Level.GREEN] * 4 and trust.level is Level.GREEN

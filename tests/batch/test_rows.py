@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import csv
+import errno
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import disc, picture, save_grey
+
+from busi_demo.batch.items import BatchItem, StoredFile, find_items
+from busi_demo.batch.rows import COLUMNS, answer, counts, csv_text
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.types import CLASSES, Prediction
+
+TRUTH = disc(72, 96, 30, 30, 9) | disc(72, 96, 30, 70, 9)
+
+
+class Fixed:
+    """A predictor that outlines the left half of every image."""
+
+    def __init__(self, key: str, error: Exception | None = None) -> None:
+        self.key, self.error = key, error
+
+    def predict(self, path: Path) -> Prediction:
+        if self.error:
+            raise self.error
+        mask = np.zeros((72, 96), dtype=bool)
+        mask[:, :48] = True
+        return Prediction(
+            approach=self.key, image=picture(1), mask=mask, mask_probability=mask.astype(np.float32),
+            probabilities=dict(zip(CLASSES, (0.123456, 0.876443, 0.000101), strict=True)), cam=mask.astype(np.float32),
+            cam_class="malignant", cam_peak=1.0, threshold=0.5, warnings=("Dark.",),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> BatchItem:
+    """An image of which two lesions are drawn in a mask each."""
+    folder = tmp_path / "malignant"
+    save_grey(folder / "a.png", picture(1))
+    save_grey(folder / "a_mask.png", disc(72, 96, 30, 30, 9))
+    save_grey(folder / "a_mask_1.png", disc(72, 96, 30, 70, 9))
+    return find_items([tmp_path])[0]
+
+
+def test_a_row_by_hand(item):
+    (found,) = answer(item, [Fixed("two_stage")])
+    assert tuple(found.row) == COLUMNS
+    both = disc(72, 96, 30, 30, 9).sum()  # of the two discs, alike in size, the left one is inside
+    assert found.row == {
+        "image": "malignant/a.png", "true_class": "malignant", "approach": "two_stage", "predicted_class": "malignant",
+        "p_benign": 0.1235, "p_malignant": 0.8764, "p_normal": 0.0001, "lesion_area_fraction": 0.5,
+        "dice": round(2 * both / (72 * 48 + 2 * both), 4), "iou": round(both / (72 * 48 + both), 4),
+        "width": 96, "height": 72, "warnings": "Dark.", "error": None}  # fmt: skip
+    np.testing.assert_array_equal(found.ground_truth, TRUTH)
+    assert found.figure_name == "malignant/a.png.two_stage.png"
+    assert found.figure().width > 2 * found.figure().height
+
+
+def test_without_a_mask_there_is_no_overlap(item):
+    (found,) = answer(replace(item, masks=()), [Fixed("two_stage")])
+    assert found.row["dice"] is None and found.row["iou"] is None and found.ground_truth is None
+
+
+def test_several_approaches_and_their_consensus(item):
+    found = answer(item, [Fixed(key) for key in APPROACHES])
+    assert [f.row["approach"] for f in found] == [*APPROACHES, CONSENSUS]
+    assert found[-1].row["p_malignant"] == 0.8764
+
+
+@pytest.mark.parametrize("change", [
+    {"image": "bad"}, {"masks": "bad"}, {"image": None, "fault": "bad.png is a mask."},
+])  # fmt: skip
+def test_what_cannot_be_used_is_one_row_with_its_sentence(item, predictors, tmp_path, change):
+    (tmp_path / "bad.png").write_text("not an image")
+    bad = StoredFile(tmp_path / "bad.png")
+    values = {"image": bad} if change.get("image") else {"masks": (bad,)} if "masks" in change else change
+    (found,) = answer(replace(item, **values), [predictors["multitask_cnn"]])
+    assert found.row["error"].startswith("bad.png") and found.row["error"].endswith(".")
+    known = {name for name, value in found.row.items() if value is not None}
+    assert known == {"image", "true_class", "error"} and found.figure() is None
+
+
+def test_an_unexpected_error_costs_one_row_too(item, caplog):
+    (found,) = answer(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
+    assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError: boom): leave it out."
+    assert "Traceback" in caplog.text
+
+
+def test_where_the_server_keeps_its_files_is_not_in_a_row(item, caplog):
+    full = OSError(errno.ENOSPC, "No space left on device", "/srv/uploads/a.png")
+    (found,) = answer(item, [Fixed("two_stage", full)])
+    assert found.row["error"] == "malignant/a.png could not be read (No space left on device): try it again."
+    assert "/srv/uploads/a.png" in caplog.text
+
+
+def test_csv_reads_back_and_starts_no_formula(item):
+    row = answer(item, [Fixed("two_stage")])[0].row
+    text = csv_text([row, dict.fromkeys(COLUMNS) | {"image": '=1+1,"', "error": "no"}])
+    assert "\r" not in text and text.endswith("\n")
+    first, second = csv.DictReader(io.StringIO(text))
+    assert tuple(first) == COLUMNS
+    assert first == {name: "" if value is None else str(value) for name, value in row.items()}
+    assert second["image"] == "'=1+1,\""
+
+
+def test_images_and_failures_are_counted():
+    rows = [{"image": "a", "error": None}, {"image": "a", "error": None}, {"image": "b", "error": "no"}]
+    assert counts(rows) == (2, 1)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, picture, save_grey, write_busi
+from PIL import Image
+
+from busi_demo.__main__ import main
+from busi_demo.cli import batch as batch_cli
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.weights import store as weights
+
+FAST = ("--approach", "multitask_cnn")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three images with masks and a file that is no image."""
+    root = write_busi(tmp_path / "busi", {"benign": 2, "normal": 1})
+    (root / "bad.png").write_text("not an image")
+    return root
+
+
+@pytest.fixture
+def batch(weights_folder, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, list[dict], list[str]]]:
+    """Run `batch` into `out`; returns exit status, the table and complaints."""
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+    load_predictor.cache_clear()
+
+    def run(*words: object) -> tuple[int, list[dict], list[str]]:
+        status = main(["batch", *map(str, words), "--output", str(tmp_path / "out")])
+        table = tmp_path / "out" / "batch.csv"
+        with table.open(newline="") if table.is_file() else open(os.devnull) as file:
+            rows = list(csv.DictReader(file))
+        return status, rows, capsys.readouterr().err.splitlines()
+
+    yield run
+    load_predictor.cache_clear()
+
+
+def test_a_folder_becomes_a_table_and_figures(batch, source, tmp_path):
+    status, rows, complaints = batch(source, "--approach", "all")
+    assert status == 2  # for the bad file
+    names = ["bad.png", "benign/benign case (1).png", "benign/benign case (2).png", "normal/normal case (1).png"]
+    assert [row["image"] for row in rows] == [names[0], *(name for name in names[1:] for _ in range(5))]
+    assert [row["approach"] for row in rows[1:6]] == [*APPROACHES, CONSENSUS]
+    assert [c for c in complaints if c.startswith("error: ")] == [f"error: {rows[0]['error']}"]
+    assert 0 <= float(rows[1]["dice"]) <= 1
+    figures = {p.relative_to(tmp_path / "out" / "figures").as_posix() for p in (tmp_path / "out").rglob("*.png")}
+    assert figures == {f"{row['image']}.{row['approach']}.png" for row in rows[1:]}
+    with Image.open(tmp_path / "out" / "figures" / "benign" / "benign case (1).png.consensus.png") as figure:
+        assert figure.width > 2 * figure.height
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_an_archive_gives_the_table_of_its_folder(batch, source, tmp_path):
+    _, rows, _ = batch(source, *FAST, "--no-figures")
+    with zipfile.ZipFile(tmp_path / "busi.zip", "w") as archive:
+        for path in source.rglob("*.png"):
+            archive.write(path, path.relative_to(source))
+    main(["batch", str(tmp_path / "busi.zip"), *FAST, "--no-figures", "--output", str(tmp_path / "zip")])
+    assert (tmp_path / "zip" / "batch.csv").read_bytes() == (tmp_path / "out" / "batch.csv").read_bytes()
+    assert len(rows) == 4 and not (tmp_path / "out" / "figures").exists()
+
+
+def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
+    """Ctrl+C in the third image; then the failed one, mended, and the open ones are done, the others not again."""
+    seen, answer = [], batch_cli.answer
+
+    def stumbling(item, predictors):
+        seen.append(item.name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return answer(item, predictors)
+
+    monkeypatch.setattr(batch_cli, "answer", stumbling)
+    status, rows, complaints = batch(source, *FAST, "--no-figures")
+    assert status == 130 and [row["image"] for row in rows] == ["bad.png", "benign/benign case (1).png"]
+    assert complaints[-1] == "stopped: the same command goes on from here"
+    save_grey(source / "bad.png", picture(9))
+    status, rows, _ = batch(source, *FAST, "--no-figures")
+    assert status == 0 and len(rows) == 4 and not any(row["error"] for row in rows)
+    assert seen[3:] == ["bad.png", "benign/benign case (2).png", "normal/normal case (1).png"]
+    assert batch(source, *FAST, "--no-figures")[:2] == (0, rows) and len(seen) == 6
+
+
+def test_what_was_found_in_another_image_of_that_name_is_not_shown(batch, tmp_path):
+    """A/images/1.png and B/images/1.png; the second is then broken, and its figure is not left behind."""
+    for number, person in enumerate("AB"):
+        save_grey(tmp_path / person / "images" / "1.png", picture(number, 72 + number, 96))
+    figure = tmp_path / "out" / "figures" / "1.png.multitask_cnn.png"
+    first, second = (batch(tmp_path / person / "images", *FAST)[1][0] for person in "AB")
+    assert (first["height"], second["height"]) == ("72", "73") and figure.is_file()
+    (tmp_path / "B" / "images" / "1.png").write_text("not an image")
+    _, (row,), _ = batch(tmp_path / "B" / "images", *FAST)
+    assert row["error"] and not figure.exists()
+
+
+def test_only_changed_images_and_masks_are_done_anew(batch, source, tmp_path, monkeypatch):
+    seen, answer = [], batch_cli.answer
+    monkeypatch.setattr(
+        batch_cli, "answer", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
+    )
+    (source / "bad.png").unlink()
+    before = batch(source, *FAST, "--no-figures")[1]
+    del seen[:]
+    moved = Path(shutil.copytree(source, tmp_path / "elsewhere" / source.name, copy_function=shutil.copyfile))
+    assert batch(moved, *FAST, "--no-figures")[1] == before and seen == []  # the same files with other dates
+    save_grey(moved / "benign" / "benign case (1)_mask.png", picture(1) < 0)
+    after = batch(moved, *FAST, "--no-figures")[1]
+    assert seen == ["benign/benign case (1).png"] and after[1:] == before[1:]
+    assert float(after[0]["dice"]) == 0 < float(before[0]["dice"])
+
+
+@pytest.mark.parametrize(("words", "named"), [
+    (("--approach", "multitask_resnet50", "--no-figures"), "approach or weights"),
+    (FAST, "figures"),
+])  # fmt: skip
+def test_other_settings_are_refused(batch, source, words, named, tmp_path):
+    batch(source, *FAST, "--no-figures")
+    table = (tmp_path / "out" / "batch.csv").read_bytes()
+    status, _, complaints = batch(source, *words)
+    assert status == 2 and (tmp_path / "out" / "batch.csv").read_bytes() == table
+    assert f"holds the results of another {named}: give another --output" in complaints[-1]
+
+
+def test_wrong_moves_are_one_line(batch, source, tmp_path):
+    (tmp_path / "empty").mkdir()
+    image = save_grey(tmp_path / "a.png", picture(1))
+    for place, message in ((tmp_path / "nowhere", "nowhere does not exist"), (tmp_path / "empty", "There is no image"),
+                           (image, "neither a folder nor a .zip archive"), (tmp_path, "lies in")):  # fmt: skip
+        status, rows, (complaint,) = batch(place)
+        assert (status, rows) == (2, []) and complaint.startswith("error: ") and message in complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_processes_write_the_table_of_one(source, weights_folder, tmp_path):
+    environment = {**os.environ, "BUSI_DEMO_WEIGHTS": str(weights_folder), "PYTHONPATH": str(ROOT)}
+    words = ["-m", "busi_demo", "batch", str(source), *FAST, "--no-figures", "--output"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    runs = {}
+    for name, start in (("one", [sys.executable]), ("two", torchrun)):
+        command = [*start, *words, str(tmp_path / name)]
+        runs[name] = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    one, two = (tmp_path / name / "batch.csv" for name in runs)
+    assert one.read_bytes() == two.read_bytes(), runs["two"].stderr
+    assert one.read_text().count("\n") == 5
+    assert [run.stdout.count("wrote ") for run in runs.values()] == [1, 1]
+    assert runs["one"].returncode == 2 and runs["two"].stderr.count("error: bad.png cannot be read") == 1
+    assert sorted(p.name for p in (tmp_path / "one" / "rows").iterdir()) == sorted(
+        p.name for p in (tmp_path / "two" / "rows").iterdir()
+    )
+    assert json.loads((tmp_path / "two" / "batch.json").read_text())["figures"] is False

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT, disc, picture, save_grey
+from PIL import Image
+
+from busi_demo.__main__ import main
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.types import CLASSES
+from busi_demo.weights import store as weights
+
+# `python -m busi_demo` with another weights folder, which is its first argument.
+WITH_WEIGHTS = (
+    "import pathlib, runpy, sys, busi_demo.weights.store as w; w.WEIGHTS_FOLDER = pathlib.Path(sys.argv.pop(1)); "
+    "runpy.run_module('busi_demo', run_name='__main__', alter_sys=True)"
+)
+
+
+@pytest.fixture
+def images(tmp_path) -> list[Path]:
+    return [
+        save_grey(tmp_path / "in" / "wide.png", picture(1, 80, 120)),
+        save_grey(tmp_path / "in" / "tall.jpg", picture(2, 90, 70)),
+    ]
+
+
+@pytest.fixture
+def bad(tmp_path) -> Path:
+    (tmp_path / "in").mkdir(exist_ok=True)
+    (tmp_path / "in" / "broken.png").write_bytes(b"this is no image")
+    return tmp_path / "in" / "broken.png"
+
+
+@pytest.fixture
+def predict(weights_folder, tmp_path, monkeypatch, capsys):
+    """Run `predict` with the test weights; returns the exit status, the lines printed and the lines of complaint."""
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
+    monkeypatch.chdir(tmp_path)
+    load_predictor.cache_clear()
+
+    def run(*words: object) -> tuple[int, list[str], list[str]]:
+        status = main(["predict", *map(str, words)])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    yield run
+    load_predictor.cache_clear()
+
+
+def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad, tmp_path):
+    words = [images[0], bad, images[1], "--approach", "all", "--json", "--output", tmp_path / "out"]
+    run = subprocess.run(
+        [sys.executable, "-c", WITH_WEIGHTS, weights_folder, "predict", *map(str, words)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 2
+    (complaint,) = run.stderr.splitlines()
+    assert complaint.startswith("error: ") and "broken.png" in complaint
+
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    answered = [(line["image"], line["approach"]) for line in lines]
+    assert answered == [(str(path), key) for path in images for key in APPROACHES]
+    for line in lines:
+        assert list(line) == ["image", "approach", "predicted_class", "probabilities", "lesion_area_fraction", "dice",
+                              "iou", "warnings", "seconds"]  # fmt: skip
+        assert list(line["probabilities"]) == list(CLASSES)
+        assert sum(line["probabilities"].values()) == pytest.approx(1)
+        assert line["predicted_class"] == max(line["probabilities"], key=line["probabilities"].get)
+        assert 0 <= line["lesion_area_fraction"] <= 1
+        assert line["dice"] is None and line["iou"] is None
+        assert isinstance(line["warnings"], list) and line["seconds"] > 0
+
+    expected = {f"{path.stem}.{key}{end}" for path in images for key in APPROACHES for end in (".png", ".mask.png")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    for line in lines:
+        source = Path(line["image"])
+        with Image.open(tmp_path / "out" / f"{source.stem}.{line['approach']}.mask.png") as mask:
+            assert mask.mode == "L" and mask.size == Image.open(source).size
+            values = np.asarray(mask)
+        assert set(np.unique(values)) <= {0, 255}
+        assert (values == 255).mean() == pytest.approx(line["lesion_area_fraction"])
+        with Image.open(tmp_path / "out" / f"{source.stem}.{line['approach']}.png") as figure:
+            assert figure.width > 2 * figure.height  # five panels in a row
+
+
+def test_without_json_it_is_told_in_words(predict, images):
+    status, lines, complaints = predict(images[0])
+    assert (status, complaints) == (0, [])
+    assert f"wide.png  {DEFAULT_APPROACH}: " in lines[0] and "lesion" in lines[0] and "%" in lines[0]
+    assert (Path("output") / f"wide.{DEFAULT_APPROACH}.png").is_file()
+
+
+def test_ground_truth_is_scored(predict, images, tmp_path):
+    truth = disc(80, 120, 40, 60, 20)
+    mask = save_grey(tmp_path / "truth.png", truth)
+    status, (line,), _ = predict(images[0], "--approach", "multitask_cnn", "--ground-truth", mask, "--json")
+    assert status == 0
+    answer = json.loads(line)
+    with Image.open("output/wide.multitask_cnn.mask.png") as image:
+        found = np.asarray(image) == 255
+    both = (found & truth).sum()
+    assert answer["dice"] == pytest.approx(2 * both / (found.sum() + truth.sum()))
+    assert answer["iou"] == pytest.approx(both / (found | truth).sum())
+    status, (words,), _ = predict(images[0], "--approach", "multitask_cnn", "--ground-truth", mask)
+    assert f"Dice {answer['dice']:.3f}, IoU {answer['iou']:.3f}" in words
+
+
+def test_a_ground_truth_belongs_to_one_image(predict, images, tmp_path):
+    mask = save_grey(tmp_path / "truth.png", disc(80, 120, 40, 60, 20))
+    status, lines, (complaint,) = predict(*images, "--ground-truth", mask)
+    assert (status, lines) == (2, [])
+    assert complaint == "error: --ground-truth is the mask of one image, got 2 images."
+
+
+def test_a_wrong_ground_truth_is_named(predict, images):
+    status, lines, (complaint,) = predict(images[0], "--ground-truth", "nothing.png")
+    assert (status, lines) == (2, []) and "nothing.png does not exist" in complaint
+
+
+def test_two_images_of_one_stem_do_not_overwrite_each_other(predict, images, tmp_path):
+    namesake = save_grey(tmp_path / "other" / "wide.png", picture(3))
+    words = [images[0], namesake, images[1], "--approach", "multitask_cnn"]
+    status, lines, (complaint,) = predict(*words)
+    assert status == 2 and len(lines) >= 2
+    assert str(namesake) in complaint and f"would overwrite the results of {images[0]}" in complaint
+    with Image.open("output/wide.multitask_cnn.mask.png") as mask:
+        assert mask.size == (120, 80)
+    assert Path("output/tall.multitask_cnn.mask.png").is_file()
+
+
+def test_a_missing_image_is_named_once(predict):
+    status, lines, (complaint,) = predict("nowhere/image.png")
+    assert (status, lines) == (2, [])
+    assert complaint.count("nowhere/image.png") == 1
+
+
+def test_missing_weights_are_told_in_one_line(predict, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
+    status, lines, (complaint,) = predict(images[0])
+    assert (status, lines) == (2, [])
+    assert "weights of multitask_unet are missing" in complaint
+
+
+def test_an_output_that_is_a_file_is_told_in_one_line(predict, images, tmp_path):
+    (tmp_path / "taken").write_text("")
+    status, lines, (complaint,) = predict(images[0], "--output", tmp_path / "taken", "--approach", "multitask_cnn")
+    assert (status, lines) == (2, []) and "taken" in complaint
+
+
+def test_an_unknown_approach_is_answered_with_the_choices(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "image.png", "--approach", "vit"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert all(key in error for key in APPROACHES)

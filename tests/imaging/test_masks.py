@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import disc
+
+from busi_demo.imaging.masks import Agreement, agreeing_mask, agreement, lesion_mask
+
+LESION, SPECK = disc(50, 60, 20, 20, 8), disc(50, 60, 40, 50, 1)
+
+
+def probability(peak: float, mask: np.ndarray = LESION) -> np.ndarray:
+    return np.where(mask, peak, 0.01).astype(np.float32)
+
+
+def test_the_threshold_is_inclusive():
+    mask = lesion_mask(np.array([[0.49, 0.5, 0.51]], dtype=np.float32), 0.5, 0.0)
+    assert mask.dtype == np.bool_ and mask.tolist() == [[False, True, True]]
+
+
+def test_small_regions_are_dropped_and_large_ones_kept():
+    both = probability(0.9, LESION | SPECK)
+    assert np.array_equal(lesion_mask(both, 0.5, 0.003), LESION)  # 0.003 of 3000 pixels: 9; the speck has 5
+    assert np.array_equal(lesion_mask(both, 0.5, 0.001), LESION | SPECK)
+
+
+def test_a_region_of_just_the_least_area_stays():
+    mask = np.zeros((10, 10), dtype=bool)
+    mask[4, 4:7] = True
+    assert lesion_mask(mask.astype(np.float32), 0.5, 0.03).sum() == 3
+    assert lesion_mask(mask.astype(np.float32), 0.5, 0.031).sum() == 0
+
+
+@pytest.mark.parametrize("verdict", ["benign", "malignant"])
+def test_a_tumour_with_a_mask_needs_no_words(verdict):
+    mask, notes = agreeing_mask(probability(0.9), verdict, 0.5, 0.003)
+    assert np.array_equal(mask, LESION) and notes == ()
+
+
+def test_normal_withdraws_the_mask_and_says_how_large_it_was():
+    mask, (note,) = agreeing_mask(probability(0.9), "normal", 0.5, 0.003)
+    assert not mask.any()
+    assert f"{LESION.mean():.1%}" in note and "withdrawn" in note
+
+
+def test_normal_without_a_mask_needs_no_words():
+    mask, notes = agreeing_mask(probability(0.3), "normal", 0.5, 0.003)
+    assert not mask.any() and notes == ()
+
+
+def test_a_tumour_with_a_faint_mask_is_cut_at_half_its_peak():
+    mask, (note,) = agreeing_mask(probability(0.3), "benign", 0.5, 0.003)
+    assert np.array_equal(mask, LESION)
+    assert "15%" in note and "50%" in note
+
+
+def test_a_tumour_whose_confident_core_is_a_speck_is_cut_at_half_the_threshold():
+    halo = np.where(SPECK, 0.9, probability(0.3)).astype(np.float32)
+    mask, (note,) = agreeing_mask(halo, "benign", 0.5, 0.003)
+    assert np.array_equal(mask, LESION)  # the speck stays too small
+    assert "25%" in note
+
+
+@pytest.mark.parametrize("faint", [probability(0.04), probability(0.3, SPECK)], ids=["below 5 %", "a speck"])
+def test_a_tumour_with_nothing_to_outline_stays_empty_and_is_told(faint):
+    mask, notes = agreeing_mask(faint, "malignant", 0.5, 0.003)
+    assert not mask.any()
+    assert notes == ("The class is malignant, but no lesion was outlined: the two do not agree.",)
+
+
+@pytest.mark.parametrize(("peak", "verdict", "expected"), [
+    (0.9, "malignant", Agreement.AGREES), (0.3, "normal", Agreement.AGREES), (0.9, "normal", Agreement.WITHDRAWN),
+    (0.3, "benign", Agreement.FAINT), (0.04, "benign", Agreement.CONTRADICTS),
+])  # fmt: skip
+def test_the_agreement_can_be_asked_for_alone(peak, verdict, expected):
+    assert agreement(probability(peak), verdict, 0.5, 0.003) is expected
+    assert bool(agreeing_mask(probability(peak), verdict, 0.5, 0.003)[1]) == (expected is not Agreement.AGREES)

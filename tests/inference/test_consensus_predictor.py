@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import picture
+
+from busi_demo.inference.consensus import ConsensusPredictor, consensus, load_consensus
+from busi_demo.models import APPROACHES, CONSENSUS
+
+
+@pytest.fixture(scope="module")
+def ensemble(weights_folder) -> ConsensusPredictor:
+    return load_consensus(weights_folder)
+
+
+def test_it_answers_with_the_consensus_of_all(ensemble, predictors):
+    found = ensemble.predict(picture(1))
+    expected = consensus([predictors[key].predict(picture(1)) for key in APPROACHES]).prediction
+    assert found.approach == ensemble.key == CONSENSUS
+    assert found.probabilities == pytest.approx(dict(expected.probabilities), abs=1e-6)
+    np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+def test_its_probabilities_are_those_of_its_predictions(ensemble):
+    images = [picture(1), picture(2)]
+    found = ensemble.probabilities(images)
+    assert found.shape == (2, 3)
+    for row, image in zip(found, images, strict=True):
+        assert row == pytest.approx(list(ensemble.predict(image).probabilities.values()), abs=1e-4)
+
+
+def test_random_weights_are_those_of_every_member(ensemble):
+    one, other = ensemble.probabilities([picture(1)]), ensemble.randomised(1).probabilities([picture(1)])
+    assert not np.allclose(one, other)
+    np.testing.assert_allclose(ensemble.randomised(1).probabilities([picture(1)]), other)

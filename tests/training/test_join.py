@@ -1,0 +1,166 @@
+"""Networks of several folds, joined and measured by the real scripts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import disc, fill_weights
+
+from busi_demo.imaging.masks import dice
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.inference.predictor import Predictor
+from busi_demo.models import create_model
+from busi_demo.training.join import load_member
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.calibration import fit_calibration
+from busi_demo.weights.split_file import read_split
+from busi_demo.weights.store import load_weights, save_weights
+
+KEY = "multitask_cnn"
+HELD_OUT = {  # fold -> what its network did not see of the fixture `busi`
+    0: ("benign case (1).png", "malignant case (1).png"),
+    3: ("benign case (2).png", "malignant case (2).png", "normal case (1).png"),
+}
+TRAINED = ("benign case (3).png", "benign case (4).png", "malignant case (3).png", "normal case (2).png")
+
+
+def make_member(folder: Path, fold: int, **training: object) -> Path:
+    """A network with weights of its own, as training writes it."""
+    model = fill_weights(create_model(KEY, decoder_width=8, class_width=8))
+    with torch.no_grad():
+        model.head[3].bias.copy_(torch.tensor([0.3, 0.1, -0.2]) * (fold + 1))
+    data = {"main": "busi", "fold": fold, "folds": 5, "seed": 0, "uncertain_class_left_out_of_validation": 1}
+    origins = {"init_from": {"approach": KEY, "sha256": f"{fold}" * 64, "git_commit": None}}
+    facts = {"data": data, "training": {"epochs": 2, "fold": fold, **training}, "learnt_from": origins}
+    save_weights(folder / KEY, model, Preprocess(size=64), temperature=2.0 + fold, facts=facts)
+    with (folder / KEY / "split.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "class", "source", "group", "split"])
+        for own, names in ((None, TRAINED), *HELD_OUT.items()):
+            rows.writerows([n, n.split()[0], "busi", n, "validation" if own == fold else "train"] for n in names)
+        rows.writerow(["far.png", "normal", "elsewhere", "far", "train"])
+    report = folder / KEY / "report"
+    report.mkdir()
+    (report / "history.csv").write_text(f"epoch,train_loss\n1,{2 + fold}\n2,{1 + fold}\n")
+    return folder / KEY
+
+
+@pytest.fixture
+def members(tmp_path) -> list[Path]:
+    return [make_member(tmp_path / str(fold), fold) for fold in (3, 0)]
+
+
+@pytest.fixture
+def join(run_script, busi, tmp_path):
+    return lambda *words: run_script("train/join_folds.py", *words, "--data", busi, "--output", tmp_path / "joined")
+
+
+def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, busi, run_script, tmp_path):
+    status, out, err = join(*members)
+    assert status == 0, err
+    assert f"wrote {tmp_path / 'joined' / KEY}" in out
+    joined = load_weights(KEY, tmp_path / "joined")
+    assert joined.config["folds"] == [0, 3] and "fold" not in joined.config["training"]
+    assert joined.config["learnt_from"] == {"init_from": {"approach": KEY, "sha256": None, "git_commit": None}}
+    assert [m["learnt_from"]["init_from"]["sha256"][0] for m in joined.config["members"]] == ["0", "3"]
+    assert joined.config["data"]["uncertain_class_left_out_of_validation"] == 2
+    assert joined.config["data"]["train"]["busi"] == {"benign": 4, "malignant": 3, "normal": 2}
+    assert joined.config["data"]["validation"]["busi"] == {"benign": 2, "malignant": 2, "normal": 1}
+    assert joined.config["metrics"]["validation"]["n"] == 5
+
+    splits = {row.image: row.split for row in read_split(tmp_path / "joined" / KEY / "split.csv")}
+    assert splits == {**{n: f"fold {f}" for f, names in HELD_OUT.items() for n in names},
+                      **dict.fromkeys((*TRAINED, "far.png"), "train")}  # fmt: skip
+    history = (tmp_path / "joined" / KEY / "report" / "history.csv").read_text().splitlines()
+    assert history[1:] == ["1.0,3.5", "2.0,2.5"]  # the mean of 2 and 5, of 1 and 4
+    assert (tmp_path / "joined" / KEY / "report" / "history_fold_3.csv").is_file()
+
+    # what the script that measures says of the validation split, by the single networks
+    output = tmp_path / "validation.json"
+    status, _, err = run_script("train/evaluate.py", "--data", busi, "--approach", KEY, "--images", "validation",
+                                "--weights", tmp_path / "joined", "--output", output)  # fmt: skip
+    assert status == 0, err
+    report = json.loads(output.read_text())
+    assert report["cross_validated"] and report["n"] == 5
+    assert report["accuracy"] == joined.config["metrics"]["validation"]["accuracy"]
+    single = {fold: Predictor(load_weights(KEY, folder.parent)) for folder, fold in zip(members, (3, 0), strict=True)}
+    logits, labels = [], []
+    for row in report["per_image"]:
+        (fold,) = (f for f, names in HELD_OUT.items() if row["image"] in names)
+        expected = single[fold].predict(busi / row["class"] / row["image"])
+        raw = np.log(list(expected.probabilities.values())) * (2.0 + fold)  # undo its own temperature
+        logits.append(raw)
+        labels.append(CLASSES.index(row["class"]))
+        odds = np.exp(raw / joined.temperature + joined.class_bias)
+        np.testing.assert_allclose(list(row["probabilities"].values()), odds / odds.sum(), atol=2e-3)
+        if row["dice"] is not None:
+            assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
+    fitted = fit_calibration(np.array(logits), np.array(labels))
+    assert joined.temperature == pytest.approx(fitted.temperature, rel=0.02)
+    assert joined.class_bias == pytest.approx(fitted.class_bias, abs=0.02)
+
+
+def test_other_settings_are_had_on_request(join, members, tmp_path):
+    status, _, err = join(*members, "--image-size", 96)
+    assert status == 0, err
+    assert load_weights(KEY, tmp_path / "joined").preprocess.size == 96
+    status, _, err = join(*members, "--scales", 1, 0.5)
+    assert status == 0, err
+    assert load_weights(KEY, tmp_path / "joined").config["architecture"]["scales"] == [1, 0.5]
+
+
+def test_a_setting_that_there_is_not_is_refused(members):
+    with pytest.raises(InputError, match="multitask_cnn has no setting 'width': it has decoder_width"):
+        load_member(members[0], {"width": 8})
+
+
+def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
+    other = make_member(tmp_path / "other", 1, epochs=9)
+    again = make_member(tmp_path / "again", 3)
+    for words, message in (
+        ((members[0], other), "train all networks of an ensemble alike"),
+        ((members[0], again), "held out different folds, got folds [3, 3]"),
+        ((members[0],), "Expected two or more networks"),
+        ((*members, "--image-size", 100), "--image-size must be a multiple of 32 from 64 on, got 100"),
+    ):
+        status, _, err = join(*words)
+        (line,) = err.splitlines()
+        assert status == 2 and line.startswith("error: ") and message in line
+    assert not (tmp_path / "joined").exists()
+
+
+def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script, tmp_path):
+    folder = members[0].parent
+    before = load_weights(KEY, folder)
+    raw = Predictor(before).predict(busi / "benign" / "benign case (2).png").probabilities
+    status, _, err = run_script("train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", folder)
+    assert status == 0, err
+    after = load_weights(KEY, folder)
+    assert after.config["sha256"] == before.config["sha256"] and after.config["training"] == before.config["training"]
+    assert after.config["metrics"]["validation"]["n"] == len(HELD_OUT[3])
+    assert after.temperature != before.temperature and any(after.class_bias)
+    odds = np.array(list(raw.values())) ** (before.temperature / after.temperature) * np.exp(after.class_bias)
+    found = Predictor(after).predict(busi / "benign" / "benign case (2).png").probabilities
+    np.testing.assert_allclose(list(found.values()), odds / odds.sum(), atol=1e-6)
+    assert (folder / KEY / "report" / "history.csv").read_text().splitlines()[1:] == ["1.0,5.0", "2.0,4.0"]
+    assert read_split(folder / KEY / "split.csv")[-1].image == "far.png"
+
+
+def test_what_an_ensemble_was_trained_on_is_no_result_and_it_is_not_calibrated_alone(
+    join, members, busi, run_script, tmp_path
+):
+    assert join(*members)[0] == 0
+    status, _, err = run_script("train/evaluate.py", "--data", busi, "--approach", KEY, "--weights",
+                                tmp_path / "joined", "--output", tmp_path / "all.json", "--bootstrap", 0)  # fmt: skip
+    assert status == 0
+    assert "note: 9 of the 9 images were trained on; --images validation measures without that" in err
+    assert not json.loads((tmp_path / "all.json").read_text())["cross_validated"]
+    status, _, err = run_script(
+        "train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", tmp_path / "joined"
+    )
+    assert status == 2 and "holds several networks, calibrated when they were put together" in err

@@ -1,0 +1,127 @@
+"""The Batch tab without a browser: its rows, its downloads, and how it stops."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from helpers import disc, picture, save_grey
+from PIL import Image
+
+from busi_demo.batch.rows import COLUMNS
+from busi_demo.models import ALL as BATCH_ALL
+from busi_demo.ui import texts
+from busi_demo.ui.batch import job as batch_job
+from busi_demo.ui.batch import tab as batch_tab
+from busi_demo.ui.batch.job import run_batch
+from busi_demo.ui.batch.tab import BatchTab
+
+WE = SimpleNamespace(session_hash="we")
+KEY = "multitask_cnn"
+
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Two images, the mask of the first, and a file that is no image."""
+    (tmp_path / "bad.png").write_text("not an image")
+    paths = [save_grey(tmp_path / "a.png", picture(1)), save_grey(tmp_path / "a_mask.png", disc(72, 96, 30, 40, 15)),
+             save_grey(tmp_path / "b.png", picture(2)), tmp_path / "bad.png"]  # fmt: skip
+    return list(map(str, paths))
+
+
+@pytest.fixture
+def tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchTab:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    with gr.Blocks(analytics_enabled=False):
+        return BatchTab()
+
+
+def shown(tab: BatchTab, step: dict[Any, Any]) -> list[list[Any]]:
+    return step[tab.table].constructor_args["value"]
+
+
+def test_a_table_of_other_files_is_marked(tab):
+    assert texts.BATCH_CHANGED in tab.mark_as_old("batch.csv")
+    assert tab.mark_as_old(None) == gr.skip()
+
+
+def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):
+    loading, *steps = tab.run(files, KEY, WE)
+    assert texts.BATCH_LOADING in loading[tab.card]
+    assert [len(shown(tab, step)) for step in steps] == [0, 1, 2, 3]
+    assert "0 of 3 images, now a.png" in steps[0][tab.card] and 'value="0"' in steps[0][tab.card]
+    assert [step[tab.stop].constructor_args["interactive"] for step in steps] == [True, True, True, False]
+    expected = predictors[KEY].predict(files[0])
+    first, _, bad = shown(tab, steps[-1])
+    assert first[:3] == ["a.png", "Multi-task CNN with Grad-CAM", expected.predicted_class]
+    assert first[3:6] == pytest.approx([100 * p for p in expected.probabilities.values()], abs=0.06)
+    assert 0 <= first[7] <= 1 and bad[1:8] == ["", "", *[None] * 5] and bad[8].startswith("bad.png cannot be read")
+    assert "All 3 images analysed; 1 could not be used" in steps[-1][tab.card]
+    table, figures = (steps[-1][button].constructor_args["value"] for button in (tab.csv, tab.figures))
+    with Path(table).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS and [row["image"] for row in rows] == ["a.png", "b.png", "bad.png"]
+    with zipfile.ZipFile(figures) as archive:
+        assert archive.namelist() == [f"figures/{name}.png.{KEY}.png" for name in "ab"] + ["batch.csv"]
+        assert archive.read("batch.csv") == Path(table).read_bytes()
+        with archive.open("figures/a.png.multitask_cnn.png") as member, Image.open(member) as figure:
+            assert figure.width > 2 * figure.height
+
+
+def test_stop_ends_it_after_the_image_with_what_there_is(tab, files):
+    steps = tab.run(files, KEY, WE)
+    next(steps), next(steps), next(steps)
+    answer = tab.ask_to_stop(WE)
+    assert texts.BATCH_STOPPING in answer[tab.card]
+    (end,) = steps
+    assert len(shown(tab, end)) == 1 and "1 of 3 images analysed." in end[tab.card]
+    assert Path(end[tab.csv].constructor_args["value"]).read_text().count("\n") == 2
+    assert len(list(tab.run(files, KEY, WE))) == 5  # the wish to stop is forgotten
+
+
+def test_another_session_is_not_stopped(tab, files):
+    steps = tab.run(files, KEY, WE)
+    next(steps), next(steps)
+    tab.ask_to_stop(SimpleNamespace(session_hash="others"))
+    assert len(list(steps)) == 3
+
+
+def test_what_nobody_waits_for_is_deleted(tmp_path, files):
+    steps = run_batch(files, KEY, str(tmp_path / "cache"))
+    next(steps), next(steps)
+    assert list((tmp_path / "cache").iterdir())
+    steps.close()
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_wrong_moves_get_a_sentence(tab, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_job, "LIMITS", batch_job.Limits(images=2))
+    gone = str(tmp_path / "gone.png")
+    for given, sentence in ((None, texts.BATCH_NOTHING), ([], texts.BATCH_NOTHING), ([gone], texts.EXPIRED),
+                            (files, "at most 2 are taken at a time")):  # fmt: skip
+        *_, end = tab.run(given, KEY, WE)
+        assert sentence in end[tab.card] and 'role="alert"' in end[tab.card]
+
+
+def test_a_full_disk_is_a_sentence_without_the_servers_folders(tab, files, monkeypatch):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/cache/batch_1")
+
+    monkeypatch.setattr(batch_job.tempfile, "mkdtemp", full)
+    *_, end = tab.run(files, KEY, WE)
+    assert "could not write the results (No space left on device)" in end[tab.card] and "/srv" not in end[tab.card]
+    assert end[tab.start].constructor_args["interactive"] is True
+
+
+def test_the_limits_are_those_that_the_page_states():
+    assert batch_job.LIMITS.images == 200 and "200 images" in texts.BATCH_LIMITS
+    assert batch_job.LIMITS.archive_bytes == 500_000_000 and "500 MB unpacked" in texts.BATCH_LIMITS
+    assert batch_tab.ALL == BATCH_ALL

@@ -1,0 +1,171 @@
+"""The Compare tab without a browser: what it shows after each approach, and at the end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from helpers import disc, picture, save_grey
+from PIL import Image
+
+from busi_demo.gallery.load import Example
+from busi_demo.imaging.masks import dice
+from busi_demo.inference.consensus import DISAGREEMENT, consensus
+from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.ui import texts
+from busi_demo.ui.compare import comparison
+from busi_demo.ui.compare.tab import CompareTab
+from busi_demo.ui.endpoints import compare_endpoint
+from busi_demo.ui.session import Session
+
+NOBODY = Session()
+
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    return str(save_grey(tmp_path / "scan.png", picture(1)))
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> str:
+    return str(save_grey(tmp_path / "truth.png", disc(72, 96, 30, 40, 15)))
+
+
+@pytest.fixture
+def tab() -> CompareTab:
+    example = Example(Image.fromarray(picture(5)), Image.fromarray(disc(72, 96, 30, 40, 15)), "benign", "Test")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        tab = CompareTab([example])
+    tab.blocks = blocks
+    return tab
+
+
+def text(html: Any) -> str:
+    """What a person reads in a piece of HTML, or in the update of an HTML component."""
+    html = html if isinstance(html, str) else html.constructor_args["value"]
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_results_come_one_by_one(tab, image, predictors):
+    start, first, *steps = tab.run(image, None, NOBODY)
+    assert text(start[tab.card]) == texts.COMPARE_LOADING
+    assert text(first[tab.card]).count(texts.WAITS) == 3 and text(first[tab.card]).count(texts.LOOKS) == 1
+    assert all(start[image].constructor_args["visible"] is False for pair in tab.figures.values() for image in pair)
+    for i, (key, step) in enumerate(zip(APPROACHES, steps, strict=False)):
+        wide, narrow = (step[figure].constructor_args for figure in tab.figures[key])
+        assert wide["visible"] and wide["value"].width > 2 * wide["value"].height
+        assert narrow["value"].height > narrow["value"].width
+        assert APPROACHES[key].title in wide["alt_text"]
+        if i < 3:
+            named = comparison.named(predictors[key].predict(image))
+            assert f"{APPROACHES[key].title} {named}" in text(step[tab.card])
+            assert f'value="{i + 1}"' in step[tab.card] and tab.tables not in step
+    assert len(steps) == 4 and tab.figures[CONSENSUS][0] in steps[3]
+
+
+def test_the_end_is_the_consensus_and_the_tables(tab, image, mask, predictors):
+    *_, end = tab.run(image, mask, NOBODY)
+    found = consensus([predictors[key].predict(image) for key in APPROACHES])
+    card, tables = text(end[tab.card]), text(end[tab.tables])
+    assert f"{found.prediction.predicted_class.capitalize()} {found.prediction.confidence:.1%}" in card
+    assert (DISAGREEMENT in card) == found.disagree and (texts.APPROACHES_AGREE in card) != found.disagree
+    assert card.count(DISAGREEMENT) <= 1
+    truth = disc(72, 96, 30, 40, 15)
+    assert f"Dice {dice(found.prediction.mask, truth):.3f}" in card
+    for member in found.members:
+        assert comparison.named(member) in tables and f"{dice(member.mask, truth):.3f}" in tables
+    assert f"{found.overlap[0, 1]:.2f}" in tables and f"{found.median_dice:.2f}." in tables
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_the_warning_stands_where_they_disagree(agree, image, predictors):
+    one = predictors["two_stage"].predict(image)
+    shares = one.probabilities if agree else dict(zip(one.probabilities, (0.0, 0.0, 1.0), strict=True))
+    if not agree and one.predicted_class == "normal":
+        shares = dict(zip(one.probabilities, (1.0, 0.0, 0.0), strict=True))
+    other = replace(one, approach="multitask_cnn", probabilities=shares)
+    known = comparison.Comparison({"two_stage": one, "multitask_cnn": other}, None, (), consensus([one, other]))
+    card = comparison.verdict(known)
+    assert (f'<p class="alert">{DISAGREEMENT}</p>' in card) != agree and (texts.APPROACHES_AGREE in card) == agree
+    assert "do not rely on any of them" in DISAGREEMENT
+
+
+def test_an_approach_without_weights_costs_its_own_answer(tab, image, monkeypatch):
+    load = comparison.load_predictor
+    broken = {"multitask_cnn": comparison.InputError("The weights of multitask_cnn are missing.")}
+
+    def loaded(key):
+        if key in broken:
+            raise broken[key]
+        return load(key)
+
+    monkeypatch.setattr(comparison, "load_predictor", loaded)
+    *_, end = tab.run(image, None, NOBODY)
+    assert texts.consensus_by(3) in text(end[tab.card])
+    assert "The weights of multitask_cnn are missing." in text(end[tab.tables])
+    broken.update(dict.fromkeys(list(APPROACHES)[:3], broken["multitask_cnn"]))
+    *_, end = tab.run(image, None, NOBODY)
+    assert texts.NO_CONSENSUS in text(end[tab.card]) and tab.figures[CONSENSUS][0] not in end
+    with pytest.raises(gr.Error, match="Fewer than two"):
+        compare_endpoint(image)
+
+
+def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
+    (tmp_path / "bad.png").write_text("not an image")
+    for given, sentence in (((None, None), texts.NO_IMAGE), ((str(tmp_path / "gone.png"), None), texts.EXPIRED),
+                            ((str(tmp_path / "bad.png"), None), "bad.png cannot be read as an image"),
+                            ((image, image), "is not a mask")):  # fmt: skip
+        shown: dict[Any, Any] = {}
+        for step in tab.run(*given, NOBODY):
+            shown |= step
+        end = shown
+        assert sentence in text(end[tab.card]) and 'role="alert"' in end[tab.card]
+        assert end[tab.tables].constructor_args["visible"] is False
+
+
+def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_compared(tab, tmp_path):
+    path = tmp_path / "scan.tif"
+    Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
+    shown, mask, session, wish = tab.place(str(path))
+    assert mask is None and session.original == str(path) and wish != tab.wish.value
+    with Image.open(shown) as picture_shown:
+        assert picture_shown.format == "PNG"
+    steps = list(tab.run(shown, None, session))
+    assert "16-bit grey values were scaled" in text(steps[-1][tab.card])
+    assert not any(tab.image in step for step in steps)  # what comes late must not replace a newer image
+
+
+def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    shown, mask, session, _ = tab.place(str(tmp_path / "notes.txt"))
+    (refusal,) = tab.run(shown, mask, session)
+    assert shown is None and "notes.txt cannot be read as an image" in text(refusal[tab.card])
+
+
+def test_the_last_wish_is_answered_last(tab):
+    """Upload, file, example and clear wait in one line; there is one run, which clearing the image stops."""
+    (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
+    events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
+    assert (tab.wish._id, "change") in run.targets and run.trigger_mode == "always_last"
+    assert len(events) == 4 and all(fn.trigger_mode == "multiple" for fn in events)
+    (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
+    assert stopped.cancels == [run._id] and stopped.targets == [(tab.image._id, "clear")]
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
+
+
+def test_an_example_and_the_way_back(tab):
+    image, mask, session, wish = tab.pick(SimpleNamespace(index=0))
+    assert session.shown is None and wish != tab.wish.value
+    np.testing.assert_array_equal(np.asarray(image), picture(5))
+    assert np.asarray(mask).any()
+    shown = tab.reset()
+    assert text(shown[tab.card]) == texts.COMPARE_WAITING and shown[tab.mask] is None
+    assert shown[tab.tables].constructor_args["visible"] is False

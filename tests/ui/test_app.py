@@ -1,0 +1,488 @@
+"""The page without a browser: its handlers, and its endpoint for programs on a running app."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from helpers import ROOT, disc, picture, save_grey, write_dicom
+from PIL import Image
+
+from busi_demo.analysis.view import Settings
+from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
+from busi_demo.imaging import read_image
+from busi_demo.imaging.masks import dice, iou
+from busi_demo.inference.cam_methods import CAM_METHODS
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.ui import texts
+from busi_demo.ui.analyse import steps as analyse_steps
+from busi_demo.ui.analyse.controls import settings
+from busi_demo.ui.analyse.downloads import maker
+from busi_demo.ui.analyse.tab import AnalyseTab
+from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
+from busi_demo.ui.session import Session
+from busi_demo.weights import store as weights
+
+HEIGHT, WIDTH = 72, 96
+
+pytestmark = pytest.mark.usefixtures("stand_in_weights")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    return str(save_grey(tmp_path / "scan.png", picture(1, HEIGHT, WIDTH)))
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> str:
+    return str(save_grey(tmp_path / "truth.png", disc(HEIGHT, WIDTH, 30, 40, 15)))
+
+
+@pytest.fixture
+def examples_folder(tmp_path: Path) -> Path:
+    folder, rows = tmp_path / "examples", []
+    for i, label in enumerate(("benign", "normal")):
+        save_grey(folder / f"{label}.png", picture(10 + i, HEIGHT, WIDTH))
+        save_grey(folder / f"{label}_mask.png", disc(HEIGHT, WIDTH, 30, 40, 15) & (label != "normal"))
+        rows.append(
+            {"id": label, "image": f"{label}.png", "mask": f"{label}_mask.png", "label": label, "description": "Test"}
+        )
+    (folder / "examples.json").write_text(json.dumps(rows))
+    return folder
+
+
+@pytest.fixture
+def tab(examples_folder: Path) -> AnalyseTab:
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        tab = AnalyseTab(load_examples(examples_folder))
+    tab.blocks = blocks
+    return tab
+
+
+def text(card: str) -> str:
+    """What a person reads in a piece of HTML."""
+    return " ".join(re.sub(r"<[^>]+>", " ", card).split())
+
+
+def ask(tab: AnalyseTab, image: str | None, approach: str = DEFAULT_APPROACH, mask: str | None = None,
+        session: Session | None = None, spacing: float | None = None) -> dict[Any, Any]:  # fmt: skip
+    """What `run` leaves in the components."""
+    *_, shown = tab.run(image, approach, mask, spacing, session or Session())
+    return shown
+
+
+DEFAULTS = (0.5, 0.55, "predicted", "grad_cam", None)
+
+
+def see(tab: AnalyseTab, session: Session, *wishes: Any, narrow: bool = False) -> dict[Any, Any]:
+    """What `view` shows of it, with the image still in the input."""
+    return tab.view(narrow, session.shown, session, *(wishes or DEFAULTS))
+
+
+def refused(tab: AnalyseTab, session: Session) -> str:
+    """The sentence of an answer that is a refusal: results are hidden and not replaced."""
+    shown = see(tab, session)
+    assert shown[tab.results].constructor_args["visible"] is False
+    assert tab.figure not in shown and session.examined is None
+    assert 'role="alert"' in shown[tab.card]
+    return text(shown[tab.card])
+
+
+def value(figure: gr.Image) -> Image.Image:
+    return figure.constructor_args["value"]
+
+
+# ---- handlers
+
+
+def test_each_approach_shows_its_own_title_class_and_figure(tab, image, approach, predictors):
+    changed = ask(tab, image, approach)
+    shown = see(tab, changed[tab.session])
+    expected = predictors[approach].predict(image)
+    card = text(shown[tab.card])
+    assert card.startswith(APPROACHES[approach].title)
+    assert f"{expected.predicted_class.capitalize()} {expected.confidence:.1%}" in card
+    assert all(f"{name} {share:.1%}" in card for name, share in expected.probabilities.items())
+    assert texts.DICE not in card
+    wide, narrow = (value(see(tab, changed[tab.session], narrow=n)[tab.figure]) for n in (False, True))
+    assert wide.width > 2 * wide.height and narrow.height > 2 * narrow.width
+    assert APPROACHES[approach].title in shown[tab.figure].constructor_args["alt_text"]
+    assert shown[tab.results].constructor_args["visible"] is True
+    assert tab.image not in changed and tab.mask not in changed
+
+
+def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypatch):
+    monkeypatch.setattr(analyse_steps, "_answered", set())
+    first = list(tab.run(image, DEFAULT_APPROACH, None, None, Session()))
+    assert "Loading the weights of Multi-task U-Net" in text(first[0][tab.card]) and len(first) == 2
+    assert len(list(tab.run(image, DEFAULT_APPROACH, None, None, Session()))) == 1
+
+
+def test_a_mask_adds_dice_and_iou(tab, image, mask, predictors):
+    shown = see(tab, ask(tab, image, mask=mask)[tab.session])
+    predicted, truth = predictors[DEFAULT_APPROACH].predict(image).mask, disc(HEIGHT, WIDTH, 30, 40, 15)
+    assert f"Dice {dice(predicted, truth):.3f} IoU {iou(predicted, truth):.3f}" in text(shown[tab.card])
+    assert value(shown[tab.figure]) != value(see(tab, ask(tab, image)[tab.session])[tab.figure])
+
+
+def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predictors, monkeypatch):
+    """Threshold, opacity, class, method and spacing: each shows what `ForwardPass` says, from the one forward pass."""
+    session = ask(tab, image)[tab.session]
+    look, before = session.examined.look, value(see(tab, session)[tab.figure])
+    monkeypatch.setattr(type(predictors[DEFAULT_APPROACH]), "look", lambda *_: pytest.fail("the network ran again"))
+    share = look.prediction(threshold=0.4).lesion_area_fraction
+    lower = see(tab, session, 0.4, 0.55, "predicted", "grad_cam", None)
+    assert f"({share:.1%} of the image)" in text(lower[tab.findings])
+    figures = [value(lower[tab.figure])]
+    wishes = (
+        (0.5, 0.9, "predicted", "grad_cam"),
+        (0.5, 0.55, "benign", "grad_cam"),
+        (0.5, 0.55, "normal", "layer_cam"),
+    )
+    figures += [value(see(tab, session, *wish, None)[tab.figure]) for wish in wishes]
+    seen = see(tab, session, 0.4, 0.55, "normal", "eigen_cam", 0.25)
+    assert "Eigen-CAM" in text(seen[tab.findings])
+    findings = text(seen[tab.findings])
+    assert f"Area {share * HEIGHT * WIDTH * 0.0625:,.1f} mm²" in findings and "not a BI-RADS" in findings
+    pictures = [np.asarray(figure).tobytes() for figure in (before, *figures, value(seen[tab.figure]))]
+    assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize("spacing", [1e300, 1e-9, -1, 5.1, float("nan")])
+def test_a_spacing_that_no_ultrasound_has_is_refused_with_a_sentence(tab, image, spacing):
+    session = ask(tab, image)[tab.session]
+    card = text(see(tab, session, *DEFAULTS[:4], spacing)[tab.card])
+    assert "pixel spacing must lie between 0.001 and 5 mm per pixel, got" in card
+    make = maker("report.pdf", lambda seen, wish: seen.report_pdf(wish), "")
+    with pytest.raises(gr.Error, match="pixel spacing must lie between"):
+        make(session, *DEFAULTS[:4], spacing)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [(0.42, 0.42), (5, 0.99), (-1, 0.01), (0, 0.01), (None, 0.01)])
+def test_the_threshold_box_means_what_it_shows_once_it_is_left(tab, typed, meant):
+    assert tab.controls.threshold.preprocess(typed) == meant
+
+
+def test_reset_brings_the_defaults_back(tab, image):
+    session = ask(tab, image)[tab.session]
+    assert tab.controls.defaults(session) == DEFAULTS[:4]
+    assert settings(session, *DEFAULTS) == Settings()
+    assert settings(session, 0.3, 0.2, "benign", "layer_cam", 0.1) == Settings(0.3, "benign", "layer_cam", 0.2, 0.1)
+
+
+def test_another_approach_brings_its_own_threshold(tab, image):
+    changed = ask(tab, image)
+    assert changed[tab.controls.threshold] == changed[tab.session].examined.look.threshold
+    assert tab.controls.threshold not in ask(tab, image, session=changed[tab.session])
+    assert tab.controls.threshold in ask(tab, image, "multitask_cnn", session=changed[tab.session])
+
+
+def test_what_is_found_has_words_beside_the_colours(tab, image):
+    session = ask(tab, image)[tab.session]
+    shown = see(tab, session)
+    findings = text(shown[tab.findings])
+    word = texts.LEVELS[session.examined.trust.level.name.lower()][1]
+    assert word in text(shown[tab.card]) and word in findings
+    assert all(check.sentence in unescape(findings) for check in session.examined.trust.checks)
+    assert texts.NOT_SEEN in findings
+
+
+def test_every_download_is_a_file_of_its_kind(tab, image, mask):
+    session = ask(tab, image, mask=mask)[tab.session]
+    made = {}
+    for button, (ending, make) in tab.downloads.files.items():
+        made[ending] = make(session.examined, Settings(threshold=0.4, cam_method="layer_cam"))
+        assert button.elem_id
+    assert made["figure.png"].startswith(b"\x89PNG") and made["figure.pdf"].startswith(b"%PDF")
+    assert made["report.pdf"].startswith(b"%PDF")
+    report = json.loads(made["report.json"])
+    assert report["settings"] == {
+        "mask_threshold": 0.4, "cam_class": report["answer"]["predicted_class"], "cam_method": "layer_cam",
+        "cam_opacity": 0.55,
+    }  # fmt: skip
+    assert report["ground_truth"]["dice"] is not None and report["trust"]["level"] in texts.LEVELS
+
+
+def test_without_an_image_the_button_says_what_to_do(tab):
+    assert refused(tab, ask(tab, None)[tab.session]) == texts.NO_IMAGE
+
+
+def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_path):
+    session = ask(tab, image, mask=mask, spacing=0.1)[tab.session]
+    other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
+    shown, *kept, opened, _ = tab.place(other, mask, 0.1, session)
+    assert shown == other and kept == [None, None] and opened.pending
+    assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.session])[tab.card])
+    _, *kept, opened, _ = tab.place(other, "given first.png", 0.2, session)  # on purpose, before their image
+    assert kept == ["given first.png", 0.2]
+
+
+def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
+    bad = tmp_path / "notes <b>.png"
+    bad.write_text("not an image")
+    shown, _, _, opened, wish = tab.place(str(bad), None, None, Session())
+    assert shown is None and wish != tab.wish.value
+    session = ask(tab, shown, session=opened)[tab.session]
+    assert refused(tab, session).startswith("notes &lt;b&gt;.png cannot be read as an image")
+
+
+def test_a_mask_of_another_shape_is_refused_and_both_inputs_stay(tab, image, tmp_path):
+    tall = save_grey(tmp_path / "tall.png", disc(90, 50, 30, 20, 10))
+    changed = ask(tab, image, mask=str(tall))
+    assert "tall.png has 50 x 90 pixels, expected 96 x 72" in refused(tab, changed[tab.session])
+    assert tab.image not in changed and tab.mask not in changed
+
+
+def test_an_ultrasound_given_as_mask_is_taken_out(tab, image):
+    changed = ask(tab, image, mask=image)
+    assert "is not a mask" in refused(tab, changed[tab.session])
+    assert changed[tab.mask] is None and tab.image not in changed
+
+
+def test_missing_weights_are_one_sentence_and_the_image_stays(tab, image, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
+    changed = ask(tab, image)
+    assert refused(tab, changed[tab.session]).startswith(f"The weights of {DEFAULT_APPROACH} are missing")
+    assert tab.image not in changed
+
+
+def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path):
+    path = tmp_path / "scan.tif"
+    Image.fromarray(picture(1, HEIGHT, WIDTH).astype(np.uint16) * 16).save(path)
+    shown, _, _, session, _ = tab.place(str(path), None, None, Session())
+    with Image.open(shown) as stand_in:
+        assert stand_in.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(stand_in), read_image(path).pixels)
+    assert (session.shown, session.original, session.pending) == (shown, str(path), True)
+    changed = ask(tab, shown, session=session)
+    assert changed[tab.session].original == str(path)
+    assert tab.image not in changed  # what comes late must not replace a newer image
+    assert "16-bit grey values were scaled" in text(see(tab, changed[tab.session])[tab.card])
+
+
+def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
+    path = write_dicom(tmp_path / "IM_0001", picture(1, HEIGHT, WIDTH), spacing=0.2)
+    shown, mask, _, session, _ = tab.place(str(path), None, None, Session())
+    assert mask is None and session.original == str(path)
+    with Image.open(shown) as stand_in:
+        assert stand_in.format == "PNG" and stand_in.size == (WIDTH, HEIGHT)
+    found = ask(tab, shown, session=session)[tab.session]
+    assert found.original == str(path) and found.examined.look.grey.spacing == pytest.approx((0.2, 0.2))
+
+
+def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
+    gone = str(tmp_path / "gone.png")
+    changed = ask(tab, gone)
+    assert refused(tab, changed[tab.session]) == texts.EXPIRED and changed[tab.image] is None
+    assert tab.place(gone, None, None, Session())[3].refusal == texts.EXPIRED
+
+
+def test_an_example_brings_its_mask_from_the_server(tab):
+    image, mask, _, session, wish = tab.pick(SimpleNamespace(index=0))
+    np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
+    np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
+    assert session.shown is None and session.examined is None and wish != tab.wish.value
+    assert tab.view(False, "example.png", session, *DEFAULTS) == gr.skip()  # it has still to be analysed
+
+
+def test_taking_the_image_away_takes_the_result_along(tab):
+    no_image, no_mask, no_spacing, session = tab.reset()
+    assert no_image is no_mask is no_spacing is session.examined is None
+    empty = tab.view(False, no_image, session, *DEFAULTS)
+    assert text(empty[tab.card]) == texts.WAITING and empty[tab.results].constructor_args["visible"] is False
+
+
+def test_an_answer_that_comes_late_is_not_shown(tab, image):
+    """The example was clicked and cleared before the network had answered: the input is empty, and so is the page."""
+    session = ask(tab, image)[tab.session]
+    late = tab.view(False, None, session, *DEFAULTS)
+    assert text(late[tab.card]) == texts.WAITING and late[tab.results].constructor_args["visible"] is False
+    newer = tab.view(False, "another.png", session, *DEFAULTS)  # that one is still being analysed
+    assert newer == gr.skip()
+
+
+def test_clicks_and_clears_are_answered_in_their_order(tab):
+    """All that changes the inputs waits in one queue, so that the last wish wins, and none is lost."""
+    fns = [fn for fn in tab.blocks.fns.values() if fn.fn]
+    events = [fn for fn in fns if fn.fn.__name__ in ("place", "pick", "reset")]
+    assert len(events) == 4 and all(fn.queue and fn.trigger_mode == "multiple" for fn in events)
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
+    (run,) = [fn for fn in fns if fn.fn.__name__ == "run"]
+    views = [fn for fn in fns if fn.fn.__name__ == "view"]
+    assert (tab.wish._id, "change") in run.targets and any(fn.trigger_after == run._id for fn in views)
+    assert all(fn.trigger_mode == "always_last" for fn in (run, *views))
+    # Gradio forgets what is put off while its predecessor is being cancelled.
+    assert not any(fn.cancels for fn in tab.blocks.fns.values())
+    (emptied,) = [fn for fn in events if fn.fn.__name__ == "reset"]
+    assert any(fn.trigger_after == emptied._id for fn in views)
+
+
+def test_what_the_server_remembers_is_bounded_and_deleted(tab):
+    assert tab.session.time_to_live == 3600
+    assert LAUNCH_OPTIONS["state_session_capacity"] <= 500
+
+
+def test_a_session_that_was_forgotten_says_so(tab, image):
+    shown = tab.view(False, image, Session(), *DEFAULTS)
+    assert text(shown[tab.card]) == texts.FORGOTTEN
+
+
+def test_the_shipped_gallery_has_every_class_and_fitting_masks():
+    examples = load_examples(EXAMPLES_FOLDER)
+    assert {example.label for example in examples} == {"benign", "malignant", "normal"}
+    for example in examples:
+        assert example.image.size == example.mask.size
+        assert (np.asarray(example.mask).max() == 0) == (example.label == "normal")
+
+
+# ---- served
+
+
+def serve(demo: gr.Blocks) -> str:
+    return demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, **LAUNCH_OPTIONS)[1]
+
+
+@pytest.fixture
+def url(examples_folder: Path) -> Iterator[str]:
+    demo = build_page(examples_folder)
+    yield serve(demo)
+    demo.close()
+
+
+def test_the_endpoints_are_the_only_ones_and_documented(url):
+    endpoints = Client(url, verbose=False).view_api(return_format="dict", print_info=False)
+    assert (
+        set(endpoints["named_endpoints"]) == {"/analyse", "/compare", "/batch"} and not endpoints["unnamed_endpoints"]
+    )
+    named = {
+        name: [p["parameter_name"] for p in endpoint["parameters"]]
+        for name, endpoint in endpoints["named_endpoints"].items()
+    }
+    assert named["/compare"] == ["image", "mask"] and named["/batch"] == ["files", "approach"]
+    (_, choice) = endpoints["named_endpoints"]["/batch"]["parameters"]
+    assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
+    parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
+    assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
+                                "spacing"]  # fmt: skip
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 7]
+    assert [p["parameter_default"] for p in parameters.values()][2:] == [
+        None,
+        None,
+        "predicted",
+        "grad_cam",
+        0.55,
+        None,
+    ]
+    assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
+    assert parameters["approach"]["type"]["enum"] == list(APPROACHES)
+    assert parameters["approach"]["parameter_default"] == DEFAULT_APPROACH
+
+
+def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, predictors):
+    client = Client(url, verbose=False)
+    figure, answer, record = client.predict(handle_file(image), api_name="/analyse")
+    expected = predictors[DEFAULT_APPROACH].predict(image)
+    with Image.open(figure) as panels:
+        assert panels.format == "PNG" and panels.width > 2 * panels.height
+    assert answer["label"] == record["predicted_class"] == expected.predicted_class
+    assert record["approach"] == DEFAULT_APPROACH and record["dice"] is None
+    assert record["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
+    assert record["seen"] is None and record["trust"]["level"] in {"green", "amber", "red"}
+    assert [check["level"] for check in record["trust"]["checks"]]
+
+    keywords = {"threshold": 0.3, "cam_class": "normal", "cam_method": "layer_cam", "opacity": 0.9}
+    other, _, record = client.predict(handle_file(image), **keywords, api_name="/analyse")
+    look = predictors[DEFAULT_APPROACH].forward_pass(image)
+    assert record["lesion_area_fraction"] == look.prediction(threshold=0.3).lesion_area_fraction
+    assert Path(other).read_bytes() != Path(figure).read_bytes()
+
+    keywords = {"image": handle_file(image), "approach": "two_stage", "mask": handle_file(mask)}
+    _, _, record = client.predict(**keywords, spacing=0.1, threshold=0.01, api_name="/analyse")
+    predicted = predictors["two_stage"].forward_pass(image).prediction(threshold=0.01).mask
+    assert predicted.any()
+    assert record["measurements"]["unit"] == "mm"
+    assert record["measurements"]["area"] == pytest.approx(predicted.sum() * 0.1**2)
+    assert record["approach"] == "two_stage"
+    assert record["dice"] == pytest.approx(dice(predicted, disc(HEIGHT, WIDTH, 30, 40, 15)))
+
+
+@pytest.mark.parametrize(("keywords", "sentence"), [
+    ({"image": "bad"}, "bad.png cannot be read as an image"),
+    ({"image": None}, texts.API_NO_IMAGE),
+    ({"image": "image", "approach": "nonsense"}, "not in the list of choices"),
+    ({"image": "image", "mask": "image"}, "is not a mask"),
+    ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
+    ({"image": "image", "spacing": -1}, "pixel spacing must lie between 0.001 and 5 mm per pixel, got -1"),
+    ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
+])  # fmt: skip
+def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):
+    (tmp_path / "bad.png").write_text("not an image")
+    files = {"bad": handle_file(tmp_path / "bad.png"), "image": handle_file(image)}
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        Client(url, verbose=False).predict(
+            **{name: files.get(value, value) for name, value in keywords.items()}, api_name="/analyse"
+        )
+
+
+def test_files_of_the_server_stay_there(url):
+    """Neither served, nor analysed when a program names one instead of uploading."""
+    inside = next(EXAMPLES_FOLDER.glob("*.png"))
+    assert httpx.get(f"{url}gradio_api/file={inside}").status_code == 403
+    call = f"{url}gradio_api/call/analyse"
+    data = [{"path": str(inside), "meta": {"_type": "gradio.FileData"}}, DEFAULT_APPROACH, None]
+    event = httpx.post(call, json={"data": data}).json()["event_id"]
+    assert httpx.get(f"{call}/{event}", timeout=60).text.startswith("event: error")
+
+
+def test_manners(url):
+    config = httpx.get(f"{url}config").json()
+    assert config["analytics_enabled"] is False and config["run_history"] is False
+    assert httpx.get(f"{url}monitoring").status_code == 403
+    assert "http" not in config["theme"] and not re.search("https?://", LAUNCH_OPTIONS["css_paths"].read_text())
+
+
+def test_the_page_lives_without_examples(tmp_path, image):
+    demo = build_page(tmp_path)
+    try:
+        assert Client(serve(demo), verbose=False).predict(handle_file(image), api_name="/analyse")[1]["label"]
+    finally:
+        demo.close()
+
+
+# ---- app.py
+
+
+def test_the_address_comes_from_the_environment(run_script, monkeypatch):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
+    monkeypatch.setenv("SPACE_ID", "someone/something")
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    status, help_text, _ = run_script("app.py", "--help")
+    assert status == 0 and "default: 7999" in help_text and "default: 0.0.0.0" in help_text
+
+
+def test_a_port_in_use_is_one_sentence(run_script):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status, _, _ = run_script("app.py", "--host", "127.0.0.1", "--port", taken.getsockname()[1])
+    assert re.match(r"error: 127\.0\.0\.1:\d+ cannot be served", str(status)) and "--port" in status
+
+
+def test_importing_the_app_loads_no_network():
+    """Explanations and plots come with the first analysis: the first page does not wait for them."""
+    code = "import app, sys; sys.exit(any(m in sys.modules for m in ('pytorch_grad_cam', 'busi_demo.predictor')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

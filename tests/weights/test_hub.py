@@ -1,0 +1,131 @@
+"""Weights from a repository on the Hub, which is a folder here: no test asks the network for anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from busi_demo.types import InputError
+from busi_demo.weights import hub
+from busi_demo.weights import store as weights
+from busi_demo.weights.hub import ENVIRONMENT_VARIABLE, PIN_FILE, Pin, check_repository, configured
+from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights
+
+KEY = "multitask_cnn"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch) -> Path:
+    """An empty folder of weights, the default one; nothing is configured."""
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", folder)
+    return folder
+
+
+@pytest.fixture
+def asked(weights_folder, monkeypatch) -> list[tuple[str, str, str, Path]]:
+    """The Hub has the repository `anna/busi` with the weights of the tests; returns what it is asked for."""
+    requests = []
+
+    def download(repository: str, name: str, *, revision: str, cache_dir: Path) -> str:
+        requests.append((repository, name, revision, Path(cache_dir)))
+        if repository != "anna/busi":
+            raise LocalEntryNotFoundError("Cannot find the file on the Hub.\nA second line.")
+        return str(weights_folder / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return requests
+
+
+def test_missing_weights_come_from_the_pinned_repository(local, asked, weights_folder, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    found, expected = load_weights(KEY), load_weights(KEY, weights_folder)
+    assert found.config == expected.config
+    stored = expected.model.state_dict()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in found.model.state_dict().items())
+    assert {request[:3] for request in asked} == {
+        ("anna/busi", f"{KEY}/{name}", COMMIT) for name in (CONFIG_FILE, MODEL_FILE)
+    }
+    assert list(local.iterdir()) == []
+
+
+def test_a_pin_file_beside_the_reports_will_do(local, asked):
+    (local / PIN_FILE).write_bytes(Pin("anna/busi", COMMIT).to_json())
+    load_weights(KEY)
+    assert {request[2] for request in asked} == {COMMIT}
+
+
+def test_weights_at_hand_ask_for_nothing(local, asked, weights_folder, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    shutil.copytree(weights_folder / KEY, local / KEY)
+    load_weights(KEY)
+    assert asked == []
+
+
+def test_without_a_repository_nothing_is_asked_and_the_sentence_says_what_to_do(local, asked):
+    with pytest.raises(InputError, match=rf"weights of {KEY} are missing .*fetch the repository's weights folder"):
+        load_weights(KEY)
+    assert asked == []
+
+
+def test_a_folder_that_was_named_is_the_only_place(local, asked, tmp_path, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    with pytest.raises(InputError, match="are missing"):
+        load_weights(KEY, tmp_path / "elsewhere")
+    assert asked == []
+
+
+def test_the_local_config_tells_a_wrong_download(local, asked, weights_folder, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    (local / KEY).mkdir()
+    config = json.loads((weights_folder / KEY / CONFIG_FILE).read_text())
+    (local / KEY / CONFIG_FILE).write_text(json.dumps(config | {"sha256": "0" * 64}))
+    with pytest.raises(InputError, match="its sha256 differs"):
+        load_weights(KEY)
+    assert [request[1] for request in asked] == [f"{KEY}/{MODEL_FILE}"]
+
+
+def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/gone@v1")
+    with pytest.raises(InputError) as caught:
+        load_weights(KEY)
+    message = str(caught.value)
+    assert f"{KEY}/{CONFIG_FILE}" in message and "anna/gone" in message and "revision v1" in message
+    assert "Cannot find the file on the Hub." in message and "second line" not in message
+
+
+def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
+    load_weights(KEY)
+    assert {request[3] for request in asked} == {Path(tempfile.gettempdir()) / "busi_demo_hub"}
+
+
+@pytest.mark.parametrize("name", ["anna", "anna/busi/demo", "anna/", "anna/busi demo", "/busi", ""])
+def test_names_of_another_form_are_refused(name):
+    with pytest.raises(InputError, match="expected OWNER/NAME"):
+        check_repository(name)
+
+
+@pytest.mark.parametrize("value", ["anna/busi", "anna/busi@"])
+def test_a_repository_needs_a_revision(local, monkeypatch, value):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, value)
+    with pytest.raises(InputError, match=r"REVISION|COMMIT"):
+        configured(local)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"repository": "anna/busi"}', '{"repository": "a", "revision": "b"}'])
+def test_a_pin_file_of_another_form_is_named(local, text):
+    (local / PIN_FILE).write_text(text)
+    with pytest.raises(InputError, match=r"hub\.json names no repository"):
+        hub.configured(local)

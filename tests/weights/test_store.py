@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.models import create_model
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.start import identity, load_part
+from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights, read_config, reinitialised, save_weights
+
+KEY = "multitask_cnn"
+TINY = {"decoder_width": 4, "class_width": 4, "dropout": 0.1}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A weights folder with one very small network."""
+    torch.manual_seed(0)
+    save_weights(
+        tmp_path / KEY,
+        create_model(KEY, **TINY),
+        Preprocess(size=96, mean=0.3),
+        threshold=0.4,
+        temperature=1.7,
+        facts={"metrics": {"validation": {"accuracy": 0.9}}},
+    )
+    return tmp_path
+
+
+def edit_config(folder: Path, **values) -> None:
+    path = folder / KEY / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def edit_tensors(folder: Path, change) -> None:
+    """Change the stored tensors and make the config describe the new file."""
+    path = folder / KEY / MODEL_FILE
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    edit_config(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_identity_names_the_file_and_tells_of_imagenet_over_any_number_of_trainings(saved):
+    digest = hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
+    found = identity(saved / KEY)
+    assert (found["approach"], found["sha256"], found["imagenet"]) == (KEY, digest, None)
+    edit_config(saved, training={"encoder_weights": "imagenet"})
+    assert identity(saved / KEY)["imagenet"]
+    edit_config(saved, training={"encoder_weights": None}, learnt_from={"init_from": identity(saved / KEY)})
+    assert identity(saved / KEY)["imagenet"]
+    edit_config(saved, learnt_from={"teacher": {"approach": KEY, "sha256": digest, "git_commit": None}})
+    assert identity(saved / KEY)["imagenet"] is None
+    edit_config(saved, learnt_from={})
+    assert identity(saved / KEY)["imagenet"] is False
+
+
+def test_every_approach_comes_back_the_same_up_to_float16(models, weights_folder, approach, noise):
+    loaded = load_weights(approach, weights_folder).model
+    assert not loaded.training
+    for name, tensor in models[approach].state_dict().items():
+        if tensor.is_floating_point():
+            expected, found = tensor.half().float(), loaded.state_dict()[name]
+            assert found.dtype == torch.float32 and torch.equal(found, expected), name
+    with torch.no_grad():
+        before, after = models[approach](noise[:1]), loaded(noise[:1])
+    torch.testing.assert_close(after.class_logits, before.class_logits, rtol=0.02, atol=0.02)
+
+
+def test_what_belongs_to_the_weights_travels_with_them(saved):
+    weights = load_weights(KEY, saved)
+    assert weights.preprocess == Preprocess(size=96, mean=0.3)
+    assert (weights.threshold, weights.temperature) == (0.4, 1.7)
+    assert weights.model.config == {**TINY, "scales": [1.0]}
+    config = read_config(KEY, saved)
+    assert config == weights.config
+    assert config["classes"] == list(CLASSES)
+    assert config["metrics"]["validation"]["accuracy"] == 0.9
+    assert config["parameters"] == weights.model.parameter_count()
+    assert config["sha256"] == hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
+
+
+def test_they_are_stored_in_float16_and_whole(saved):
+    tensors = load_file(saved / KEY / MODEL_FILE)
+    assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float16}
+    assert sorted(p.name for p in (saved / KEY).iterdir()) == [CONFIG_FILE, MODEL_FILE]
+
+
+def test_weights_that_float16_cannot_hold_are_not_saved(tmp_path):
+    model = create_model(KEY, **TINY)
+    with torch.no_grad():
+        model.head[-1].weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"head\.3\.weight has values that float16 cannot hold"):
+        save_weights(tmp_path / KEY, model, Preprocess(), facts={})
+    assert not (tmp_path / KEY).exists()
+
+
+def test_a_changed_file_is_refused(saved):
+    path = saved / KEY / MODEL_FILE
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"^{KEY}/model\.safetensors is not the file that config\.json describes"):
+        load_weights(KEY, saved)
+
+
+@pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
+def test_a_missing_file_is_named_with_what_to_do(saved, name, caplog):
+    """The sentence is shown on a page; where the server looked, only its log tells."""
+    (saved / KEY / name).unlink()
+    with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train") as caught:
+        load_weights(KEY, saved)
+    assert str(saved / KEY / name) in caplog.text and str(saved) not in str(caught.value)
+
+
+def test_an_unreadable_config_is_named(saved):
+    (saved / KEY / CONFIG_FILE).write_text("{")
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json is not valid JSON"):
+        read_config(KEY, saved)
+
+
+@pytest.mark.parametrize("change", [{"architecture": {"depth": 3}}, {"preprocess": {"mode": "RGB"}}])
+def test_a_config_of_another_version_is_refused(saved, change):
+    edit_config(saved, **change)
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json does not fit this version"):
+        load_weights(KEY, saved)
+
+
+def test_a_config_without_a_needed_field_is_refused(saved):
+    path = saved / KEY / CONFIG_FILE
+    config = json.loads(path.read_text())
+    del config["sha256"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config\.json does not fit this version.*sha256"):
+        load_weights(KEY, saved)
+
+
+def test_other_classes_are_refused(saved):
+    edit_config(saved, classes=["benign", "normal", "malignant"])
+    with pytest.raises(InputError, match=rf"^{KEY} was trained for the classes .*'normal', 'malignant'"):
+        load_weights(KEY, saved)
+
+
+@pytest.mark.parametrize("change", [
+    lambda tensors: tensors.pop("head.3.bias"),
+    lambda tensors: tensors.update(surplus=torch.zeros(1)),
+    lambda tensors: tensors.update({"head.3.bias": torch.zeros(7)}),
+], ids=["missing", "surplus", "other shape"])  # fmt: skip
+def test_tensors_must_fit_to_the_last_one(saved, change):
+    edit_tensors(saved, change)
+    with pytest.raises(InputError, match=r"^multitask_cnn/model\.safetensors does not fit .*: .*(head.3.bias|surplus)"):
+        load_weights(KEY, saved)
+
+
+def test_an_unknown_approach_is_refused(saved):
+    shutil.copytree(saved / KEY, saved / "multitask_vit")
+    with pytest.raises(InputError, match="no approach 'multitask_vit'"):
+        load_weights("multitask_vit", saved)
+
+
+def test_load_part_starts_a_part_from_the_same_part(saved):
+    stored = load_file(saved / KEY / MODEL_FILE)
+    torch.manual_seed(1)
+    fresh = create_model(KEY, **TINY)
+    head_before = fresh.head[-1].weight.clone()
+    load_part(saved / KEY, "decoder", fresh.decoder)
+    for name, tensor in fresh.decoder.state_dict().items():
+        assert torch.equal(tensor, stored[f"decoder.{name}"].to(tensor.dtype)), name
+    assert torch.equal(fresh.head[-1].weight, head_before)
+
+
+def test_load_part_of_everything(saved):
+    fresh = create_model(KEY, **TINY)
+    load_part(saved / KEY, "", fresh)
+    loaded = load_weights(KEY, saved).model.state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in fresh.state_dict().items())
+
+
+def test_load_part_is_strict(saved):
+    wider = create_model(KEY, **TINY | {"decoder_width": 8})
+    with pytest.raises(InputError, match=r"has no decoder\.lateral\.0\.weight of shape \(8, 24, 1, 1\)"):
+        load_part(saved / KEY, "decoder", wider.decoder)
+    with pytest.raises(InputError, match=r"has no encoder\."):
+        load_part(saved / KEY, "encoder", wider.decoder)
+
+
+def test_load_part_of_a_missing_file_says_so(tmp_path):
+    with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
+        load_part(tmp_path / KEY, "", create_model(KEY, **TINY))
+
+
+def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, approach):
+    trained = load_weights(approach, weights_folder)
+    before, state = {n: t.clone() for n, t in trained.model.state_dict().items()}, torch.get_rng_state()
+    one, same, other = (reinitialised(trained, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not one.model.training and one.model.config == trained.model.config
+    assert (one.preprocess, one.threshold, one.temperature) == (
+        trained.preprocess, trained.threshold, trained.temperature)  # fmt: skip
+    for name in (n for n, p in trained.model.named_parameters() if p.ndim > 1):
+        assert torch.equal(one.model.state_dict()[name], same.model.state_dict()[name])
+        assert not torch.equal(one.model.state_dict()[name], other.model.state_dict()[name])
+        assert not torch.equal(one.model.state_dict()[name], before[name])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())
