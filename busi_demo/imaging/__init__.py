@@ -56,9 +56,9 @@ def read_image(source: Source | GreyImage) -> GreyImage:
     """Read an image, upright (EXIF) and grey; see the module's text for what happens to its values.
 
     Args:
-        source: an image that was read before, which comes back as it is; path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
+        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
             DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
-            (H, W, 3 or 4) as RGB or RGBA.
+            (H, W, 3 or 4) as RGB or RGBA. A `GreyImage`, which was read before, is returned unchanged.
     Raises:
         InputError: no such file, not an image, damaged, an array of another type or shape, a side under `MIN_SIDE`,
             or more than `MAX_PIXELS`.
