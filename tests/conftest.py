@@ -80,7 +80,8 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(script: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", sys.path[:])
+        folder = ROOT if Path(script).name == "__main__.py" else (ROOT / script).parent
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
         on_terminate, status = signal.getsignal(signal.SIGTERM), 0
         try:
             runpy.run_path(str(ROOT / script), run_name="__main__")

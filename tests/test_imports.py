@@ -135,3 +135,18 @@ def test_the_first_page_waits_for_no_library_that_only_an_image_needs():
     late = ("torchvision", "timm", "pytorch_grad_cam", "pydicom")
     code = f"import sys, app; sys.exit(any(name in sys.modules for name in {late}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("train/*.py") if path.name != "_path.py"))
+def test_a_script_looks_for_the_package_beside_its_folder(script):
+    """`python train/NAME.py` works in a clone where the package is not installed."""
+    names = list(imports_of(ROOT / "train" / script))
+    assert next(name for name in names if name.startswith(("_path", "busi_demo"))) == "_path"
+
+
+def test_scripts_use_the_package_of_their_checkout(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'train')!r}); import _path, busi_demo; print(busi_demo.__file__)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(run.stdout.strip()) == ROOT / "busi_demo" / "__init__.py"

@@ -6,10 +6,9 @@ Training does it once; after a change of what makes the answers (thresholds, siz
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data

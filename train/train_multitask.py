@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import _path  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
