@@ -24,6 +24,27 @@ from busi_demo.weights.store import load_weights, save_weights
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+TESTS = Path(__file__).parent
+SLOW = ("training", "test_read_only.py", "test_readme.py", "ui/test_mcp.py")
+"""Folders and files, relative to `tests`, where every test is slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by folder, keep those of a file in one process, and those of the browser too.
+
+    With `-n 2 --dist loadgroup` no fixture of a module is made twice, and there is one app for the browser. The longest
+    groups start first, so that no process waits for the other one at the end.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        browser = place.parts[0] == "browser"
+        if browser:
+            item.add_marker("browser")
+        elif place.as_posix() in SLOW or place.parts[0] in SLOW:
+            item.add_marker("slow")
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else place.as_posix()))
+    items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.get_closest_marker("slow")))
+
 
 @pytest.fixture(scope="session")
 def models() -> dict[str, ApproachModel]:

@@ -9,11 +9,13 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import huggingface_hub
 import pytest
 import yaml
 from helpers import ROOT, picture, save_grey
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from busi_demo.__main__ import main
 from busi_demo.publishing import upload as publish
@@ -66,19 +68,37 @@ def project(tmp_path) -> Path:
 @pytest.fixture
 def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
     """A Hub that keeps what is written to it, and a token for it; `publish` takes its files from `project`."""
-    written = []
+    written, present = [], {}
 
     class FakeApi:
+        def list_repo_files(self, repository, *, repo_type):
+            if repository.startswith("far/"):
+                raise httpx.ConnectError("no route to host")
+            if (repository, repo_type) not in present:
+                response = SimpleNamespace(headers={}, request=None, status_code=404)
+                raise RepositoryNotFoundError("404 Client Error: not found.\nMore.", response=response)
+            return sorted(present[repository, repo_type])
+
         def create_repo(self, repository, *, repo_type, private, exist_ok, space_sdk=None):
             assert exist_ok
             if repository.startswith("other/"):
                 response = SimpleNamespace(headers={}, request=None, status_code=403)
                 raise HfHubHTTPError("403 Forbidden: you may not.\nMore.", response=response)
+            if repository.startswith("far/"):
+                raise httpx.ConnectError("no route to host")
             written.append(SimpleNamespace(repository=repository, kind=repo_type, private=private, sdk=space_sdk))
+            present.setdefault((repository, repo_type), {".gitattributes", "notes/mine.txt"})
 
         def create_commit(self, repository, operations, *, repo_type, commit_message):
             assert (repository, repo_type) == (written[-1].repository, written[-1].kind)
-            written[-1].files = {o.path_in_repo: o.path_or_fileobj for o in operations}
+            added = [o for o in operations if isinstance(o, CommitOperationAdd)]
+            deleted = {o.path_in_repo for o in operations if isinstance(o, CommitOperationDelete)}
+            assert len(added) + len(deleted) == len(operations) and deleted <= present[repository, repo_type]
+            written[-1].files = {o.path_in_repo: o.path_or_fileobj for o in added}
+            written[-1].deleted = deleted
+            present[repository, repo_type] |= written[-1].files.keys()
+            present[repository, repo_type] -= deleted
+            written[-1].present = set(present[repository, repo_type])
             return SimpleNamespace(oid=COMMIT)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
@@ -114,6 +134,49 @@ def test_publishing_both_pins_the_space_to_the_commit_just_made(the_hub, capsys)
     assert model.files.keys() == WEIGHTS_FILES and space.files.keys() == SPACE_FILES | {"weights/hub.json"}
     assert json.loads(space.files["weights/hub.json"]) == {"repository": "anna/busi", "revision": COMMIT}
     assert f"BUSI_WEIGHTS_REPO=anna/busi@{COMMIT}" in capsys.readouterr().out
+
+
+OTHERS = {".gitattributes", "notes/mine.txt"}
+
+
+def test_a_space_that_held_its_weights_loses_them_when_they_are_published_apart(the_hub, capsys):
+    """An old model.safetensors beside the new config.json would be refused by its sha256."""
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    first, model, second = the_hub
+    assert first.deleted == model.deleted == set()
+    assert second.deleted == {f"weights/{KEY}/model.safetensors"}
+    assert second.present == SPACE_FILES | {"weights/hub.json"} | OTHERS
+    assert f"deleted: weights/{KEY}/model.safetensors" in capsys.readouterr().out.splitlines()
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    assert the_hub[-1].deleted == {"weights/hub.json"}
+
+
+def test_files_that_left_the_project_are_deleted_and_other_files_stay(the_hub, project):
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    for name in ("busi_demo/types.py", f"weights/{KEY}/report/roc.png", "weights/README.md"):
+        git(project, "rm", "--quiet", "--force", name)
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    model, space = the_hub[2:]
+    assert model.deleted == {f"{KEY}/report/roc.png", "TRAINING.md"}
+    assert space.deleted == {"busi_demo/types.py", f"weights/{KEY}/report/roc.png", "weights/README.md"}
+    assert model.present >= OTHERS and space.present >= OTHERS
+
+
+def test_weights_of_an_approach_that_no_longer_exists_are_deleted(project):
+    old = {"gone/config.json", "gone/model.safetensors"}
+    upload = weights_upload("anna/busi", project)
+    assert upload.outdated({*old, *upload.files, *OTHERS, "gone_2/notes.txt"}) == sorted(old)
+
+
+def test_a_dry_run_shows_what_would_be_deleted(the_hub, capsys):
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    capsys.readouterr()
+    assert main(["publish", "--space", "anna/demo", "--weights", "far/busi", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^ +delete  (.*)$", out, re.M) == [f"weights/{KEY}/model.safetensors"]
+    assert "note: far/busi cannot be read (no route to host)." in out
+    assert len(the_hub) == 1
 
 
 def test_a_dry_run_shows_every_file_with_its_size_and_writes_nothing(the_hub, monkeypatch, capsys):
@@ -158,6 +221,7 @@ def test_outside_a_working_copy_it_says_so(tmp_path):
     ([], "Nothing to publish"),
     (["--space", "demo"], "'demo' is no repository of the Hub: expected OWNER/NAME"),
     (["--weights", "other/busi"], "other/busi was not written (403 Forbidden: you may not.)"),
+    (["--weights", "far/busi"], "far/busi was not written (no route to host)"),
 ])  # fmt: skip
 def test_wrong_calls_get_one_line(the_hub, capsys, words, complaint):
     assert main(["publish", *words]) == 2
