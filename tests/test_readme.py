@@ -1,4 +1,4 @@
-"""What README.md tells people to type is there: make targets, scripts, options, files, and Python that runs."""
+"""What README.md and CONTRIBUTING.md name exists: make targets, scripts, options, files, and Python that runs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.weights import store as weights
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -132,9 +133,28 @@ def test_every_approach_is_described():
     assert all(f"| `{key}` |" in README for key in APPROACHES)
 
 
-def test_links_and_paths_lead_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
-    paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]+)`", README)
+def test_every_room_is_named_in_one_line():
+    built = README.partition("## How it is built")[2].partition("\n## ")[0]
+    named = re.findall(r"^ {6,}([\w.]+/?) {2,}\w", built, re.M)
+    package = ROOT / "busi_demo"
+    rooms = [path.parent for path in package.rglob("__init__.py") if path.parent.parent != package / "ui"]
+    expected = [f"{room.name}/" for room in rooms if room != package]
+    expected += [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    assert sorted(named) == sorted(expected)
+    assert all(name.name in built for name in (package / "ui").iterdir() if (name / "__init__.py").is_file())
+
+
+def test_make_targets_of_contributing_exist():
+    targets = re.findall(r"^make (\S+)", CONTRIBUTING, re.M)
+    assert {"check", "test", "test-fast"} == set(targets)
+    assert subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_links_and_paths_lead_somewhere(text):
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
+    paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]*)`", text)
+    assert paths
     missing = [name for name in links + paths if "NAME" not in name and not (ROOT / name).exists()]
     assert missing == []
 
