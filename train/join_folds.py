@@ -55,7 +55,8 @@ def join() -> None:
         results,
         joined_facts(members, split),
         split,
-        {"": mean_history(members)} | {f"_fold_{m.fold}": m.history for m in members if m.history},
+        {"": mean_history(members)}
+        | {f"{name}_fold_{m.fold}": rows for m in members for name, rows in m.histories.items()},
     )
 
 

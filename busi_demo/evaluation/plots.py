@@ -33,8 +33,17 @@ SCORE_STYLES = {
 DPI = 110
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns: int = 2) -> Figure:
+def learning_curves(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    columns: int = 2,
+    earlier: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> Figure:
     """The losses of training, the cross-entropy and the scores of validation, over the epochs; the best one is marked.
+
+    A training in stages is drawn as one curve: epochs are counted on from stage to stage, a line marks each border, and
+    the best epoch is that of the last stage, which made the weights.
 
     Only the class is comparable between training and validation, and not to the last digit: in training its targets are
     smoothed, its images augmented and drawn by weight. The whole training loss has the masks in it too.
@@ -44,23 +53,44 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns
             the columns of `LOSS_STYLES` and `SCORE_STYLES`, those that are there.
         title: what was trained.
         columns: 2 for loss and scores side by side, 1 for one above the other.
+        earlier: histories of the stages before, the oldest first.
     Raises:
-        ValueError: the history is empty.
+        ValueError: a history is empty.
     """
-    if not history:
+    stages = [*earlier, history]
+    if not all(stages):
         raise ValueError("There is nothing to draw: expected the history of at least one epoch.")
-    epochs, score = _column(history, "epoch"), _column(history, "val_score")
+    rows, epochs, borders = [row for stage in stages for row in stage], np.empty(0), []
+    for stage in stages:
+        start = epochs[-1] if len(epochs) else 0
+        borders.append(start + 0.5)
+        epochs = np.append(epochs, start + _column(stage, "epoch"))
+    marker = "o" if any(len(stage) == 1 for stage in stages) else ""
+    score = _column(history, "val_score")
     figure = Figure(figsize=(9, 3.8) if columns == 2 else (5, 6.4), layout="constrained")
     loss_axes, score_axes = figure.subplots(3 - columns, columns)
     for axes, styles in ((loss_axes, LOSS_STYLES), (score_axes, SCORE_STYLES)):
         for name, (label, colour, style) in styles.items():
-            values = _column(history, name)
+            values = _column(rows, name)
             if np.isfinite(values).any():
-                marker = "o" if len(epochs) == 1 else ""
-                axes.plot(epochs, values, style, color=colour, label=label, marker=marker, linewidth=1.8)
+                axes.plot(
+                    epochs,
+                    values,
+                    style,
+                    color=colour,
+                    label=label,
+                    marker=marker,
+                    markersize=6 if len(rows) == 1 else 4,
+                    linewidth=1.8,
+                )
+        for number, border in enumerate(borders[1:], 2):
+            axes.axvline(
+                border, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0, label=f"stage {number} starts"
+            )
         if np.isfinite(score).any():
-            best = epochs[np.nanargmax(score)]
-            axes.axvline(best, color=GREY, linewidth=1, alpha=0.7, zorder=0, label=f"best epoch: {best:.0f}")
+            best = epochs[len(rows) - len(history) + np.nanargmax(score)]
+            label = "best epoch" if len(stages) == 1 else f"best epoch of stage {len(stages)}"
+            axes.axvline(best, color=GREY, linewidth=1, alpha=0.7, zorder=0, label=f"{label}: {best:.0f}")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -70,7 +100,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns
     loss_axes.autoscale_view(scalex=False)
     loss_axes.set_ylim(bottom=0)
     score_axes.set(ylabel="validation metric", ylim=(0, 1.02))
-    _entitle(figure, f"Learning curves: {title}, {len(history)} epoch{'s' if len(history) > 1 else ''}")
+    length = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
+    _entitle(figure, f"Learning curves: {title}, {length}{f' in {len(stages)} stages' if earlier else ''}")
     return figure
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from busi_demo.types import ModelOutput
+from busi_demo.types import InputError, ModelOutput
 
 
 class ApproachModel(nn.Module, ABC):
@@ -19,6 +19,8 @@ class ApproachModel(nn.Module, ABC):
         title: name shown to a person.
         summary: one sentence on how it works, shown beside the choice.
         covers_input: whether the features of its outputs cover the whole input, not a crop of it.
+        takes_encoder_weights: whether the constructor takes `encoder_weights`, so that a training can start from
+            pretrained weights.
 
     Every keyword that a constructor takes has a plain JSON value, is kept by the subclass in `self.config`, and makes
     the same architecture again: `type(model)(**model.config)`. Nothing is downloaded by a constructor unless
@@ -29,7 +31,26 @@ class ApproachModel(nn.Module, ABC):
     title: ClassVar[str]
     summary: ClassVar[str]
     covers_input: ClassVar[bool] = True
+    takes_encoder_weights: ClassVar[bool] = False
     config: dict[str, Any]
+
+    @classmethod
+    def fresh(cls, encoder_weights: str | None = None) -> Self:
+        """Build the network that a training starts from, with the default architecture.
+
+        Args:
+            encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from random ones.
+        Raises:
+            InputError: pretrained weights are asked for and this approach has none.
+        """
+        if encoder_weights is None:
+            return cls()
+        if not cls.takes_encoder_weights:
+            raise InputError(
+                f"{cls.key} has no encoder with pretrained weights, got encoder_weights {encoder_weights!r}: leave "
+                "--encoder-weights out."
+            )
+        return cls(encoder_weights=encoder_weights)  # type: ignore[call-arg]
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> ModelOutput:

@@ -29,6 +29,7 @@ class MultitaskCNN(MultitaskModel):
         "A compact network with a segmentation and a classification branch; its class evidence lies on a fine grid, "
         "so the Grad-CAM is sharp. The smallest of the four."
     )
+    takes_encoder_weights = True
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class MultitaskResNet50(MultitaskModel):
         "One ResNet50 backbone feeds two heads at once: upsampling convolutions draw the lesion, a fully connected "
         "layer names the class."
     )
+    takes_encoder_weights = True
 
     def __init__(
         self,

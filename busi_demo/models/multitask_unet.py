@@ -31,6 +31,7 @@ class MultitaskUNet(MultitaskModel):
         "A U-Net draws the lesion while a multi-scale head reads its encoder at three depths, over the whole image and "
         "inside the drawn lesion, to name the class."
     )
+    takes_encoder_weights = True
 
     def __init__(
         self,

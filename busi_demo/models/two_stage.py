@@ -47,6 +47,7 @@ class TwoStage(ApproachModel):
         "A U-Net looks for a lesion first; what it draws is cut out with a margin, and a ResNet50 names the class of "
         "that crop. Where no lesion is drawn, the whole image is classified."
     )
+    takes_encoder_weights = True
     covers_input = False
 
     def __init__(

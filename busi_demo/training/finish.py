@@ -12,6 +12,7 @@ import torch
 
 from busi_demo.analysis.figure import figure_image, five_panels
 from busi_demo.data.phantom import make_phantom
+from busi_demo.evaluation.history import stages_of
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult
 from busi_demo.evaluation.write import history_csv, write_report
@@ -112,7 +113,14 @@ def write_approach(
     write_split(folder / SPLIT_FILE, split)
     shutil.rmtree(folder / "report", ignore_errors=True)
     title = f"{model.key}, {facts['data']['main']} validation"
-    write_report(folder / "report", title=title, summary=summary, results=results, history=histories[""])
+    write_report(
+        folder / "report",
+        title=title,
+        summary=summary,
+        results=results,
+        history=histories[""],
+        earlier=stages_of(histories)[:-1],
+    )
     for name, rows in histories.items():
         if name:
             (folder / "report" / f"history{name}.csv").write_text(history_csv(rows), encoding="utf-8")

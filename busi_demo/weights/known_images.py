@@ -24,7 +24,7 @@ from PIL import Image
 from busi_demo.data.duplicates import MAX_HASH_DISTANCE
 from busi_demo.project import save_whole
 from busi_demo.types import InputError, reason_of
-from busi_demo.weights.store import WEIGHTS_FOLDER
+from busi_demo.weights import store
 
 SEEN_FILE = "seen.json"
 
@@ -113,8 +113,17 @@ def seen_before(image: np.ndarray, weights_folder: Path | None = None) -> KnownI
     Raises:
         InputError: the file is damaged.
     """
-    matches = load_known(weights_folder or WEIGHTS_FOLDER).matches(image_hashes(image))
+    matches = load_known(weights_folder or store.WEIGHTS_FOLDER).matches(image_hashes(image))
     return matches[0] if matches else None
+
+
+def known_images_available(weights_folder: Path | None = None) -> bool:
+    """Whether there is a list of known images; without one, `seen_before` says nothing about an image.
+
+    Args:
+        weights_folder: holds `SEEN_FILE`; by default the project's `weights`.
+    """
+    return ((weights_folder or store.WEIGHTS_FOLDER) / SEEN_FILE).is_file()
 
 
 @cache

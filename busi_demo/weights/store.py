@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from busi_demo.imaging.masks import MIN_AREA, THRESHOLD
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import create_model
+from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.ensemble import FoldEnsemble, one_or_several
 from busi_demo.project import ROOT, git_commit, save_whole
@@ -182,6 +182,21 @@ def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
         return json.loads(read_file(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{key}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
+
+
+def available_approaches(weights_folder: Path | None = None) -> list[str]:
+    """Keys of the approaches that have weights, in the order of `APPROACHES`.
+
+    Args:
+        weights_folder: holds one folder an approach; by default the project's `weights`. There, where `hub.configured`
+            names a repository, weights may lie in that repository instead: the local config.json files say which, and
+            where there are none, every approach counts as available.
+    """
+    folder = weights_folder or WEIGHTS_FOLDER
+    described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
+    if folder == WEIGHTS_FOLDER and hub.configured(folder):
+        return described or list(APPROACHES)
+    return [key for key in described if (folder / key / MODEL_FILE).is_file()]
 
 
 def _find(key: str, name: str, folder: Path | None) -> Path:

@@ -278,9 +278,32 @@ def test_learning_curves_of_one_epoch():
     assert title(figure) == "Learning curves: net, 1 epoch"
 
 
+def test_stages_are_one_curve_with_a_marked_border():
+    first, second, last = epochs(3), epochs(2), epochs(2, val_lesion_dice=None)
+    figure = learning_curves(last, title="net", earlier=[first, second])
+    loss, score = (lines(axes) for axes in figure.axes)
+    x = [1, 2, 3, 4, 5, 6, 7]
+    assert loss["validation: cross-entropy"] == [x, [3, 3 / 2, 1, 3, 3 / 2, 3, 3 / 2]]
+    assert score["validation score"] == [x, [0.4, 0.9, 0.4, 0.9, 0.4, 0.9, 0.4]]
+    assert np.isnan(score["lesion Dice"][1][5:]).all() and not np.isnan(score["lesion Dice"][1][:5]).any()
+    for curves in (loss, score):
+        assert curves["stage 2 starts"] == [[3.5, 3.5], [0, 1]] and curves["stage 3 starts"] == [[5.5, 5.5], [0, 1]]
+        assert curves["best epoch of stage 3: 6"] == [[6, 6], [0, 1]]  # the weights are those of the last stage
+    assert title(figure) == "Learning curves: net, 7 epochs in 3 stages"
+
+
+def test_a_last_stage_of_one_epoch_is_part_of_the_curve():
+    figure = learning_curves(epochs(1), title="net", earlier=[epochs(6)])
+    xs, ys = lines(figure.axes[1])["accuracy"]
+    assert xs == [1, 2, 3, 4, 5, 6, 7] and ys[-1] == ys[0]
+    assert all(line.get_marker() == "o" for line in figure.axes[1].get_lines() if len(line.get_xdata()) == 7)
+
+
 def test_learning_curves_of_nothing():
     with pytest.raises(ValueError, match="at least one epoch"):
         learning_curves([], title="t")
+    with pytest.raises(ValueError, match="at least one epoch"):
+        learning_curves(epochs(1), title="t", earlier=[[]])
 
 
 @pytest.mark.parametrize("name", ["multitask_resnet50, Dataset_BUSI_with_GT validation", "net, $folder_{$"])

@@ -19,6 +19,7 @@ from torch import nn
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
@@ -68,8 +69,10 @@ def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool 
     ]
     preprocess, said = Preprocess(size=64), []
     model = Smooth()
-    train_set = CanvasDataset(samples, preprocess, training_augmentation())
-    validation = CanvasDataset([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
+    train_set = CanvasDataset(read_samples(samples, preprocess), training_augmentation())
+    validation = CanvasDataset(
+        read_samples([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
+    )
     history = fit(
         model, Stumbling(at, w_seg=2.0), train_set, torch.ones(len(samples)), validation, preprocess, config, folder,
         resume, said.append,

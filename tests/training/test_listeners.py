@@ -11,6 +11,7 @@ from helpers import DiscSample
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
 from busi_demo.training import loop
@@ -48,7 +49,8 @@ def train(folder: Path, *listeners: Listener, resume: bool = False) -> list[str]
     torch.manual_seed(0)
     samples, preprocess, said = [DiscSample(k) for k in ("benign", "malignant", "normal")], Preprocess(size=64), []
     model = create_model("multitask_cnn", decoder_width=8, class_width=8)
-    fit(model, JointObjective(), CanvasDataset(samples, preprocess), torch.ones(3), CanvasDataset(samples, preprocess),
+    dataset = CanvasDataset(read_samples(samples, preprocess))
+    fit(model, JointObjective(), dataset, torch.ones(3), dataset,
         preprocess, CONFIG, folder, resume, said.append, listeners)  # fmt: skip
     return said
 

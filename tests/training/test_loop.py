@@ -13,6 +13,7 @@ from stumbling import Stumbling
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.evaluation.plots import LOSS_STYLES, SCORE_STYLES
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
@@ -33,7 +34,9 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def data():
     samples, preprocess = [DiscSample(label) for label in ("benign", "malignant", "normal") * 2], Preprocess(size=64)
-    return CanvasDataset(samples, preprocess, training_augmentation()), CanvasDataset(samples[:3], preprocess)
+    return CanvasDataset(read_samples(samples, preprocess), training_augmentation()), CanvasDataset(
+        read_samples(samples[:3], preprocess)
+    )
 
 
 @pytest.fixture
@@ -195,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path):
 
 
 def test_a_validation_set_without_normals_is_scored(data, tmp_path):
-    validation = CanvasDataset([DiscSample("benign"), DiscSample("malignant")], Preprocess(size=64))
+    validation = CanvasDataset(read_samples([DiscSample("benign"), DiscSample("malignant")], Preprocess(size=64)))
     model = create_model("multitask_cnn", decoder_width=8, class_width=8)
     said = []
     history = fit(model, JointObjective(), data[0], torch.ones(6), validation, Preprocess(size=64), CONFIG, tmp_path,

@@ -8,8 +8,9 @@ import kagglehub
 import pytest
 from helpers import disc, picture, save_grey, write_busi
 
+from busi_demo.data import busi
 from busi_demo.data.busi import index_folder
-from busi_demo.data.phantom import phantom_samples
+from busi_demo.data.phantom import PhantomSample, phantom_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData, load_training_data
@@ -49,6 +50,21 @@ def test_a_folder_is_split_and_counted(root):
     assert data.facts["validation"] == {"busi": {"benign": 2, "malignant": 2, "normal": 1}}
     assert data.weights.sum().item() == pytest.approx(1)
     assert data.train.augmentation is not None and data.validation.augmentation is None
+
+
+def test_every_file_is_decoded_once(root, tmp_path, monkeypatch):
+    """Training, validation, locked and left out images, further folders, their masks, and phantoms."""
+    other = write_busi(tmp_path / "other", {"benign": 12})  # as in `root`, so that some are left out
+    save_grey(other / "benign" / "benign case (1)_mask_1.png", disc(72, 96, 10, 10, 4))
+    opened: Counter[object] = Counter()
+    read_image, read_mask, make = busi.read_image, busi.read_mask, PhantomSample.read
+    monkeypatch.setattr(busi, "read_image", lambda path: opened.update([path]) or read_image(path))
+    monkeypatch.setattr(busi, "read_mask", lambda path: opened.update([path]) or read_mask(path))
+    monkeypatch.setattr(PhantomSample, "read", lambda phantom: opened.update([phantom.name]) or make(phantom))
+    data = load(data=str(root), extra=(str(other),), phantom_share=0.1)
+    assert data.facts["extra_left_out_as_near_duplicates"] > 0
+    expected = [*root.glob("*/*.png"), *other.glob("*/*.png"), *(s.name for s in phantom_samples(10, 1_000_000))]
+    assert opened == Counter(expected) and len(expected) == 2 * 25 + 2 * 12 + 1 + 30
 
 
 def test_fold_and_seed_choose_the_validation_images(root):

@@ -12,11 +12,12 @@ import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from busi_demo.models import APPROACHES
 from busi_demo.types import InputError
 from busi_demo.weights import hub
 from busi_demo.weights import store as weights
 from busi_demo.weights.hub import ENVIRONMENT_VARIABLE, PIN_FILE, Pin, check_repository, configured
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights
+from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, available_approaches, load_weights
 
 KEY = "multitask_cnn"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -70,6 +71,15 @@ def test_weights_at_hand_ask_for_nothing(local, asked, weights_folder, monkeypat
     shutil.copytree(weights_folder / KEY, local / KEY)
     load_weights(KEY)
     assert asked == []
+
+
+def test_approaches_of_a_repository_are_available(local, asked, weights_folder, monkeypatch):
+    assert available_approaches() == []
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    assert available_approaches() == list(APPROACHES)
+    (local / KEY).mkdir()
+    shutil.copy(weights_folder / KEY / CONFIG_FILE, local / KEY)  # as in a Space: the description without the weights
+    assert available_approaches() == [KEY] and asked == []
 
 
 def test_without_a_repository_nothing_is_asked_and_the_sentence_says_what_to_do(local, asked):

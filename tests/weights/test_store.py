@@ -10,10 +10,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import create_model
+from busi_demo.models import APPROACHES, create_model
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.start import identity, load_part
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights, read_config, reinitialised, save_weights
+from busi_demo.weights.store import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    available_approaches,
+    load_weights,
+    read_config,
+    reinitialised,
+    save_weights,
+)
 
 KEY = "multitask_cnn"
 TINY = {"decoder_width": 4, "class_width": 4, "dropout": 0.1}
@@ -209,3 +217,11 @@ def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, app
         assert not torch.equal(one.model.state_dict()[name], other.model.state_dict()[name])
         assert not torch.equal(one.model.state_dict()[name], before[name])
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())
+
+
+def test_available_approaches_have_weights(saved, weights_folder, tmp_path):
+    assert available_approaches(saved) == [KEY]
+    assert available_approaches(weights_folder) == list(APPROACHES)
+    (saved / KEY / MODEL_FILE).unlink()
+    assert available_approaches(saved) == []
+    assert available_approaches(tmp_path / "none") == []
