@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from busi_demo.weights.results import read_histories
 
 History = Sequence[Mapping[str, float]]
 """One row an epoch; a column without a value in an epoch is missing in its row."""
@@ -15,16 +16,9 @@ History = Sequence[Mapping[str, float]]
 _SUFFIX = re.compile(r"(?:_(?P<stage>(?!fold_\d+$).+?))?(?:_fold_(?P<fold>\d+))?")
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read one history*.csv; empty cells are left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-
-
 def read_stages(folder: Path, fold: int | None = None) -> list[History]:
-    """Read the stages of a training from the report in an approach's folder; see `stages_of`."""
-    paths = sorted((folder / "report").glob("history*.csv"))
-    return stages_of({path.stem.removeprefix("history"): read_history(path) for path in paths}, fold)
+    """Read the stages of a training from the results in an approach's folder; see `stages_of`."""
+    return stages_of(read_histories(folder), fold)
 
 
 def stages_of(histories: Mapping[str, History], fold: int | None = None) -> list[History]:
