@@ -11,7 +11,26 @@ from typing import Any
 import torch
 
 from busi_demo.project import save_whole
+from busi_demo.training.config import TrainConfig
 from busi_demo.types import InputError
+from busi_demo.weights.start import identity
+
+
+def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """What two runs must have in common for one to go on with the other: the settings, and as `OPTION_sha256` the hash
+    of the weights that each option names, so that other weights at the same path are noticed.
+
+    Args:
+        config: of the run; `init_from` and `teacher` name weights.
+        parts_from: further options that name weights -> their folders.
+    Returns:
+        Plain JSON values.
+    Raises:
+        InputError: a folder has no weights.
+    """
+    folders = {name: getattr(config, name) for name in ("init_from", "teacher")} | dict(parts_from or {})
+    hashes = {f"{name}_sha256": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
+    return config.to_dict() | hashes
 
 
 class RunFolder:
@@ -41,8 +60,11 @@ class RunFolder:
     def load_checkpoint(self, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
         """Return the state to go on from, or None to start afresh.
 
+        Args:
+            settings: of `run_settings`.
+            resume: whether to go on with a run that this folder holds.
         Raises:
-            InputError: an unfinished run lies here and `resume` was not asked for, or it had other settings.
+            InputError: an unfinished run lies here and `resume` is False, or it had other settings or weights.
         """
         path = self.path / "checkpoint.pt"
         if not path.is_file():

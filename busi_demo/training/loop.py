@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import BatchShares, Processes
-from busi_demo.training.checkpoint import RunFolder
+from busi_demo.training.checkpoint import RunFolder, run_settings
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener
 from busi_demo.training.losses import Objective
@@ -79,6 +79,7 @@ def fit(
     resume: bool = False,
     say: Callable[[str], None] = tqdm.write,
     listeners: Sequence[Listener] = (),
+    parts_from: Mapping[str, Path] | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place and leave it with its averaged weights of the epoch that `config.keep` names.
 
@@ -94,7 +95,9 @@ def fit(
         run_folder: for checkpoints and history.csv.
         resume: go on from the checkpoint there, if there is one.
         say: receives a line an epoch.
-        listeners: told of every step and epoch.
+        listeners: called after every step and epoch.
+        parts_from: options that name the weights of a part of the network -> their folders; a run is resumed with the
+            same weights only.
     Returns:
         The history, one dict an epoch.
     Raises:
@@ -104,7 +107,7 @@ def fit(
     processes, folder, progress = Processes(), RunFolder(run_folder), _Progress()
     if not processes.is_main:
         say, listeners = (lambda line: None), ()
-    settings = config.to_dict()
+    settings = processes.from_main(lambda: run_settings(config, parts_from))
     state = processes.from_main(lambda: folder.load_checkpoint(settings, resume))
     model.to(processes.device).to(memory_format=torch.channels_last)
     asked = config.precision if state is None else state["precision"]

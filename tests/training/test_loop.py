@@ -151,6 +151,26 @@ def test_killed_between_best_weights_and_checkpoint(train, tmp_path, monkeypatch
     assert_same(undisturbed, train(tmp_path / "run", resume=True)[0])
 
 
+@pytest.mark.parametrize("option", ["init_from", "teacher", "detector_from"])
+def test_a_run_is_not_resumed_with_other_weights_at_the_same_path(data, tmp_path, option):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"one")
+    own = option in ("init_from", "teacher")
+    config = replace(CONFIG, epochs=1, **({option: str(folder)} if own else {}))
+
+    def run(resume: bool):
+        model = create_model("multitask_cnn", decoder_width=8, class_width=8)
+        return fit(model, JointObjective(), data[0], torch.ones(6), data[1], Preprocess(size=64), config,
+                   tmp_path / "run", resume, parts_from=None if own else {option: folder})  # fmt: skip
+
+    history = run(resume=False)
+    assert run(resume=True) == history
+    (folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(InputError, match=rf"was started with {option}_sha256='\w{{64}}', not '\w{{64}}': resume with"):
+        run(resume=True)
+
+
 def test_resuming_a_finished_run_trains_nothing(train, tmp_path):
     model, history = train(tmp_path)
     counting = Stumbling(99)
