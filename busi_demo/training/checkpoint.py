@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk: written whole or not at all."""
+"""The state of an unfinished run on disk; each file is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from busi_demo.weights.start import identity
 
 
 def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """What two runs must have in common for one to go on with the other: the settings, and as `OPTION_sha256` the hash
-    of the weights that each option names, so that other weights at the same path are noticed.
+    """The values that must be equal to resume a run: its settings, and under `OPTION_sha256` the hash of the weights
+    that an option names, so that other weights at the same path are detected.
 
     Args:
         config: of the run; `init_from` and `teacher` name weights.
@@ -34,7 +34,7 @@ def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = No
 
 
 class RunFolder:
-    """A folder with `checkpoint.pt` (where to go on), `best.pt` (the weights to keep) and `history.csv`.
+    """A folder with `checkpoint.pt` (to resume from), `best.pt` (the weights to keep) and `history.csv`.
 
     Args:
         path: created where it is missing.
@@ -45,7 +45,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write where to go on, and with it the history for people to read."""
+        """Write the state to resume from, and history.csv for people to read."""
         _write(self.path / "checkpoint.pt", state)
         self._write_history(state["history"])
 
@@ -58,7 +58,7 @@ class RunFolder:
         return torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
 
     def load_checkpoint(self, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
-        """Return the state to go on from, or None to start afresh.
+        """Return the state to resume from, or None to start a new run.
 
         Args:
             settings: of `run_settings`.
@@ -86,7 +86,7 @@ class RunFolder:
         return state
 
     def drop_weights(self) -> None:
-        """Leave the history alone, where nobody will go on."""
+        """Delete checkpoint and weights of a run that is not continued, and keep its history."""
         for name in ("checkpoint.pt", "best.pt"):
             (self.path / name).unlink(missing_ok=True)
 
