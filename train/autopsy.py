@@ -1,4 +1,4 @@
-"""Take a quoted accuracy apart: python train/autopsy.py [--data DIR] --output DIR"""
+"""Study an often quoted accuracy: python train/autopsy.py [--data DIR] --output DIR"""
 
 from __future__ import annotations
 

@@ -48,18 +48,18 @@ def train(argv: list[str] | None = None) -> None:
     data = load_data(config, preprocess, model)
 
     def run(
-        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *told: Listener
+        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *further: Listener
     ) -> list[dict[str, float]]:
         objective = with_teacher(
             JointObjective(config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks), config
         )
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
-            resume, listeners=(*listeners_of(arguments, folder), *told),
+            resume, listeners=(*listeners_of(arguments, folder), *further),
         )  # fmt: skip
 
     if arguments.tune:
-        tune(parser, arguments, config, lambda c, folder, told: run(build(c), c, folder, True, told))
+        tune(parser, arguments, config, lambda c, folder, listener: run(build(c), c, folder, True, listener))
         return
     history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
     if Processes().is_main:

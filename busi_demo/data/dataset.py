@@ -63,12 +63,12 @@ class CanvasDataset(Dataset[Batch]):
 
 
 class WeightedEpochSampler(Sampler[tuple[int, int]]):
-    """Draw positions with replacement by weight, each with a seed for its augmentation; the draws depend on the seed
-    and the epoch alone, so a resumed run sees what an undisturbed one would have seen.
+    """Draw positions with replacement by weight, each with a seed for its augmentation. The draws depend only on the
+    seed and the epoch, so a resumed run sees the same images as an uninterrupted one.
 
     Args:
-        weights: float (N,), not negative; a position's share of the draws.
-        count: draws an epoch.
+        weights: float (N,), not negative; the relative frequency of each position.
+        count: draws per epoch.
         seed: of the run.
     """
 
@@ -77,7 +77,7 @@ class WeightedEpochSampler(Sampler[tuple[int, int]]):
         self.epoch, self.skip = 0, 0
 
     def start(self, epoch: int, skip: int = 0) -> None:
-        """Make the next iteration that of `epoch`, without its first `skip` draws."""
+        """Set the epoch of the next iteration, which leaves out its first `skip` draws."""
         self.epoch, self.skip = epoch, skip
 
     def __len__(self) -> int:
@@ -91,15 +91,15 @@ class WeightedEpochSampler(Sampler[tuple[int, int]]):
 
 
 def sampling_weights(samples: Sequence[Sample], sources: Sequence[str], shares: dict[str, float]) -> torch.Tensor:
-    """Weights that give each source its share of the draws and soften class imbalance inside it.
+    """Compute weights that give each source its share of the draws and reduce class imbalance within a source.
 
-    Inside a source a class is drawn in proportion to the square root of its count: between the natural frequencies,
-    which starve the normals, and equal ones, which repeat them until they are learnt by heart.
+    Within a source, a class is drawn in proportion to the square root of its count. This lies between the natural
+    frequencies, which show too few normal images, and equal ones, which repeat these until the network memorises them.
 
     Args:
         samples: all training samples.
         sources: the source of each.
-        shares: source -> share of the draws; sources without samples are passed over, the rest is normalised.
+        shares: source -> share of the draws; sources without samples are ignored and the rest is normalised.
     Returns:
         float64 (N,), summing to 1.
     """

@@ -1,4 +1,4 @@
-"""Read each sample once: what splitting, training and validation need of it, without the image at its own size."""
+"""Read each sample once and keep what splitting, training and validation need."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from busi_demo.data.duplicates import Fingerprint, fingerprint
 from busi_demo.imaging.preprocess import Preprocess
 
 _AT_ONCE = 64
-"""Images held at their own size at any moment."""
+"""Largest number of images that are held at their own size at one time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What is kept of one sample after its files were read.
+    """The data of one sample that are kept after its files are read.
 
     Attributes:
-        sample: where it comes from and what is known of it.
+        sample: the sample that was read.
         image: uint8 (1, S, S) in 0..255, letterboxed.
         mask: uint8 (1, S, S) of 0 and 1, letterboxed like the image.
         placement: where the image lies in its square, see `Preprocess.placement`.

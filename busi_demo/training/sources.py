@@ -1,4 +1,4 @@
-"""From a command line's data settings to the tensors that training and validation use."""
+"""Load the data of a run: from the data settings to the tensors of training and validation."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from busi_demo.weights.split_file import TRAIN, VALIDATION, SplitRow
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What `fit` needs, and what is to be said of it.
+    """The data of a run and the facts to record of them.
 
     Attributes:
         train: augmented training images.
-        weights: float64 (len(train),), each one's share of the draws.
-        validation: images of `--data` alone, with certain classes.
-        split: one row an image.
+        weights: float64 (len(train),), the share of each image in the draws.
+        validation: images of `--data` only, of certain class.
+        split: one row per image.
         facts: counts at every step, for config.json.
     """
 
@@ -48,13 +48,13 @@ class TrainingData:
 def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingData:
     """Find, index, read and split the data that a run asks for. Each image and each mask is decoded once.
 
-    Rules: near-duplicates stay on one side; the locked test images are left out; images whose near-duplicates carry
-    another class train the mask only and validate nothing; images with incomplete masks train and validate the class
-    only; further training sets lose every group (patient, near-duplicates) that holds a near-duplicate of a validation
-    or a locked test image.
+    Rules: near-duplicates stay on one side of the split. The locked test images are left out. Images with a
+    near-duplicate of another class train the mask only and are not validated on. Images with incomplete masks train and
+    validate the class only. A group (patient, near-duplicates) of a further data set is left out if it holds a
+    near-duplicate of a validation or a locked test image.
 
     Raises:
-        InputError: the data cannot be found or used; or a class is missing in training.
+        InputError: there are no such data, they cannot be used, or no training image has one of the classes.
     """
     samples, name = _main_samples(config)
     main = read_samples(samples, preprocess)
@@ -101,12 +101,12 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
 
 
 def _position(seed: int, source: str, group: str) -> float:
-    """Where a group stands, in [0, 1), when all groups are shuffled; its images stand together."""
+    """A pseudo-random position in [0, 1) of a group; all its images have the same one."""
     return int.from_bytes(hashlib.sha256(f"{seed} {source} {group}".encode()).digest()[:8], "big") / 2**64
 
 
 def weights_for(config: TrainConfig, data: TrainingData) -> torch.Tensor:
-    """The weights that loaded data have under other shares, see `TrainingData.weights`."""
+    """Compute the sampling weights of loaded data for the shares of a config, see `TrainingData.weights`."""
     sources = [row.source for row in data.split if row.split == TRAIN]
     return _weights(data.train.samples, sources, data.facts["main"], config)
 
@@ -116,7 +116,7 @@ def _weights(samples: Sequence[Any], sources: Sequence[str], main: str, config: 
 
 
 def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
-    """The data set to train and validate on, and its name. Without any at hand phantoms stand in, and it is told."""
+    """The data set to train and validate on, and its name: phantoms, with a message, if there is no other."""
     if config.data != PHANTOMS:
         try:
             root = find_data(config.data)
@@ -151,8 +151,8 @@ def _row(sample: Sample, source: str, group: str, split: str) -> SplitRow:
 
 
 def counts(rows: Sequence[SplitRow]) -> dict[str, dict[str, dict[str, int]]]:
-    """`train` and `validation` -> data set -> class -> number of images. An image that one network of several held out
-    stands in both."""
+    """`train` and `validation` -> data set -> class -> number of images. An image that one network of an ensemble held
+    out is counted in both."""
     parts = {TRAIN: [row for row in rows if row.trained], VALIDATION: [row for row in rows if row.held_out]}
     return {
         part: {

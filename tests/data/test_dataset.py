@@ -26,7 +26,7 @@ def test_an_item(tmp_path):
     assert dataset[1]["label"] == 2 and not dataset[1]["mask"].any()
 
 
-def test_what_may_not_be_learnt_from_is_flagged():
+def test_unknown_masks_and_classes_are_flagged():
     samples = [DiscSample("malignant", mask_complete=False), DiscSample("malignant", label_certain=False)]
     dataset = CanvasDataset(read_samples(samples, Preprocess(size=32)))
     assert [dataset[i]["mask_known"].item() for i in (0, 1)] == [0.0, 1.0]
@@ -85,7 +85,7 @@ def draws(sampler: WeightedEpochSampler, epoch: int, skip: int = 0) -> list[tupl
     return list(sampler)
 
 
-def test_the_draws_depend_on_seed_and_epoch_alone():
+def test_the_draws_depend_only_on_seed_and_epoch():
     one, other = (WeightedEpochSampler(torch.ones(50), 20, seed=3) for _ in range(2))
     draws(other, 7)
     torch.manual_seed(1)
@@ -94,7 +94,7 @@ def test_the_draws_depend_on_seed_and_epoch_alone():
     assert draws(one, 4) != draws(WeightedEpochSampler(torch.ones(50), 20, seed=4), 4)
 
 
-def test_skipping_goes_on_where_the_epoch_was_left():
+def test_skipping_continues_an_epoch():
     sampler = WeightedEpochSampler(torch.ones(50), 20, seed=0)
     assert len(draws(sampler, 2)) == len(sampler) == 20
     assert draws(sampler, 2, skip=8) == draws(sampler, 2)[8:]
@@ -124,6 +124,6 @@ def test_shares_by_hand():
     assert weights.tolist() == pytest.approx([0.15] * 4 + [0.3, 0.1])
 
 
-def test_a_source_without_images_is_passed_over():
+def test_a_source_without_images_is_ignored():
     weights = sampling_weights([of_class("benign"), of_class("normal")], ["a", "a"], {"a": 0.4, "b": 0.6})
     assert weights.tolist() == pytest.approx([0.5, 0.5])

@@ -97,7 +97,7 @@ def test_the_padding_of_the_square_does_not_count():
 
 
 def test_an_untrained_class_does_not_withdraw_the_masks_of_a_detection_stage():
-    """The malignant disc is called normal: jointly that is a missed lesion, to the detector alone it is a found one."""
+    """The malignant disc is classified as normal: a missed lesion if the class decides, a detected one otherwise."""
     dataset = CanvasDataset(read_samples([DiscSample("malignant"), DiscSample("normal")], PREPROCESS))
 
     def row(objective):

@@ -61,7 +61,7 @@ class Quality:
 
     @cached_property
     def results(self) -> list[ImageResult]:
-        """How each image went; nothing where the report does not tell."""
+        """The result of each image; empty if the report does not list them."""
         return [result_of_row(row) for row in (self.report or {}).get("per_image", ())]
 
     def cases(self) -> list[tuple[str, ImageResult]]:
@@ -81,8 +81,8 @@ def read_quality() -> dict[str, Quality]:
     """
     folder = weights.WEIGHTS_FOLDER
     known = reports.read_reports(folder)
-    found = {key: Quality(key, facts, folder / key) for key, facts in known.items()}
-    return {key: quality for key, quality in found.items() if key != CONSENSUS or quality.report}
+    qualities = {key: Quality(key, facts, folder / key) for key, facts in known.items()}
+    return {key: quality for key, quality in qualities.items() if key != CONSENSUS or quality.report}
 
 
 @cache
