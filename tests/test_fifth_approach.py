@@ -16,7 +16,7 @@ from helpers import ROOT, fill_weights, picture, save_grey
 
 from busi_demo import models as rooms
 from busi_demo.__main__ import main
-from busi_demo.evaluation.history import read_history, read_stages
+from busi_demo.evaluation.history import read_stages
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import ApproachModel
@@ -120,9 +120,9 @@ def test_a_missing_golden_value_is_told_with_the_line_to_add(fifth):
 
 
 def test_the_training_script_trains_it(trained):
-    config = read_config(KEY, trained)
-    assert config["approach"] == KEY and config["architecture"] == {"width": 8}
-    assert len(read_history(trained / KEY / "report" / "history.csv")) == 1
+    config = read_config(trained / KEY)
+    assert config.approach == KEY and config.architecture == {"width": 8}
+    assert [len(stage) for stage in read_stages(trained / KEY)] == [1]
 
 
 def test_pretrained_encoders_are_refused_with_a_sentence(fifth, tmp_path):

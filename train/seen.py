@@ -24,7 +24,7 @@ from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
 from busi_demo.weights.known_images import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
-from busi_demo.weights.split_file import SPLIT_FILE, TRAIN, VALIDATION, read_split
+from busi_demo.weights.split_file import TRAIN, VALIDATION, read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
 SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50, 75)
@@ -40,7 +40,7 @@ def trained_on(weights: Path) -> dict[tuple[str, str, str], str]:
     """
     splits: dict[tuple[str, str, str], str] = {}
     for key in APPROACHES:
-        for row in read_split(weights / key / SPLIT_FILE):
+        for row in read_split(weights / key):
             image, split = (row.source, row.label, row.image), TRAIN if row.trained else VALIDATION
             splits[image] = min(split, splits.get(image, split))  # 'train' comes first
     return splits

@@ -1,13 +1,14 @@
-"""The recorded training of one approach: its stages, each one row an epoch, from the CSV files of its report."""
+"""The stages of a recorded training, in order."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from busi_demo.weights.results import Histories, read_histories
 
 History = Sequence[Mapping[str, float]]
 """One row an epoch; a column without a value in an epoch is missing in its row."""
@@ -15,25 +16,18 @@ History = Sequence[Mapping[str, float]]
 _SUFFIX = re.compile(r"(?:_(?P<stage>(?!fold_\d+$).+?))?(?:_fold_(?P<fold>\d+))?")
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read one history*.csv; empty cells are left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-
-
 def read_stages(folder: Path, fold: int | None = None) -> list[History]:
-    """Read the stages of a training from the report in an approach's folder; see `stages_of`."""
-    paths = sorted((folder / "report").glob("history*.csv"))
-    return stages_of({path.stem.removeprefix("history"): read_history(path) for path in paths}, fold)
+    """Read the stages of a training from the results in an approach's folder; see `stages_of`."""
+    return stages_of(read_histories(folder), fold)
 
 
-def stages_of(histories: Mapping[str, History], fold: int | None = None) -> list[History]:
+def stages_of(histories: Histories, fold: int | None = None) -> list[History]:
     """Order the histories of one training by stage, the oldest first.
 
     Args:
-        histories: what follows `history` in the name of a file -> its rows. `""` is the last stage, `_STAGE` an earlier
-            one; several earlier stages are sorted by name. An ensemble has `_fold_K` and `_STAGE_fold_K` for each of
-            its networks.
+        histories: as `read_histories` returns them, suffix of the file name -> rows. `""` is the last stage, `_STAGE`
+            an earlier one; several earlier stages are sorted by name. An ensemble has `_fold_K` and `_STAGE_fold_K` for
+            each of its networks.
         fold: the network of an ensemble to choose. Without it, and where a stage has no history of this fold, a stage
             is the history without a fold in its name, or else the mean over the folds.
     Returns:

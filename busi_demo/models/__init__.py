@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from busi_demo.models.base import ApproachModel
+from busi_demo.models.ensemble import build
 from busi_demo.models.multitask_cnn import MultitaskCNN
 from busi_demo.models.multitask_resnet50 import MultitaskResNet50
 from busi_demo.models.multitask_unet import MultitaskUNet
@@ -39,6 +41,15 @@ def approach_class(key: str) -> type[ApproachModel]:
 def create_model(key: str, **config: Any) -> ApproachModel:
     """Build an approach with fresh weights; `config` are its constructor's keywords."""
     return approach_class(key)(**config)
+
+
+def build_model(key: str, architecture: Mapping[str, Any]) -> ApproachModel:
+    """Build an approach with random weights from a stored architecture: one network or an ensemble.
+
+    Args:
+        architecture: see `ApproachModel.architecture`.
+    """
+    return build(approach_class(key), architecture)
 
 
 def approaches_of(choice: str) -> list[str]:

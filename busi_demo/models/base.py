@@ -10,6 +10,9 @@ from torch import nn
 
 from busi_demo.types import InputError, ModelOutput
 
+DETECTOR = "detector"
+"""Name of the sub-module that can be the network of another approach, see `ApproachModel.outline_network`."""
+
 
 class ApproachModel(nn.Module, ABC):
     """A network that segments and classifies in one forward pass.
@@ -22,6 +25,11 @@ class ApproachModel(nn.Module, ABC):
         takes_encoder_weights: whether the constructor takes `encoder_weights`, so that a training can start from
             pretrained weights.
 
+    Attributes:
+        config: the keywords that make this architecture again.
+        folds: of several networks that answer together, the fold of the data that each was not trained on; empty for
+            a single network.
+
     Every keyword that a constructor takes has a plain JSON value, is kept by the subclass in `self.config`, and makes
     the same architecture again: `type(model)(**model.config)`. Nothing is downloaded by a constructor unless
     `encoder_weights="imagenet"` is given, and that word is never kept in `config`.
@@ -33,6 +41,7 @@ class ApproachModel(nn.Module, ABC):
     covers_input: ClassVar[bool] = True
     takes_encoder_weights: ClassVar[bool] = False
     config: dict[str, Any]
+    folds: tuple[int, ...] = ()
 
     @classmethod
     def fresh(cls, encoder_weights: str | None = None) -> Self:
@@ -52,9 +61,23 @@ class ApproachModel(nn.Module, ABC):
             )
         return cls(encoder_weights=encoder_weights)  # type: ignore[call-arg]
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """JSON values from which `busi_demo.models.build_model` makes the same architecture again."""
+        return self.config
+
+    @property
+    def outline_network(self) -> ApproachModel:
+        """The network that makes `mask_logits`: this one, or the detector that is a part of it. Approaches with the
+        same outline network have the same mask probabilities."""
+        return self
+
     @abstractmethod
     def forward(self, x: torch.Tensor) -> ModelOutput:
         """Run the network once.
+
+        An approach with another `outline_network` takes the output of that network on `x` as a second, optional
+        argument `detected`, so that it need not run again.
 
         Args:
             x: float32 (N, 1, S, S) from `Preprocess`, S a multiple of 32.
@@ -63,11 +86,11 @@ class ApproachModel(nn.Module, ABC):
         """
 
     def held_out(self, fold: int) -> ApproachModel:
-        """What of this network was not trained on a fold of the data: all of it where it is a single network, for which
-        its weights tell whether that is so, see `weights.Weights.held_out`.
+        """The part of this network that was not trained on a fold of the data; a single network returns itself, and
+        its weights tell on which fold it was not trained, see `Weights.held_out`.
 
         Raises:
-            InputError: all parts of it were trained on the fold.
+            InputError: all parts were trained on the fold.
         """
         return self
 

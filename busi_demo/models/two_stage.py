@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import copy
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.ensemble import FoldEnsemble, one_or_several
+from busi_demo.models.ensemble import MeanHead, build
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import CLASSES, ModelOutput
@@ -30,9 +31,10 @@ class TwoStage(ApproachModel):
     crops beside lesions in its training, but what it says of it does not count: a crop cannot show what lies around.
 
     Args:
-        detector: keywords of the `MultitaskUNet`.
-        detector_folds: where several of them answer together, the fold that each was not trained on, see
-            `folds.FoldEnsemble`; none: there is one.
+        detector: architecture of the `MultitaskUNet`, one network or an ensemble, see `ApproachModel.architecture`; or
+            the network itself, which then is shared.
+        detector_head: whether the class logits of the detector come from a head of this network instead of the
+            detector's own: a copy of that head that was calibrated, so that a shared detector stays as it is.
         crop_size: side to which the crop is brought, pixels.
         margin: what is added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a found region does not count as a lesion.
@@ -52,8 +54,8 @@ class TwoStage(ApproachModel):
 
     def __init__(
         self,
-        detector: Mapping[str, Any] | None = None,
-        detector_folds: Sequence[int] = (),
+        detector: Mapping[str, Any] | ApproachModel | None = None,
+        detector_head: bool = False,
         crop_size: int = 128,
         margin: float = 0.25,
         min_area: float = 0.002,
@@ -62,12 +64,12 @@ class TwoStage(ApproachModel):
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.detector = one_or_several(
-            lambda: MultitaskUNet(**(detector or {}), encoder_weights=encoder_weights), detector_folds
-        )
+        if not isinstance(detector, ApproachModel):
+            detector = build(partial(MultitaskUNet, encoder_weights=encoder_weights), detector or {})
+        self.detector, self.folds = detector, detector.folds
         self.config = {
-            "detector": self.detector.config,
-            "detector_folds": list(detector_folds),
+            "detector": detector.architecture,
+            "detector_head": detector_head,
             "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
@@ -76,12 +78,25 @@ class TwoStage(ApproachModel):
         }
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
+        self.register_module("detector_head", deepcopy(detector.head) if detector_head else None)  # type: ignore[arg-type]
 
-    def forward(self, x: torch.Tensor) -> ModelOutput:
-        found = self.detector(x)
-        masks = found.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
-        output = self.classify(x, self.boxes(masks), found.mask_logits)
-        head = _GivenALesion(self.head, normal_log_odds(found.class_logits))
+    @property
+    def outline_network(self) -> ApproachModel:
+        return self.detector
+
+    def forward(self, x: torch.Tensor, detected: ModelOutput | None = None) -> ModelOutput:
+        """As `ApproachModel.forward`.
+
+        Args:
+            x: float32 (N, 1, S, S).
+            detected: output of `outline_network` on `x`; `None` runs it.
+        """
+        detected = self.detector(x) if detected is None else detected
+        masks = detected.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
+        output = self.classify(x, self.boxes(masks), detected.mask_logits)
+        detector_head = self._modules["detector_head"]
+        class_logits = detector_head(detected.features) if detector_head else detected.class_logits
+        head = _GivenALesion(self.head, normal_log_odds(class_logits))
         return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
@@ -115,17 +130,26 @@ class TwoStage(ApproachModel):
         """The same classifier behind the one detector that was not trained on a fold; itself where there is one.
 
         Raises:
-            InputError: all detectors were.
+            InputError: all detectors were trained on it.
         """
         detector = self.detector.held_out(fold)
-        return self if detector is self.detector else self.behind(detector)
+        if detector is self.detector:
+            return self
+        head = self._modules["detector_head"]
+        return self.behind(detector, head.member(self.folds.index(fold)) if isinstance(head, MeanHead) else None)
 
-    def behind(self, detector: ApproachModel) -> TwoStage:
-        """The same classifier, its weights shared, behind another detector: a `MultitaskUNet`, or several as one."""
-        folds = list(detector.folds) if isinstance(detector, FoldEnsemble) else []
+    def behind(self, detector: ApproachModel, head: nn.Module | None = None) -> TwoStage:
+        """The same classifier, its weights shared, behind another detector.
+
+        Args:
+            detector: a `MultitaskUNet` or an ensemble of them.
+            head: makes class logits of the detector's features in the place of the detector's own head.
+        """
         other = copy(self)
-        other._modules = {**self._modules, "detector": detector}  # a copy's modules are those of the original
-        other.config = {**self.config, "detector": detector.config, "detector_folds": folds}
+        # A copy has the modules of the original until it gets a dictionary of its own.
+        other._modules = {**self._modules, "detector": detector, "detector_head": head}
+        other.folds = detector.folds
+        other.config = {**self.config, "detector": detector.architecture, "detector_head": head is not None}
         return other
 
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:

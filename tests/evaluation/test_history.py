@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from busi_demo.evaluation.history import mean_history, read_history, read_stages, stages_of
+from busi_demo.evaluation.history import mean_history, read_stages, stages_of
 from busi_demo.project import ROOT
 
 
@@ -18,8 +18,9 @@ def write(folder, **files):
 
 
 def test_an_empty_cell_is_left_out(tmp_path):
-    (tmp_path / "history.csv").write_text("epoch,val_lesion_dice\n1,\n2,0.5\n")
-    assert read_history(tmp_path / "history.csv") == [{"epoch": 1.0}, {"epoch": 2.0, "val_lesion_dice": 0.5}]
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "history.csv").write_text("epoch,val_lesion_dice\n1,\n2,0.5\n")
+    assert read_stages(tmp_path) == [[{"epoch": 1.0}, {"epoch": 2.0, "val_lesion_dice": 0.5}]]
 
 
 def test_a_training_without_stages(tmp_path):

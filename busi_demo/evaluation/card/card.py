@@ -97,7 +97,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     together = approaches.get(CONSENSUS)
     if together and together.evaluations:
         known[CONSENSUS] = together
-    ensembles = [f"`{key}`" for key, config in configs.items() if "folds" in config]
+    ensembles = [f"`{key}`" for key, config in configs.items() if origin.ensemble_folds(config)]
     detectors = origin.detector_folds(configs.get(origin.TWO_STAGE, {}))
     best = {key: e for key, facts in known.items() if (e := facts.on(REPORTING) or facts.on(SELECTION))}
     parts = [

@@ -9,6 +9,8 @@ from typing import Any
 
 from busi_demo.evaluation.card.tables import table
 from busi_demo.models import APPROACHES
+from busi_demo.models.base import DETECTOR
+from busi_demo.models.ensemble import folds_of, settings_of
 from busi_demo.types import CLASSES
 from busi_demo.weights.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
 
@@ -25,7 +27,7 @@ def models_section(configs: Configs) -> str:
         row = [f"`{key}`", model.title]
         if c := configs.get(key):
             commit = (c.get("git_commit") or "unknown")[:12]
-            row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
+            row[1] += f", {len(networks)} networks" if (networks := ensemble_folds(c)) else ""
             row[1] += f", {len(detectors)} detectors" if (detectors := detector_folds(c)) else ""
             row += [c["parameters"], c["preprocess"]["size"], c["threshold"], _calibration(c)]
             row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
@@ -37,14 +39,19 @@ def models_section(configs: Configs) -> str:
     return "## The approaches\n\n" + table(heads, rows)
 
 
+def ensemble_folds(config: Mapping[str, Any]) -> Sequence[int]:
+    """The folds of an ensemble; empty for one network."""
+    return folds_of(config.get("architecture", {}))
+
+
 def detector_folds(config: Mapping[str, Any]) -> Sequence[int]:
-    """The folds that the detectors of `two_stage` held out, where it has several."""
-    return config.get("architecture", {}).get("detector_folds", ())
+    """The folds of the detector of `two_stage`, where it is an ensemble; otherwise empty."""
+    return folds_of(config.get("architecture", {}).get(DETECTOR, {}))
 
 
 def _calibration(config: Mapping[str, Any]) -> str:
-    text = f"{config['temperature']:.3f}"
-    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in config['class_bias'])}" if "class_bias" in config else text
+    text, class_bias = f"{config['temperature']:.3f}", config.get("class_bias", ())
+    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in class_bias)}" if any(class_bias) else text
 
 
 def data_section(configs: Configs, published: Mapping[str, int]) -> str:
@@ -140,7 +147,7 @@ def reproduce_section(configs: Configs) -> str:
             lines.append(
                 "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how they came."
             )
-        if "folds" not in config and (changed := _changed_since(key, config)):
+        if not ensemble_folds(config) and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
         lines.append(
@@ -152,15 +159,16 @@ def reproduce_section(configs: Configs) -> str:
 def _commands(key: str, config: Mapping[str, Any]) -> str:
     """What trains an approach; of an ensemble, each of its networks, and what joins them."""
     train = training_command(key, config)
-    if "folds" not in config:
+    folds = ensemble_folds(config)
+    if not folds:
         return train
     for option, origin in config.get("learnt_from", {}).items():
         if origin["sha256"] is None:
             train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
-    numbers = " ".join(map(str, config["folds"]))
-    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in config["folds"])
+    numbers = " ".join(map(str, folds))
+    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in folds)
     size = ["--image-size", str(config["preprocess"]["size"])]
-    scales = [str(scale) for scale in config.get("architecture", {}).get("scales", ())]
+    scales = [str(scale) for scale in settings_of(config["architecture"]).get("scales", ())]
     settings = shlex.join(size + (["--scales", *scales] if scales else []))
     return (
         f"for fold in {numbers}; do\n"
@@ -175,7 +183,7 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     made = _defaults(key)
     if key == TWO_STAGE:
         made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
-    given = ("detector", "detector_folds") if "detector_from" in config.get("learnt_from", {}) else ()
+    given = ("detector", "detector_head") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     shipped["input side"] = config["preprocess"]["size"]
     made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
