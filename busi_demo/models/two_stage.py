@@ -123,8 +123,8 @@ class TwoStage(ApproachModel):
         Returns:
             float32 (N, 4) as x0, y0, x1, y1 in pixels, inside the input.
         """
-        found = [self._box(mask) for mask in masks.cpu().numpy()]
-        return torch.tensor(found, dtype=torch.float32, device=masks.device)
+        boxes = [self._box(mask) for mask in masks.cpu().numpy()]
+        return torch.tensor(boxes, dtype=torch.float32, device=masks.device)
 
     def held_out(self, fold: int) -> TwoStage:
         """The same classifier behind the one detector that was not trained on a fold; itself where there is one.

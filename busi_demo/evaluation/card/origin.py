@@ -64,8 +64,8 @@ def data_section(configs: Configs, published: Mapping[str, int]) -> str:
     facts = [config.get("data", {}) for config in configs.values()]
 
     def row(label: str, get: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-        found = [get(f) for f in facts]
-        return [label, *("not recorded" if value is None else value for value in found)]
+        values = [get(f) for f in facts]
+        return [label, *("not recorded" if value is None else value for value in values)]
 
     rows = [
         row("main data set", lambda f: f.get("main")),
@@ -117,17 +117,17 @@ def _learnt_from(config: Mapping[str, Any]) -> str:
     """The other weights that a training used, with the option that named them."""
     if "learnt_from" not in config:
         return "not recorded"
-    found = [
+    sources = [
         f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
         for option, origin in config["learnt_from"].items()
     ]
     if (imagenet := knows_imagenet(config)) is None:
-        found.append("whether these came from ImageNet is not recorded")
+        sources.append("whether these came from ImageNet is not recorded")
     if imagenet:
-        found.insert(
+        sources.insert(
             0, f"ImageNet, by the weights that this or its source started from ({IMAGENET.citation}; {IMAGENET.terms})"
         )
-    return "; ".join(found) or "nothing else"
+    return "; ".join(sources) or "nothing else"
 
 
 def _sha256(origin: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ Path = tuple[str, ...]
 N: tuple[Path, ...] = (("n",),)
 SUPPORT: dict[str, Path] = {name: ("classification_report", name, "support") for name in CLASSES}
 
-# label, where it stands, and where the numbers of images stand whose sum it is a mean over
+# label, path in a report, and the paths of the numbers of images that it is a mean over
 METRICS: tuple[tuple[str, Path, tuple[Path, ...]], ...] = (
     ("accuracy", ("accuracy",), N),
     ("macro F1", ("macro_f1",), N),
@@ -89,8 +89,8 @@ def cam_table(reports: Mapping[str, Report]) -> str:
     names = list(dict.fromkeys(name for cam in cams.values() for name in cam["measures"]))
     rows = []
     for name in names:
-        found = [cam["measures"].get(name, {"mean": None, "n": 0}) for cam in cams.values()]
-        rows.append([name.replace("_", " "), *(_value(m["mean"], m.get("interval"), m["n"]) for m in found)])
+        measures = [cam["measures"].get(name, {"mean": None, "n": 0}) for cam in cams.values()]
+        rows.append([name.replace("_", " "), *(_value(m["mean"], m.get("interval"), m["n"]) for m in measures)])
     rows.append(["maps without positive evidence", *(c["without_evidence_n"] for c in cams.values())])
     return table(["measure", *(f"`{key}`" for key in cams)], rows)
 
@@ -104,11 +104,13 @@ def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[st
     rows = []
     for key, own in reports.items():
         for report in own:
-            found = report.get("difference", {})
-            current = found.get("minus_sha256") is not None and found["minus_sha256"] == sha256.get(found["minus"])
+            difference = report.get("difference", {})
+            current = difference.get("minus_sha256") is not None and difference["minus_sha256"] == sha256.get(
+                difference["minus"]
+            )
             for metric in COMPARED if current else ():
-                d = found[metric]
-                rows.append([f"`{key}` minus `{found['minus']}`", report["images"],
+                d = difference[metric]
+                rows.append([f"`{key}` minus `{difference['minus']}`", report["images"],
                              metric.replace("_", " "), _value(d["difference"], d["interval"], report["n"], "+.3f"),
                              NOT_MEASURED if d["p"] is None else f"{d['p']:.4f}"])  # fmt: skip
     if not rows:
