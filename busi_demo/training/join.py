@@ -107,10 +107,10 @@ def _without_fold(value: Any) -> Any:
     return {k: v for k, v in value.items() if k != "fold"} if isinstance(value, Mapping) else value
 
 
-def _check_equal(first: Member, other: Member, name: str, expected: Any, found: Any) -> None:
-    if expected != found:
+def _check_equal(first: Member, other: Member, name: str, expected: Any, actual: Any) -> None:
+    if expected != actual:
         raise InputError(
-            f"{other.folder} was made with {name} {found}, {first.folder} with {expected}: train all networks of an "
+            f"{other.folder} was made with {name} {actual}, {first.folder} with {expected}: train all networks of an "
             "ensemble alike, but for --fold."
         )
 
