@@ -104,7 +104,7 @@ def test_the_package_root_holds_few_modules():
     assert len(list((ROOT / "busi_demo").glob("*.py"))) <= 5
 
 
-@pytest.mark.parametrize(("library", "doors"), [
+@pytest.mark.parametrize(("library", "importers"), [
     ("gradio", ("busi_demo.ui", "app")),
     ("pytorch_grad_cam", ("busi_demo.inference.cam",)),
     ("safetensors", ("busi_demo.weights.store", "busi_demo.weights.start")),
@@ -116,9 +116,9 @@ def test_the_package_root_holds_few_modules():
     ("optuna", ("busi_demo.training.tune",)),
     ("torch.utils.tensorboard", ("busi_demo.training.listeners",)),
 ])  # fmt: skip
-def test_a_library_has_its_doors(library, doors):
+def test_a_library_is_imported_only_by_certain_modules(library, importers):
     users = [module for module, path in FILES.items() if any(inside(name, library) for name in imports_of(path))]
-    assert users and [module for module in users if not inside(module, *doors)] == []
+    assert users and [module for module in users if not inside(module, *importers)] == []
 
 
 @pytest.mark.parametrize("module", sorted(name for name in FILES if inside(name, "busi_demo.models")))
@@ -149,8 +149,8 @@ def test_mask_arithmetic_needs_arrays_alone():
     assert libraries == {"numpy", "scipy"}
 
 
-def test_nobody_reaches_through_the_package_itself():
-    """`import busi_demo` is for users; inside, each module is named where it stands."""
+def test_modules_are_imported_where_they_are_defined():
+    """`import busi_demo` is for users; modules of the project import each other by full name."""
     assert [module for module, path in FILES.items() if "busi_demo" in set(imports_of(path))] == []
 
 
@@ -159,7 +159,7 @@ def test_the_package_itself_is_cheap_to_import():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0
 
 
-def test_the_first_page_waits_for_no_library_that_only_an_image_needs():
+def test_the_page_starts_without_libraries_that_only_an_image_needs():
     late = ("torchvision", "timm", "pytorch_grad_cam", "pydicom")
     code = f"import sys, app; sys.exit(any(name in sys.modules for name in {late}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0
