@@ -73,7 +73,7 @@ def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture(scope="session")
 def predictors(weights_folder: Path) -> dict[str, Predictor]:
     """Every approach of `weights_folder`, ready to answer."""
-    return {key: Predictor(load_weights(key, weights_folder)) for key in APPROACHES}
+    return {key: Predictor(load_weights(weights_folder / key)) for key in APPROACHES}
 
 
 @pytest.fixture

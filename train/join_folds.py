@@ -15,7 +15,6 @@ from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import (
-    calibrated,
     joined,
     joined_facts,
     joined_split,
@@ -32,13 +31,13 @@ from busi_demo.weights.store import WEIGHTS_FOLDER
 def join() -> None:
     parser = argparse.ArgumentParser(
         description="Join networks trained with train/train_multitask.py --fold 0, 1, ... into one that answers with "
-        "their mean. It is validated on the images of all these folds, each judged by the network that was not trained "
-        "on it, and the calibration is fitted to that."
+        "their mean. It is validated on the images of all these folds, each predicted by the network that was not "
+        "trained on it, and the calibration is fitted to these predictions."
     )
     parser.add_argument("members", type=Path, nargs="+", metavar="DIR", help="the trained networks' folders")
     parser.add_argument("--data", help="what they were trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
     parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
-                        help="sizes at which the network looks, as shares of the input's")  # fmt: skip
+                        help="sizes at which the network sees the image, as shares of the input's")  # fmt: skip
     parser.add_argument("--image-size", type=int, help="side of the network input, pixels (default: as trained)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     arguments = parser.parse_args()
@@ -51,7 +50,7 @@ def join() -> None:
     results, calibration = judge_held_out(members, index_folder(find_data(arguments.data)))
     write_approach(
         arguments.output / model.key,
-        calibrated(replace(members[0].weights, model=model), calibration),
+        replace(members[0].weights, model=model, calibration=calibration),
         results,
         joined_facts(members, split),
         split,

@@ -1,4 +1,4 @@
-"""Train the two-stage approach, its detector, then its classifier: python train/train_two_stage.py [--data DIR]"""
+"""Train the two-stage approach, detector first, then classifier: python train/train_two_stage.py [--data DIR]"""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 
 import _path  # noqa: F401
 import torch
+from torch import nn
 
 from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.models.ensemble import folds_of
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
-from busi_demo.training.detector import load_detector
+from busi_demo.training.detector import calibrated_head, load_detector
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
@@ -27,13 +29,13 @@ from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity, load_part
-from busi_demo.weights.store import read_config
+from busi_demo.weights.store import Weights, has_config, read_config
 
 
 def stages_of(
     arguments: argparse.Namespace, config: TrainConfig, folder: Path
 ) -> Sequence[tuple[Objective, TrainConfig, Path]]:
-    """Objective, settings and run folder of each stage; a detector that was given is not trained.
+    """Objective, settings and run folder of each stage; a given detector is not trained.
 
     Raises:
         InputError: a setting of the second stage is out of its range.
@@ -49,37 +51,55 @@ def stages_of(
     return (crops,) if arguments.detector_from else (detection, crops)
 
 
-def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage, TwoStage | None]:
-    """What is trained, of which nothing knows the fold that validates; and the whole of which that is a part, where
-    the detector that was given is several networks.
+def whole_parts(start: Path, model: TwoStage) -> dict[str, nn.Module]:
+    """Prefix of the tensors in a folder of two-stage weights -> the part of `model` that starts from them.
 
     Raises:
-        InputError: weights to start from are missing, do not fit or know that fold.
+        InputError: they have several detectors, or the detector is stored elsewhere.
+    """
+    config = read_config(start) if has_config(start) else None
+    if config is None:
+        return {"": model}
+    if folds_of(config.architecture.get("detector", {})):
+        raise InputError(f"{start} has several detectors: give them, or others, with --detector-from.")
+    if config.detector:
+        raise InputError(
+            f"The detector of {start} is that of {config.detector.approach}: give it, or another, with --detector-from."
+        )
+    calibrated = {"detector_head": model.detector.head} if config.architecture.get("detector_head") else {}
+    return {"": model, **calibrated}  # type: ignore[dict-item]
+
+
+def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage, TwoStage | None, Weights | None]:
+    """The network to train, no part of which was trained on the validation fold; where the given detector is an
+    ensemble, the whole network that it is a part of; and the weights of the given detector.
+
+    Raises:
+        InputError: weights to start from are missing, do not fit or were trained on that fold.
     """
     torch.manual_seed(config.seed)
     preprocess, place = Preprocess(size=config.image_size), arguments.detector_from
     detector = load_detector(place, preprocess, config.fold, config.seed) if place else None
-    model = TwoStage(encoder_weights=config.encoder_weights)
+    model = TwoStage.fresh(config.encoder_weights)
     if config.init_from:
         start = Path(config.init_from)
-        if detector is None and read_config(start.name, start.parent)["architecture"].get("detector_folds"):
-            raise InputError(f"{start} has several detectors: give them, or others, with --detector-from.")
-        parts = {"": model} if detector is None else {"encoder": model.encoder, "head": model.head}
+        parts = {"encoder": model.encoder, "head": model.head} if detector else whole_parts(start, model)
         for name, part in parts.items():
             load_part(start, name, part, config.fold, config.seed)
     if arguments.encoder_from:
         load_part(arguments.encoder_from, "encoder", model.encoder, config.fold, config.seed)
     if detector is None:
-        return model, None
-    one = detector.held_out(config.fold)
-    return model.behind(one), None if one is detector else model.behind(detector)
+        return model, None, None
+    whole = model.behind(detector.model, calibrated_head(detector))
+    part = whole.held_out(config.fold)
+    return part, None if part is whole else whole, detector
 
 
 def origins_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Option -> what names the weights that it gave, see `identity`.
+    """Option -> identity of the weights that it named, see `identity`.
 
     Raises:
-        InputError: there are none, or the run to be resumed was started with others.
+        InputError: there are no weights, or the run to resume was started with others.
     """
     given = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
     origins = {name: identity(place) for name, place in given.items() if place}
@@ -87,8 +107,8 @@ def origins_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         file = run_folder(arguments, TwoStage.key) / "origins.json"
         if arguments.resume and file.is_file() and json.loads(file.read_text(encoding="utf-8")) != origins:
             raise InputError(
-                f"{file.parent} was started with other weights in --detector-from or --encoder-from than those of now "
-                f"({file.name} has their sha256): resume with the same, or give another --run-dir."
+                f"{file.parent} was started with other weights in --detector-from or --encoder-from "
+                f"({file.name} has their sha256): resume with the same weights, or give another --run-dir."
             )
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(origins, indent=2) + "\n", encoding="utf-8")
@@ -110,7 +130,7 @@ def train(argv: list[str] | None = None) -> None:
     if not arguments.tune:
         for _, settings, folder in stages:  # refuse before anything is overwritten
             RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)
-    model, whole = build(arguments, config)
+    model, whole, detector = build(arguments, config)
     origins = origins_of(arguments)
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
@@ -139,7 +159,7 @@ def train(argv: list[str] | None = None) -> None:
     if Processes().is_main:
         _, settings, folder = stages[-1]
         history = histories.pop(folder.name)
-        finish(model, data, preprocess, settings, history, arguments.output, origins, histories, whole)
+        finish(model, data, preprocess, settings, history, arguments.output, origins, histories, whole, detector)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH, approaches_of
 from busi_demo.processes import Processes, leave, total
 from busi_demo.project import save_whole
 from busi_demo.types import InputError
-from busi_demo.weights.store import read_config
+from busi_demo.weights.store import approach_folder, read_config
 
 TABLE, SETTINGS = "batch.csv", "batch.json"
 VERSION = 2  # of what lies in the output folder
@@ -93,7 +93,7 @@ def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[Batch
             f"--output {output} lies in {source}, where its figures would be taken for images: give another."
         )
     items = find_items([source])
-    sha256 = {key: read_config(key)["sha256"] for key in approaches_of(arguments.approach)}
+    sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches_of(arguments.approach)}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
                 "figures": not arguments.no_figures, "columns": list(COLUMNS)}  # fmt: skip
     _check_settings(output / SETTINGS, settings)

@@ -19,8 +19,8 @@ from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, Judge
 from busi_demo.evaluation.results import ImageResult, judged, result_of_row
 from busi_demo.types import InputError
-from busi_demo.weights.split_file import SPLIT_FILE, read_split
-from busi_demo.weights.store import read_config
+from busi_demo.weights.split_file import has_split, read_split
+from busi_demo.weights.store import approach_folder, read_config
 
 RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
 
@@ -74,7 +74,7 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
 
 def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
     """Say how many of these images any of the approaches was trained on: what is measured on those is no result."""
-    splits = [read_split(path) for folder in folders if (path := folder / SPLIT_FILE).is_file()]
+    splits = [read_split(folder) for folder in folders if has_split(folder)]
     trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
     if count := sum((sample.label, sample.name) in trained for sample in samples):
         print(f"note: {count} of the {len(samples)} images were trained on; --images validation measures without that",
@@ -83,7 +83,7 @@ def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source:
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
     """The sha256 of the weights of an approach; of several, key -> sha256."""
-    found = {key: read_config(key, folder)["sha256"] for key in keys}
+    found = {key: read_config(approach_folder(key, folder)).sha256 for key in keys}
     return found if len(keys) > 1 else found[keys[0]]
 
 

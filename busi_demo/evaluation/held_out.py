@@ -1,4 +1,4 @@
-"""Who may judge an image that took part in making the weights: what was not trained on it."""
+"""Evaluation of held-out images: each image is predicted by networks that were not trained on it."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from busi_demo.data.busi import FileSample
 from busi_demo.inference.consensus import ConsensusPredictor
 from busi_demo.inference.predictor import Predictor
 from busi_demo.types import InputError
-from busi_demo.weights.split_file import SPLIT_FILE, held_out_folds, read_split
+from busi_demo.weights.split_file import held_out_folds, read_split
 
 HeldOut = Mapping[tuple[str, str], tuple[int | None, ...]]
-"""(class, image) -> for each approach the fold that holds the image, where its weights are or hold several networks."""
+"""(class, image) -> for each approach the fold of the image; `None` for an approach of a single network."""
 Judge = Callable[[FileSample], Predictor | ConsensusPredictor]
-"""Who answers an image."""
+"""The predictor that a sample is evaluated with."""
 
 
 def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
-    """The images of a data set that none of the approaches in these folders was trained on; where one is or holds
-    several networks, one of these was not.
+    """The images of a data set that none of some approaches was trained on; of an ensemble, one network was not.
 
     Args:
-        folders: one approach's folder each.
+        folders: one for each approach, see `approach_folder`.
         source: name of the data set.
     Raises:
         InputError: a folder has no split.csv, or its approach held out no image of that data set.
     """
-    folds = [_folds(folder / SPLIT_FILE, source) for folder in folders]
+    folds = [_folds(folder, source) for folder in folders]
     return {image: tuple(own[image] for own in folds) for image in set.intersection(*map(set, folds))}
 
 
-def _folds(path: Path, source: str) -> dict[tuple[str, str], int | None]:
-    rows = read_split(path)
-    found = held_out_folds(rows, source)
-    if not found:
+def _folds(folder: Path, source: str) -> dict[tuple[str, str], int | None]:
+    rows = read_split(folder)
+    folds = held_out_folds(rows, source)
+    if not folds:
         known = " and ".join(sorted({row.source for row in rows if row.held_out})) or "nothing"
-        raise InputError(f"{path} validates on {known}, not on {source}: give that folder with --data.")
-    return found
+        raise InputError(
+            f"The split of the weights in {folder} validates on {known}, not on {source}: give that folder with --data."
+        )
+    return folds
 
 
 def judge_of(predictor: Predictor | ConsensusPredictor, held_out: HeldOut) -> Judge:
-    """Each image is answered by what was not trained on it; an image that is not in `held_out`, by all."""
+    """Each image is predicted by the networks that were not trained on it; an image that is not in `held_out`, by all
+    networks."""
 
     @cache
     def without(folds: tuple[int | None, ...]) -> Predictor | ConsensusPredictor:

@@ -16,7 +16,7 @@ from busi_demo.data.duplicates import fingerprint, matches_hash
 from busi_demo.models import APPROACHES
 from busi_demo.project import ROOT
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights.split_file import SPLIT_FILE, held_out_folds, read_split
+from busi_demo.weights.split_file import has_split, held_out_folds, read_split
 
 REAL_FOLDER = "real"
 """Below the folder of the gallery; git ignores it."""
@@ -84,8 +84,8 @@ def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
 
 def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
     """(class, image), for two classes may share a name."""
-    splits = [path for key in APPROACHES if (path := weights / key / SPLIT_FILE).is_file()]
-    validated = [set(held_out_folds(read_split(path), source)) for path in splits]
+    folders = [folder for key in APPROACHES if has_split(folder := weights / key)]
+    validated = [set(held_out_folds(read_split(folder), source)) for folder in folders]
     if not any(validated):
         raise InputError(
             f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "

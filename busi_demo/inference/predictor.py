@@ -1,7 +1,8 @@
-"""From an image to a `Prediction`: the only door to the models for the app, the command line and the evaluation."""
+"""From an image to a `Prediction`: the app, the command line and the evaluation use the models only through this."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,10 +14,31 @@ import torch
 
 from busi_demo.imaging import Source, read_image
 from busi_demo.inference.forward_pass import ForwardPass
-from busi_demo.types import CLASSES, ModelOutput, Prediction
-from busi_demo.weights.store import Weights, load_weights, reinitialised
+from busi_demo.models.base import ApproachModel
+from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
+from busi_demo.weights.store import Weights, approach_folder, load_weights, reinitialised
 
 _BATCH = 16
+
+
+class SharedPasses:
+    """Outputs of networks on one image: a network that several approaches share runs once.
+
+    Make one object for each image and pass it to `Predictor.predict` of every approach. It keeps the outputs, so it
+    should live no longer than the work on that image. Not to be shared between threads.
+    """
+
+    def __init__(self) -> None:
+        self._passes: list[tuple[ApproachModel, torch.Tensor, ModelOutput]] = []
+
+    def output(self, network: ApproachModel, x: torch.Tensor) -> ModelOutput:
+        """The output of a network on an input, float (N, 1, S, S); it runs only where it has not run on this input."""
+        for other, y, output in self._passes:
+            if other is network and torch.equal(x, y):
+                return output
+        output = network(x)
+        self._passes.append((network, x, output))
+        return output
 
 
 class Predictor:
@@ -33,35 +55,42 @@ class Predictor:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """config.json of the weights."""
-        return self._weights.config
+        """The content of config.json of the weights; empty for weights that were not loaded from a folder."""
+        config = self._weights.config
+        return config.to_json() if config else {}
 
-    def predict(self, image: Source) -> Prediction:
+    @property
+    def outline_key(self) -> str:
+        """Key of the approach whose weights draw the outline, see `Weights.outline_key`."""
+        return self._weights.outline_key
+
+    def predict(self, image: Source, shared: SharedPasses | None = None) -> Prediction:
         """Segment, classify and explain one image in one forward pass.
 
         Args:
             image: whatever `read_image` takes: a path, bytes, a Pillow image, or uint8 (H, W).
+            shared: what other approaches made of the same image; networks that ran for them do not run again.
         Returns:
             Every map at the image's own size; the CAM is Grad-CAM of the predicted class.
         Raises:
             InputError: the image cannot be used.
         """
-        return self.forward_pass(image).prediction()
+        return self.forward_pass(image, shared).prediction()
 
-    def forward_pass(self, image: Source) -> ForwardPass:
-        """Run the network over one image, once, and keep what it made of it.
+    def forward_pass(self, image: Source, shared: SharedPasses | None = None) -> ForwardPass:
+        """Run the network on one image, once, and keep its output.
 
         Args:
-            image: as for `predict`.
+            image, shared: as for `predict`.
         Returns:
-            What answers with other thresholds and other explanations, without the network.
+            The forward pass, which gives predictions with other thresholds and CAMs without the network.
         Raises:
             InputError: the image cannot be used.
         """
         start = time.perf_counter()
         grey, weights = read_image(image), self._weights
         with torch.no_grad():
-            output = _detached(weights.model(weights.preprocess(grey.pixels)))
+            output = _detached(_run(weights.model, weights.preprocess(grey.pixels), shared or SharedPasses()))
         return ForwardPass(
             approach=self.key,
             grey=grey,
@@ -75,7 +104,7 @@ class Predictor:
 
     @torch.no_grad()
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Classify many images in batches, as `predict` does one by one, without its maps.
+        """Classify many images in batches: as `predict`, without the maps.
 
         Args:
             images: N grey images, uint8 (H, W) each.
@@ -89,25 +118,26 @@ class Predictor:
         return np.concatenate(rows)
 
     def held_out(self, fold: int | None) -> Predictor:
-        """The same approach as far as it was not trained on a fold of its data, see `Weights.held_out`; with `None`
-        all of it.
+        """The part of the approach that was not trained on a fold of its data, see `Weights.held_out`; all of it for
+        `None`.
 
         Raises:
-            InputError: all of it was.
+            InputError: all of it was trained on the fold.
         """
         return self if fold is None else Predictor(self._weights.held_out(fold))
 
     def randomised(self, seed: int = 0) -> Predictor:
-        """The same approach with random weights, to tell what its explanations owe to the training."""
+        """The same approach with random weights, to measure how its explanations depend on the training."""
         return Predictor(reinitialised(self._weights, seed))
 
     def _calibrated(self, output: ModelOutput) -> torch.Tensor:
-        return self._weights.probabilities(output.class_logits.double())
+        return self._weights.calibration.apply(output.class_logits.double())
 
 
-@cache
 def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
-    """Load an approach once and keep it.
+    """Load an approach once and keep it. Approaches that share a network share it in memory, too.
+
+    `load_predictor.cache_clear()` forgets all approaches.
 
     Args:
         key: one of `busi_demo.models.APPROACHES`.
@@ -115,7 +145,30 @@ def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
     Raises:
         InputError: no such approach, or its weights are missing or damaged.
     """
-    return Predictor(load_weights(key, weights_folder))
+    folder = approach_folder(key, weights_folder)
+    with _loading:
+        predictor = _load(folder.parent.resolve() / folder.name)  # however the folder is named, one entry of the cache
+    if predictor.key != key:
+        raise InputError(f"The folder of {key} holds weights of {predictor.key}: fetch the weights folder again.")
+    return predictor
+
+
+_loading = threading.RLock()
+
+
+@cache
+def _load(folder: Path) -> Predictor:
+    return Predictor(load_weights(folder, load_other=lambda other: _load(other)._weights))
+
+
+load_predictor.cache_clear = _load.cache_clear  # type: ignore[attr-defined]
+
+
+def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOutput:
+    outline_network = model.outline_network
+    if outline_network is model:
+        return shared.output(model, x)
+    return model(x, shared.output(outline_network, x))
 
 
 def _detached(output: ModelOutput) -> ModelOutput:

@@ -1,14 +1,17 @@
-"""The contract that every approach keeps."""
+"""The interface of every approach."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from busi_demo.types import ModelOutput
+from busi_demo.types import InputError, ModelOutput
+
+DETECTOR = "detector"
+"""Name of the sub-module that can be the network of another approach, see `ApproachModel.outline_network`."""
 
 
 class ApproachModel(nn.Module, ABC):
@@ -19,6 +22,13 @@ class ApproachModel(nn.Module, ABC):
         title: name shown to a person.
         summary: one sentence on how it works, shown beside the choice.
         covers_input: whether the features of its outputs cover the whole input, not a crop of it.
+        takes_encoder_weights: whether the constructor takes `encoder_weights`, so that a training can start from
+            pretrained weights.
+
+    Attributes:
+        config: the keywords that make this architecture again.
+        folds: of several networks that answer together, the fold of the data that each was not trained on; empty for
+            a single network.
 
     Every keyword that a constructor takes has a plain JSON value, is kept by the subclass in `self.config`, and makes
     the same architecture again: `type(model)(**model.config)`. Nothing is downloaded by a constructor unless
@@ -29,11 +39,45 @@ class ApproachModel(nn.Module, ABC):
     title: ClassVar[str]
     summary: ClassVar[str]
     covers_input: ClassVar[bool] = True
+    takes_encoder_weights: ClassVar[bool] = False
     config: dict[str, Any]
+    folds: tuple[int, ...] = ()
+
+    @classmethod
+    def fresh(cls, encoder_weights: str | None = None) -> Self:
+        """Build the network that a training starts from, with the default architecture.
+
+        Args:
+            encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from random ones.
+        Raises:
+            InputError: pretrained weights are asked for and this approach has none.
+        """
+        if encoder_weights is None:
+            return cls()
+        if not cls.takes_encoder_weights:
+            raise InputError(
+                f"{cls.key} has no encoder with pretrained weights, got encoder_weights {encoder_weights!r}: leave "
+                "--encoder-weights out."
+            )
+        return cls(encoder_weights=encoder_weights)  # type: ignore[call-arg]
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """JSON values from which `busi_demo.models.build_model` makes the same architecture again."""
+        return self.config
+
+    @property
+    def outline_network(self) -> ApproachModel:
+        """The network that makes `mask_logits`: this one, or the detector that is a part of it. Approaches with the
+        same outline network have the same mask probabilities."""
+        return self
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> ModelOutput:
         """Run the network once.
+
+        An approach with another `outline_network` takes the output of that network on `x` as a second, optional
+        argument `detected`, so that it need not run again.
 
         Args:
             x: float32 (N, 1, S, S) from `Preprocess`, S a multiple of 32.
@@ -42,11 +86,11 @@ class ApproachModel(nn.Module, ABC):
         """
 
     def held_out(self, fold: int) -> ApproachModel:
-        """What of this network was not trained on a fold of the data: all of it where it is a single network, for which
-        its weights tell whether that is so, see `weights.Weights.held_out`.
+        """The part of this network that was not trained on a fold of the data; a single network returns itself, and
+        its weights tell on which fold it was not trained, see `Weights.held_out`.
 
         Raises:
-            InputError: all parts of it were trained on the fold.
+            InputError: all parts were trained on the fold.
         """
         return self
 

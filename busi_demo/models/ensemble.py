@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,19 +11,21 @@ from torch import nn
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import InputError, ModelOutput
 
+_MEMBERS, _FOLDS = "ensemble_of", "folds"
 
-class FoldEnsemble(ApproachModel):
+
+class Ensemble(ApproachModel):
     """The mean of cross-validated networks (Krogh & Vedelsby, Neural Network Ensembles, Cross Validation, and Active
-    Learning, NIPS 1994): together they learnt from every image, and of each image one of them knows nothing.
+    Learning, NIPS 1994). Together they are trained on every image, and each image is unknown to one of them.
 
-    Mask and class logits are means over the members. Their features stand side by side, and the head is the mean of
-    the members' heads, so that one CAM explains what they say together.
+    Mask and class logits are means over the members. The features of the members are concatenated, and the head is the
+    mean of the members' heads, so that one CAM explains the common answer.
 
     Args:
         members: two or more networks of one approach and architecture, whose features cover the whole input.
         folds: the fold that each was not trained on.
     Raises:
-        InputError: fewer than two members, or they crop their inputs, each in another place.
+        InputError: there are fewer than two members, two have the same fold, or the members crop their inputs.
     """
 
     def __init__(self, members: Sequence[ApproachModel], folds: Sequence[int]) -> None:
@@ -36,36 +39,70 @@ class FoldEnsemble(ApproachModel):
         self.config, self.folds = first.config, tuple(folds)
         self.members = nn.ModuleList(members)
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        return {_MEMBERS: self.config, _FOLDS: list(self.folds)}
+
+    @property
+    def head(self) -> MeanHead:
+        """The module from the concatenated features to the class logits; its parameters are those of the members."""
+        return MeanHead([member.head for member in self.members])  # type: ignore[misc]
+
     def forward(self, x: torch.Tensor) -> ModelOutput:
         outputs: list[ModelOutput] = [member(x) for member in self.members]
         features = torch.cat([output.features for output in outputs], dim=1)
         mask_logits = torch.stack([output.mask_logits for output in outputs]).mean(0)
-        head = _MeanHead([output.head for output in outputs])  # no part of the state: it belongs to the members
+        head = MeanHead([output.head for output in outputs])
         return ModelOutput(mask_logits, head(features), features, head)
 
     def held_out(self, fold: int) -> ApproachModel:
         """The member that was not trained on a fold.
 
         Raises:
-            InputError: all were.
+            InputError: all members were.
         """
         if fold not in self.folds:
             raise InputError(f"All networks of {self.key} were trained on fold {fold}: choose one of {self.folds}.")
         return self.members[self.folds.index(fold)]  # type: ignore[return-value]
 
 
-def one_or_several(make: Callable[[], ApproachModel], folds: Sequence[int]) -> ApproachModel:
-    """What `make` makes; where there are folds, as many of it as one, each to be trained without another of them."""
-    return FoldEnsemble([make() for _ in folds], folds) if folds else make()
-
-
-class _MeanHead(nn.Module):
-    """(N, M*C, h, w) features of M members -> (N, 3): the mean of what their heads make of their own share."""
+class MeanHead(nn.Module):
+    """(N, M*C, h, w) features of M members -> (N, 3): each head takes the features of its member; the mean of their
+    class logits."""
 
     def __init__(self, heads: Sequence[nn.Module]) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
 
+    def member(self, position: int) -> nn.Module:
+        """The head of one member."""
+        return self.heads[position]
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         shares = features.chunk(len(self.heads), dim=1)
         return torch.stack([head(share) for head, share in zip(self.heads, shares, strict=True)]).mean(0)
+
+
+def build(make: Callable[..., ApproachModel], architecture: Mapping[str, Any]) -> ApproachModel:
+    """Build one network or an `Ensemble`, with random weights.
+
+    Args:
+        make: takes the keywords of one network.
+        architecture: `ApproachModel.architecture`: the keywords of one network, or of each member and the folds.
+    Raises:
+        TypeError: `make` does not know a keyword.
+    """
+    if _MEMBERS not in architecture:
+        return make(**architecture)
+    folds = architecture[_FOLDS]
+    return Ensemble([make(**architecture[_MEMBERS]) for _ in folds], folds)
+
+
+def settings_of(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keywords of one network, or of each member of an ensemble."""
+    return architecture.get(_MEMBERS, architecture)
+
+
+def folds_of(architecture: Mapping[str, Any]) -> tuple[int, ...]:
+    """The folds of an ensemble; empty for one network."""
+    return tuple(architecture.get(_FOLDS, ()))

@@ -1,9 +1,10 @@
-"""Two-stage: a U-Net finds the lesion, the lesion is cropped with a margin, a ResNet50 names the class of the crop."""
+"""Two-stage: a U-Net segments the lesion, the lesion is cropped with a margin, a ResNet50 classifies the crop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import copy
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 from busi_demo.models.backbones import resnet50_encoder
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.ensemble import FoldEnsemble, one_or_several
+from busi_demo.models.ensemble import MeanHead, build
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import CLASSES, ModelOutput
@@ -23,20 +24,21 @@ _TUMOUR = slice(0, _NORMAL)
 
 
 class TwoStage(ApproachModel):
-    """Detection first, classification of the crop second. Where no lesion is found the whole image is classified.
+    """Detection first, then classification of the crop; without a lesion the whole image is classified.
 
-    The detector is a `MultitaskUNet`: its mask gives the crop, and it alone, which sees the whole image, says how
-    likely there is no lesion; the classifier says which kind it would be. Of normal the classifier knows as well, from
-    crops beside lesions in its training, but what it says of it does not count: a crop cannot show what lies around.
+    The detector is a `MultitaskUNet`. Its mask gives the crop, and its class logits, which depend on the whole image,
+    give the probability of normal. The classifier gives the probabilities of benign and malignant for a lesion; its own
+    logit of normal is ignored, because a crop does not show the rest of the image.
 
     Args:
-        detector: keywords of the `MultitaskUNet`.
-        detector_folds: where several of them answer together, the fold that each was not trained on, see
-            `folds.FoldEnsemble`; none: there is one.
+        detector: architecture of the `MultitaskUNet`, one network or an ensemble, see `ApproachModel.architecture`; or
+            the network itself, which then is shared.
+        detector_head: whether the class logits of the detector come from a head of this network instead of the
+            detector's own: a copy of that head that was calibrated, so that a shared detector stays as it is.
         crop_size: side to which the crop is brought, pixels.
-        margin: what is added on each side of the lesion's box, as a share of the box's longer side.
-        min_area: share of the input's pixels below which a found region does not count as a lesion.
-        threshold: mask probability from which a pixel counts as lesion when the crop is chosen.
+        margin: added on each side of the lesion's box, as a share of the box's longer side.
+        min_area: share of the input's pixels below which a region is not a lesion.
+        threshold: mask probability from which on a pixel belongs to the lesion that is cropped.
         dropout: before the fully connected layer of the classifier.
         encoder_weights: `"imagenet"` starts both encoders from pretrained weights, `None` from scratch.
     """
@@ -47,12 +49,13 @@ class TwoStage(ApproachModel):
         "A U-Net looks for a lesion first; what it draws is cut out with a margin, and a ResNet50 names the class of "
         "that crop. Where no lesion is drawn, the whole image is classified."
     )
+    takes_encoder_weights = True
     covers_input = False
 
     def __init__(
         self,
-        detector: Mapping[str, Any] | None = None,
-        detector_folds: Sequence[int] = (),
+        detector: Mapping[str, Any] | ApproachModel | None = None,
+        detector_head: bool = False,
         crop_size: int = 128,
         margin: float = 0.25,
         min_area: float = 0.002,
@@ -61,12 +64,12 @@ class TwoStage(ApproachModel):
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.detector = one_or_several(
-            lambda: MultitaskUNet(**(detector or {}), encoder_weights=encoder_weights), detector_folds
-        )
+        if not isinstance(detector, ApproachModel):
+            detector = build(partial(MultitaskUNet, encoder_weights=encoder_weights), detector or {})
+        self.detector, self.folds = detector, detector.folds
         self.config = {
-            "detector": self.detector.config,
-            "detector_folds": list(detector_folds),
+            "detector": detector.architecture,
+            "detector_head": detector_head,
             "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
@@ -75,21 +78,34 @@ class TwoStage(ApproachModel):
         }
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
+        self.register_module("detector_head", deepcopy(detector.head) if detector_head else None)  # type: ignore[arg-type]
 
-    def forward(self, x: torch.Tensor) -> ModelOutput:
-        found = self.detector(x)
-        masks = found.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
-        output = self.classify(x, self.boxes(masks), found.mask_logits)
-        head = _GivenALesion(self.head, normal_log_odds(found.class_logits))
+    @property
+    def outline_network(self) -> ApproachModel:
+        return self.detector
+
+    def forward(self, x: torch.Tensor, detected: ModelOutput | None = None) -> ModelOutput:
+        """As `ApproachModel.forward`.
+
+        Args:
+            x: float32 (N, 1, S, S).
+            detected: output of `outline_network` on `x`; `None` runs it.
+        """
+        detected = self.detector(x) if detected is None else detected
+        masks = detected.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
+        output = self.classify(x, self.boxes(masks), detected.mask_logits)
+        detector_head = self._modules["detector_head"]
+        class_logits = detector_head(detected.features) if detector_head else detected.class_logits
+        head = _GivenALesion(self.head, normal_log_odds(class_logits))
         return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
-        """Classify the part of each input inside its box, by the classifier alone.
+        """Classify the part of each input inside its box with the classifier alone.
 
         Args:
             x: float (N, 1, S, S).
             boxes: float (N, 4) as x0, y0, x1, y1 in input pixels.
-            mask_logits: float (N, 1, S, S), handed on.
+            mask_logits: float (N, 1, S, S), returned in the output.
         """
         from torchvision.ops import roi_align  # loaded here, as in `backbones`
 
@@ -114,17 +130,26 @@ class TwoStage(ApproachModel):
         """The same classifier behind the one detector that was not trained on a fold; itself where there is one.
 
         Raises:
-            InputError: all detectors were.
+            InputError: all detectors were trained on it.
         """
         detector = self.detector.held_out(fold)
-        return self if detector is self.detector else self.behind(detector)
+        if detector is self.detector:
+            return self
+        head = self._modules["detector_head"]
+        return self.behind(detector, head.member(self.folds.index(fold)) if isinstance(head, MeanHead) else None)
 
-    def behind(self, detector: ApproachModel) -> TwoStage:
-        """The same classifier, its weights shared, behind another detector: a `MultitaskUNet`, or several as one."""
-        folds = list(detector.folds) if isinstance(detector, FoldEnsemble) else []
+    def behind(self, detector: ApproachModel, head: nn.Module | None = None) -> TwoStage:
+        """The same classifier, its weights shared, behind another detector.
+
+        Args:
+            detector: a `MultitaskUNet` or an ensemble of them.
+            head: makes class logits of the detector's features in the place of the detector's own head.
+        """
         other = copy(self)
-        other._modules = {**self._modules, "detector": detector}  # a copy's modules are those of the original
-        other.config = {**self.config, "detector": detector.config, "detector_folds": folds}
+        # A copy has the modules of the original until it gets a dictionary of its own.
+        other._modules = {**self._modules, "detector": detector, "detector_head": head}
+        other.folds = detector.folds
+        other.config = {**self.config, "detector": detector.architecture, "detector_head": head is not None}
         return other
 
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:
@@ -138,11 +163,11 @@ class TwoStage(ApproachModel):
 
 
 class _GivenALesion(nn.Module):
-    """A classification head whose probabilities of the tumour classes are those of a lesion that is there, and whose
-    log-odds of normal come from elsewhere: they do not hang on its features, and no CAM can show them.
+    """A classification head for the tumour classes, combined with log-odds of normal that are given: these do not
+    depend on its features, so a CAM for normal is empty.
 
     Args:
-        head: (N, C, h, w) -> (N, 3); what it says of normal is left out.
+        head: (N, C, h, w) -> (N, 3); its logit of normal is ignored.
         normal: log-odds of normal, float (N,).
     """
 
@@ -153,7 +178,7 @@ class _GivenALesion(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         tumour = self.head(features)[:, _TUMOUR].float()
-        # the same shift for both classes, and none of their evidence: to a CAM it is a constant
+        # the shift is detached: a CAM does not see it
         return torch.cat([tumour - tumour.detach().logsumexp(1, keepdim=True), self.normal[:, None]], dim=1)
 
 

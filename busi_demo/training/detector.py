@@ -1,32 +1,33 @@
-"""A trained multi-task U-Net as the detector of `TwoStage`."""
+"""Trained weights of `MultitaskUNet` as the detector of `TwoStage`."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models.base import ApproachModel
-from busi_demo.models.ensemble import FoldEnsemble
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import InputError
+from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.start import check_split
-from busi_demo.weights.store import Weights, load_weights
+from busi_demo.weights.store import Weights, has_config, load_weights, read_config
 
 
-def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) -> ApproachModel:
-    """Load a `multitask_unet`, one network or several, whose class logits give calibrated probabilities by themselves.
+def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) -> Weights:
+    """Load weights of `multitask_unet`, one network or an ensemble, and check that they can be the detector.
 
     Args:
-        folder: its weights.
-        preprocess: of the two-stage approach that it becomes a part of.
-        fold, seed: a fold of a split on which a network of it must not have been trained.
+        folder: of these weights.
+        preprocess: of the two-stage approach.
+        fold, seed: a fold of a split; one network of the detector must not have been trained on it.
     Raises:
-        InputError: there are no such weights, they look at inputs of another size, or all were trained on the fold or
-            on another split.
+        InputError: there are no such weights, they take inputs of another size, or all were trained on the fold or on
+            another split.
     """
-    weights = load_weights(folder.name, folder.parent)
+    weights = load_weights(folder)
     if weights.model.key != MultitaskUNet.key:
         raise InputError(f"--detector-from must be weights of {MultitaskUNet.key}, got {weights.model.key}.")
     if weights.preprocess != preprocess:
@@ -36,14 +37,30 @@ def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) ->
         )
     check_split(folder, weights.config, seed)
     weights.held_out(fold)
-    for member in weights.model.members if isinstance(weights.model, FoldEnsemble) else [weights.model]:
-        _calibrate_head(member, weights)  # type: ignore[arg-type]
-    return weights.model
+    return weights
 
 
 @torch.no_grad()
-def _calibrate_head(network: MultitaskUNet, weights: Weights) -> None:
-    """Temperature and class bias become part of the last layer: what it says is linear in both."""
-    linear: torch.nn.Linear = network.head[-1]  # type: ignore[assignment]
-    linear.weight /= weights.temperature
-    linear.bias.copy_(linear.bias / weights.temperature + linear.bias.new_tensor(weights.class_bias))
+def calibrated_head(weights: Weights) -> nn.Module:
+    """A copy of the head of a trained network or ensemble that contains the calibration: the softmax of its class
+    logits is the calibrated probability. Temperature and class bias become part of the linear layers."""
+    head: nn.Module = deepcopy(weights.model.head)  # type: ignore[assignment]
+    calibration = weights.calibration
+    for linear in (module for module in head.modules() if isinstance(module, nn.Linear)):
+        linear.weight /= calibration.temperature
+        linear.bias.copy_(linear.bias / calibration.temperature + linear.bias.new_tensor(calibration.class_bias))
+    return head
+
+
+def reference_to(detector: Weights, folder: Path) -> DetectorReference | None:
+    """What the weights in a folder record of a detector that lies in the folder beside; `None` where other weights or
+    none lie there, so that a copy of the detector must be stored.
+
+    Args:
+        detector: from `load_detector`.
+        folder: where the two-stage weights are written.
+    """
+    config, beside = detector.config, folder.with_name(detector.model.key)
+    if config is None or not has_config(beside) or read_config(beside).sha256 != config.sha256:
+        return None
+    return DetectorReference(config.approach, config.sha256)

@@ -1,9 +1,7 @@
-"""Learning from a trained approach beside the truth: what a small data set cannot teach a network from scratch, a
-teacher with pretrained weights can."""
+"""Knowledge distillation: training on a blend of the true targets and the answers of a trained approach."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.start import check_split
-from busi_demo.weights.store import CONFIG_FILE, Weights, load_weights
+from busi_demo.weights.store import Weights, has_config, load_weights
 
 
 class Distilled:
@@ -26,10 +24,10 @@ class Distilled:
     (Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015).
 
     The class target becomes `(1 - share) * one-hot + share * the teacher's calibrated probabilities`, the mask target
-    likewise for each pixel. Where a truth may not be learnt from, the teacher's answer is the whole target.
+    likewise for each pixel. Where a truth is unknown, the teacher's answer is the whole target.
 
     Args:
-        objective: what to learn.
+        objective: the losses of the student.
         teacher: a trained approach.
         share: of the teacher in the targets, in (0, 0.5]: beyond one half a true lesion could fall out of its mask.
     """
@@ -54,7 +52,7 @@ class Distilled:
     def blended(self, x: torch.Tensor, batch: Batch) -> Batch:
         """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
         output = self.teacher.model.to(x.device)(x)
-        probabilities = self.teacher.probabilities(output.class_logits.float())
+        probabilities = self.teacher.calibration.apply(output.class_logits.float())
         one_hot = F.one_hot(batch["label"], len(CLASSES)).float()
         known = torch.ones_like(batch["mask_known"])
         return batch | {
@@ -65,13 +63,13 @@ class Distilled:
         }
 
     def _share(self, known: torch.Tensor) -> torch.Tensor:
-        """(N,) -> (N, 1, 1, 1): the teacher's share where a truth is known, all where it is not."""
+        """(N,) -> (N, 1, 1, 1): the teacher's share where a truth is known, 1 where it is not."""
         return torch.where(known > 0, self.share, 1.0)[:, None, None, None]
 
 
 def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
-    """The objective itself, or one that learns from `config.teacher` as well: of an ensemble, from the network that
-    was not trained on the images that validate here.
+    """The objective itself, or one that learns from `config.teacher` as well; of an ensemble, the teacher is the
+    network that was not trained on the images that validate here.
 
     Raises:
         InputError: there are no weights there, or they were trained on images that validate here.
@@ -79,10 +77,8 @@ def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
     if config.teacher is None:
         return objective
     folder = Path(config.teacher)
-    try:
-        key = json.loads((folder / CONFIG_FILE).read_text())["approach"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--teacher must be a folder with {CONFIG_FILE} and weights, got {folder}.") from error
-    teacher = load_weights(key, folder.parent)
+    if not has_config(folder):
+        raise InputError(f"--teacher must be the folder of an approach with config.json and weights, got {folder}.")
+    teacher = load_weights(folder)
     check_split(folder, teacher.config, config.seed)
     return Distilled(objective, teacher.held_out(config.fold), config.teacher_share)

@@ -1,4 +1,4 @@
-"""After the last step: calibrate on the validation split, save the weights, write the report."""
+"""The end of a training: calibrate on the validation split, save the weights and write the results."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult
 from busi_demo.evaluation.write import history_csv, write_report
-from busi_demo.imaging.masks import MIN_AREA, THRESHOLD
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models.base import ApproachModel
+from busi_demo.project import save_whole
 from busi_demo.training.config import TrainConfig
+from busi_demo.training.detector import reference_to
 from busi_demo.training.sources import TrainingData, counts
-from busi_demo.training.validate import validate
+from busi_demo.training.validate import network_outputs, score
 from busi_demo.types import CLASSES
 from busi_demo.weights.calibration import fit_calibration
-from busi_demo.weights.split_file import SPLIT_FILE, VALIDATION, SplitRow, fold_name, write_split
+from busi_demo.weights.config import DetectorReference
+from busi_demo.weights.results import Histories, clear_results, history_file
+from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, write_split
 from busi_demo.weights.start import identity
 from busi_demo.weights.store import Weights, load_weights, save_weights
 
@@ -43,32 +46,36 @@ def finish(
     parts_from: Mapping[str, Mapping[str, Any]] | None = None,
     earlier: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     whole: ApproachModel | None = None,
+    detector: Weights | None = None,
 ) -> None:
-    """Write `output/<approach>/`: config.json, model.safetensors, split.csv and report/, and say how good it is.
+    """Write the folder of an approach in `output`, with the results on the validation split, and print a summary.
 
-    Weights that lie there already are copied to `output/<approach>.previous/` first, and no file of their report stays.
+    Weights that are there already are copied to `output/<approach>.previous/` first, and their results are deleted.
     The metrics are those of the validation split, with calibrated probabilities at the network's resolution. The
     example figures show phantoms.
 
     Args:
-        parts_from: option -> `identity` of the weights that a part of the network came from, beside those in `config`.
-        earlier: name of a stage that was trained before -> its history, written as report/history_NAME.csv.
-        whole: what is written instead of `model`, which is that part of it that was not trained on the fold that
-            validates (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
+        parts_from: option -> `identity` of the weights that a part of the network came from, besides those in `config`.
+        earlier: name of an earlier stage of the training -> its history.
+        whole: written instead of `model`, which is the part of it that was not trained on the validation fold
+            (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
+        detector: the weights whose network is the detector of the model. Where they lie in `output`, they are referred
+            to instead of stored again.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
-    _, logits = validate(model, data.validation, preprocess, precision="fp32")
+    logits, masks = network_outputs(model, data.validation, preprocess, precision="fp32")
     calibration = fit_calibration(logits.numpy(), data.validation.labels.numpy())
-    results, _ = validate(model, data.validation, preprocess, precision="fp32", calibration=calibration)
+    results = score(data.validation, logits, masks, calibration=calibration)
     split: Sequence[SplitRow] = data.split
     if whole is not None:
         model = whole.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
         split = [replace(row, split=fold_name(config.fold)) if row.split == VALIDATION else row for row in split]
     settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
     origins = {name: place for name in _WEIGHTS_OPTIONS if (place := getattr(config, name))}
+    folder = output / model.key
     write_approach(
-        output / model.key,
-        Weights(model, preprocess, THRESHOLD, MIN_AREA, calibration.temperature, {}, calibration.class_bias),
+        folder,
+        Weights(model, preprocess, calibration=calibration),
         results,
         facts={
             "data": {**data.facts, **counts(split)},
@@ -77,6 +84,7 @@ def finish(
         },
         split=split,
         histories={"": history} | {f"_{name}": rows for name, rows in (earlier or {}).items()},
+        detector=reference_to(detector, folder) if detector else None,
     )
 
 
@@ -86,16 +94,18 @@ def write_approach(
     results: Sequence[ImageResult],
     facts: Mapping[str, Any],
     split: Sequence[SplitRow],
-    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    histories: Histories,
+    detector: DetectorReference | None = None,
 ) -> None:
-    """Write config.json, model.safetensors, split.csv and report/ of an approach, and say how good it is.
+    """Write the folder of an approach and print a summary of its results.
 
     Args:
-        folder: named by the key of the approach. What lies there already is copied to `NAME.previous` first.
-        weights: to be written; their config is not looked at.
-        results: of the images that validate.
-        facts: for config.json: `data`, `training` and so on.
-        histories: what follows `history` in the name of a file -> its rows; those of `""` are drawn.
+        folder: named by the key of the approach. A folder that is there already is copied to `NAME.previous` first.
+        weights: written; their config is ignored.
+        results: of the validation images.
+        facts: of `WeightsConfig`: `data`, `training` and so on.
+        histories: see `read_histories`; the one of `""` is drawn.
+        detector: see `save_weights`.
     """
     model, summary = weights.model, summarise(results)
     _keep_previous(folder)
@@ -105,18 +115,17 @@ def write_approach(
         weights.preprocess,
         threshold=weights.threshold,
         min_area=weights.min_area,
-        temperature=weights.temperature,
-        class_bias=weights.class_bias,
+        calibration=weights.calibration,
+        detector=detector,
         facts={"metrics": {"validation": summary}, **facts},
     )
-    write_split(folder / SPLIT_FILE, split)
-    shutil.rmtree(folder / "report", ignore_errors=True)
-    title = f"{model.key}, {facts['data']['main']} validation"
-    write_report(folder / "report", title=title, summary=summary, results=results, history=histories[""])
+    write_split(folder, split)
+    report, title = clear_results(folder), f"{model.key}, {facts['data']['main']} validation"
+    write_report(report, title=title, summary=summary, results=results, history=histories[""])
     for name, rows in histories.items():
         if name:
-            (folder / "report" / f"history{name}.csv").write_text(history_csv(rows), encoding="utf-8")
-    _draw_examples(Predictor(load_weights(model.key, folder.parent)), folder / "report")
+            save_whole(history_file(folder, name), history_csv(rows).encode())
+    _draw_examples(Predictor(load_weights(folder)), report)
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")
@@ -127,11 +136,11 @@ def _keep_previous(folder: Path) -> None:
         before = folder.with_name(f"{folder.name}.previous")
         shutil.rmtree(before, ignore_errors=True)
         shutil.copytree(folder, before)
-        print(f"the weights that lay in {folder} were kept in {before}")
+        print(f"the earlier weights in {folder} were copied to {before}")
 
 
 def _draw_examples(predictor: Predictor, folder: Path) -> None:
-    """Five panels of one phantom a class, as the written weights, not those in memory, see it."""
+    """Draw five panels of one phantom of each class, as predicted by the weights that were written."""
     for label in CLASSES:
         phantom = make_phantom(label, _EXAMPLE_SEED, *_EXAMPLE_SIZE)
         figure = five_panels(predictor.predict(phantom.image), phantom.mask, f"{predictor.title}, {label} phantom")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -19,7 +21,6 @@ from busi_demo.weights.calibration import UNCALIBRATED, Calibration
 _BATCH = 16
 
 
-@torch.no_grad()
 def validate(
     model: nn.Module,
     dataset: CanvasDataset,
@@ -43,10 +44,25 @@ def validate(
         does not count. Images whose mask is incomplete carry no Dice; those whose class is uncertain must not stand in
         `dataset`.
     """
+    logits, maps = network_outputs(model, dataset, preprocess, precision)
+    return score(dataset, logits, maps, threshold, min_area, class_decides, calibration), logits
+
+
+@torch.no_grad()
+def network_outputs(
+    model: nn.Module, dataset: CanvasDataset, preprocess: Preprocess, precision: str
+) -> tuple[torch.Tensor, list[np.ndarray]]:
+    """Run the whole model over the dataset in evaluation mode.
+
+    Returns:
+        Class logits, float32 (N, 3), and the mask probabilities of each image, float32 (h, w), without the padding of
+        the square.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    results, logits = [], []
+    logits: list[torch.Tensor] = []
+    inside: list[np.ndarray] = []
     for start in range(0, len(dataset), _BATCH):
         chunk = range(start, min(start + _BATCH, len(dataset)))
         x = preprocess.normalise(dataset.images[chunk.start : chunk.stop].to(device))
@@ -54,31 +70,48 @@ def validate(
             output = model(x)
         logits.append(output.class_logits.float().cpu())
         maps = output.mask_logits.float().sigmoid().cpu().numpy()[:, 0]
-        for i, mask_probability, probabilities in zip(
-            chunk, maps, calibration.apply(logits[-1].numpy()).tolist(), strict=True
-        ):
+        for i, mask_probability in zip(chunk, maps, strict=True):
             top, left, height, width = dataset.placements[i]
-            inside = slice(top, top + height), slice(left, left + width)
-            verdict = CLASSES[int(np.argmax(probabilities))]
-            if class_decides:
-                mask, _ = agreeing_mask(mask_probability[inside], verdict, threshold, min_area)
-            else:
-                mask = lesion_mask(mask_probability[inside], threshold, min_area)
-            sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)[inside]
-            scored = sample.mask_complete and bool(truth.any())
-            results.append(
-                ImageResult(
-                    image=sample.name,
-                    label=sample.label,
-                    probabilities=dict(zip(CLASSES, probabilities, strict=True)),
-                    mask_dice=dice(mask, truth) if scored else None,
-                    mask_iou=iou(mask, truth) if scored else None,
-                    predicted_mask_fraction=float(np.mean(mask)),
-                    seconds=0.0,
-                )
-            )
+            inside.append(mask_probability[top : top + height, left : left + width].copy())
     model.train(was_training)
-    return results, torch.cat(logits)
+    return torch.cat(logits), inside
+
+
+def score(
+    dataset: CanvasDataset,
+    logits: torch.Tensor,
+    mask_probabilities: Sequence[np.ndarray],
+    threshold: float = THRESHOLD,
+    min_area: float = MIN_AREA,
+    class_decides: bool = True,
+    calibration: Calibration = UNCALIBRATED,
+) -> list[ImageResult]:
+    """Score what `network_outputs` returned, see `validate`."""
+    results: list[ImageResult] = []
+    for i, (mask_probability, probabilities) in enumerate(
+        zip(mask_probabilities, calibration.apply(logits.numpy()).tolist(), strict=True)
+    ):
+        top, left, height, width = dataset.placements[i]
+        inside = slice(top, top + height), slice(left, left + width)
+        verdict = CLASSES[int(np.argmax(probabilities))]
+        if class_decides:
+            mask, _ = agreeing_mask(mask_probability, verdict, threshold, min_area)
+        else:
+            mask = lesion_mask(mask_probability, threshold, min_area)
+        sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)[inside]
+        scored = sample.mask_complete and bool(truth.any())
+        results.append(
+            ImageResult(
+                image=sample.name,
+                label=sample.label,
+                probabilities=dict(zip(CLASSES, probabilities, strict=True)),
+                mask_dice=dice(mask, truth) if scored else None,
+                mask_iou=iou(mask, truth) if scored else None,
+                predicted_mask_fraction=float(np.mean(mask)),
+                seconds=0.0,
+            )
+        )
+    return results
 
 
 def validation_row(

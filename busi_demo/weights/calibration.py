@@ -1,38 +1,63 @@
-"""What makes calibrated probabilities of class logits, and how it is fitted."""
+"""Calibrated class probabilities from logits, and the fit of the calibration."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
+import torch
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
+
+from busi_demo.types import CLASSES
 
 TEMPERATURE_BOUNDS = (0.1, 10.0)
-"""Where `fit_calibration` searches. The lower end keeps faultless logits from being sharpened without limit."""
+"""Range of the fitted temperature. The lower end keeps faultless logits from being sharpened without limit."""
 
 
 _LARGEST_BIAS = 10.0
 
 
-class Calibration(NamedTuple):
-    """What makes probabilities of class logits: softmax(logits / temperature + class_bias).
+@dataclass(frozen=True)
+class Calibration:
+    """The map from class logits to probabilities: softmax(logits / temperature + class_bias).
 
-    Temperature alone (Guo et al. 2017, 4.2) changes the confidence and no answer. The bias moves the borders between
-    the classes too: a network drawn from other shares of the classes than it meets errs towards some of them
+    Temperature alone (Guo et al. 2017, 4.2) changes the confidence and no answer. The bias also moves the borders
+    between the classes: a network trained on other class frequencies than it is used on errs towards some classes
     (bias-corrected temperature scaling: Alexandari, Kundaje & Shrikumar, ICML 2020).
 
     Attributes:
         temperature: above 0; above 1 where the network was over-confident.
         class_bias: one number a class, in the order of `CLASSES`, in logit units.
+    Raises:
+        ValueError: the temperature is not positive and finite, or there are not three finite biases.
     """
 
     temperature: float = 1.0
     class_bias: tuple[float, ...] = (0.0, 0.0, 0.0)
 
-    def apply(self, logits: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities: float (N, 3) -> float64 (N, 3), rows summing to 1."""
-        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature + np.array(self.class_bias), axis=1)
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be positive and finite, got {self.temperature}.")
+        if len(self.class_bias) != len(CLASSES) or not np.isfinite(self.class_bias).all():
+            raise ValueError(f"class_bias must be {len(CLASSES)} finite numbers, got {self.class_bias}.")
+
+    @overload
+    def apply(self, logits: torch.Tensor) -> torch.Tensor: ...
+    @overload
+    def apply(self, logits: np.ndarray) -> np.ndarray: ...
+    def apply(self, logits: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
+        """Calibrated probabilities, rows summing to 1.
+
+        Args:
+            logits: float (N, 3).
+        Returns:
+            (N, 3) in [0, 1]: a tensor of the same dtype and device for a tensor, float64 for an array.
+        """
+        if isinstance(logits, np.ndarray):
+            return self.apply(torch.from_numpy(logits.astype(np.float64))).numpy()
+        return (logits / self.temperature + logits.new_tensor(self.class_bias)).softmax(1)
 
 
 UNCALIBRATED = Calibration()
@@ -41,15 +66,14 @@ UNCALIBRATED = Calibration()
 def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """The calibration that minimises the negative log-likelihood, fitted on images the network was not trained on.
 
-    Of the bias a normal distribution around 0 with a standard deviation of 1 is expected beforehand, so that few
-    images move it little and a class without images cannot drive it away. The temperature is looked for within
-    `TEMPERATURE_BOUNDS`.
+    The prior of the bias is a standard normal distribution, so that a few images change it little and a class without
+    images does not drive it away. The temperature stays within `TEMPERATURE_BOUNDS`.
 
     Args:
         logits: float (N, 3), finite.
         labels: int (N,) in 0..2, the true classes.
     Raises:
-        ValueError: nothing was given, the shapes do not match, a logit is not finite or a label is no class.
+        ValueError: there are no logits, the shapes do not match, a logit is not finite or a label is no class.
     """
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or labels.size == 0:

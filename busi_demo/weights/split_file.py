@@ -1,13 +1,15 @@
-"""split.csv, which lies beside the weights: every image that took part in making them, and in what."""
+"""split.csv, which lies beside the weights: every image that they were trained or validated on."""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from busi_demo.project import save_whole
 from busi_demo.types import InputError
 
 SPLIT_FILE = "split.csv"
@@ -25,8 +27,8 @@ class SplitRow:
         label: its class; two classes may share a name.
         source: name of its data set.
         group: images that share it are near-duplicates or of one patient.
-        split: `TRAIN`, `VALIDATION`, or `fold N` where the weights are, or hold, several networks, of which the one of
-            fold N was not trained on this image and the others were.
+        split: `TRAIN`, `VALIDATION`, or `fold N` where the weights are or hold an ensemble: the network of fold N was
+            not trained on this image, the others were.
     """
 
     image: str
@@ -48,7 +50,7 @@ class SplitRow:
 
     @property
     def held_out(self) -> bool:
-        """Whether a network was not trained on it, so that it can be judged by that one."""
+        """Whether a network was not trained on it, so that this network can be evaluated on it."""
         return self.split != TRAIN
 
 
@@ -57,12 +59,18 @@ def fold_name(fold: int) -> str:
     return f"fold {fold}"
 
 
-def read_split(path: Path) -> list[SplitRow]:
-    """Read a split.csv.
+def has_split(folder: Path) -> bool:
+    """Whether the folder of an approach holds a split.csv."""
+    return (folder / SPLIT_FILE).is_file()
+
+
+def read_split(folder: Path) -> list[SplitRow]:
+    """Read the split.csv in the folder of an approach.
 
     Raises:
         InputError: there is none, or it has other columns.
     """
+    path = folder / SPLIT_FILE
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -75,13 +83,14 @@ def read_split(path: Path) -> list[SplitRow]:
 
 
 def held_out_folds(rows: Iterable[SplitRow], source: str) -> dict[tuple[str, str], int | None]:
-    """(class, image) of what was held out of a data set -> its fold, where the weights are or hold several networks."""
+    """(class, image) of each held-out image of a data set -> its fold; `None` for weights of a single network."""
     return {(row.label, row.image): row.fold for row in rows if row.source == source and row.held_out}
 
 
-def write_split(path: Path, rows: Iterable[SplitRow]) -> None:
-    """Write a split.csv."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows((row.image, row.label, row.source, row.group, row.split) for row in rows)
+def write_split(folder: Path, rows: Iterable[SplitRow]) -> Path:
+    """Write split.csv into the folder of an approach, whole or not at all; returns its path."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    writer.writerows((row.image, row.label, row.source, row.group, row.split) for row in rows)
+    return save_whole(folder / SPLIT_FILE, text.getvalue().encode())

@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
 
 from busi_demo.types import InputError
+from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.licences import knows_imagenet
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, read_config, read_file
+from busi_demo.weights.store import has_config, read_config, read_model
 
 
 def identity(folder: Path) -> dict[str, str | bool | None]:
-    """What names the weights in a folder anywhere: `approach`, `sha256` of the model file and the `git_commit`; the
-    hash alone where there is no config.json, as in the middle of a training. `imagenet` tells whether they came from
-    weights trained on ImageNet, as far as that is recorded.
+    """Identify the weights in a folder: `approach`, `sha256` of the model file and `git_commit`; the hash alone where
+    there is no config.json, as during a training. `imagenet` says whether they come from weights trained on ImageNet,
+    `None` where that is not recorded.
 
     Raises:
         InputError: there are no weights.
     """
-    digest = hashlib.sha256(read_file(folder / MODEL_FILE)).hexdigest()
-    config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
+    digest = hashlib.sha256(read_model(folder)).hexdigest()
+    config = read_config(folder) if has_config(folder) else None
     return {
-        "approach": config.get("approach"),
+        "approach": config.approach if config else None,
         "sha256": digest,
-        "git_commit": config.get("git_commit"),
-        "imagenet": knows_imagenet(config),
+        "git_commit": config.git_commit if config else None,
+        "imagenet": knows_imagenet(config.facts) if config else None,
     }
 
 
-def check_split(folder: Path, config: Mapping[str, Any], seed: int) -> None:
-    """Refuse to learn from weights that were trained on another split than that of `seed`.
+def check_split(folder: Path, config: WeightsConfig | None, seed: int) -> None:
+    """Check that weights to learn from were trained on the split of `seed`.
 
     Args:
         folder: where they lie, for the message.
-        config: their config.json.
+        config: their record; without one nothing is known of their split.
     Raises:
         InputError: images that they were trained on validate in the split of `seed`.
     """
-    if (other := config.get("data", {}).get("seed", seed)) != seed:
+    if config and (other := config.data.get("seed", seed)) != seed:
         raise InputError(
             f"{folder} was trained on the split of seed {other}, whose training images validate here: give weights of "
             f"--seed {seed}, or --seed {other}."
@@ -50,37 +49,40 @@ def check_split(folder: Path, config: Mapping[str, Any], seed: int) -> None:
 
 
 def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0, seed: int = 0) -> None:
-    """Start a part of a network from the part of the same shape of a trained one, strictly.
+    """Load a part of a trained network into a part of the same shape of another one, strictly.
 
     Args:
         folder: one approach's folder, with its model.safetensors.
         part: prefix of the tensors' names, such as `encoder`; empty for all of them.
-        module: what to load them into, in place. Tensors of the file that it has no place for are passed over.
-        fold, seed: which fold of which split the part must not have been trained on; of an ensemble, the network that
-            was not.
+        module: receives them, in place. Other tensors of the file are ignored.
+        fold, seed: the fold of the split on which the part must not have been trained; of an ensemble, the network
+            that was not trained on it is taken.
     Raises:
         InputError: there is no such file, it was trained on the fold or another split, or a tensor of `module` is
             missing in it or has another shape there.
     """
     prefix = _member_prefix(folder, fold, seed) + (f"{part}." if part else "")
-    tensors = load_tensors(read_file(folder / MODEL_FILE))
+    tensors = load_tensors(read_model(folder))
     stored = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name, tensor in module.state_dict().items():
         if name not in stored or stored[name].shape != tensor.shape:
-            raise InputError(f"{folder / MODEL_FILE} has no {prefix}{name} of shape {tuple(tensor.shape)}.")
+            raise InputError(f"The weights in {folder} have no {prefix}{name} of shape {tuple(tensor.shape)}.")
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
 
 
 def _member_prefix(folder: Path, fold: int, seed: int) -> str:
-    """What the tensors' names of the network that was not trained on a fold begin with."""
-    config = read_config(folder.name, folder.parent) if (folder / CONFIG_FILE).is_file() else {}
+    """The prefix of the tensors of the network that was not trained on a fold."""
+    config = read_config(folder) if has_config(folder) else None
     check_split(folder, config, seed)
-    if not (folds := config.get("folds")):
-        if (validated := config.get("data", {}).get("fold", fold)) != fold:
+    if config is None or not config.folds:
+        validated = config.fold if config else None
+        if validated not in (None, fold):
             raise InputError(
                 f"{folder} was trained on fold {fold}: start from it with --fold {validated}, or from others."
             )
         return ""
-    if fold not in folds:
-        raise InputError(f"All networks in {folder} were trained on fold {fold}: train another fold, of {folds}.")
-    return f"members.{folds.index(fold)}."
+    if fold not in config.folds:
+        raise InputError(
+            f"All networks in {folder} were trained on fold {fold}: train another fold, of {list(config.folds)}."
+        )
+    return f"members.{config.folds.index(fold)}."

@@ -1,4 +1,8 @@
-"""The only reader and writer of `weights/`: an architecture, its numbers, and all that belongs to them."""
+"""The only reader and writer of `weights/`: the networks of the approaches with all that belongs to them.
+
+One folder an approach: config.json (`config.WeightsConfig`), model.safetensors, split.csv (`split_file`) and report/
+(`results`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,56 +21,73 @@ from safetensors.torch import save
 
 from busi_demo.imaging.masks import MIN_AREA, THRESHOLD
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import create_model
-from busi_demo.models.base import ApproachModel
-from busi_demo.models.ensemble import FoldEnsemble, one_or_several
-from busi_demo.project import ROOT, git_commit, save_whole
-from busi_demo.types import CLASSES, InputError
+from busi_demo.models import APPROACHES, approach_class, build_model
+from busi_demo.models.base import DETECTOR, ApproachModel
+from busi_demo.project import ROOT, git_commit, json_bytes, save_whole
+from busi_demo.types import InputError
 from busi_demo.weights import hub
+from busi_demo.weights.calibration import UNCALIBRATED, Calibration
+from busi_demo.weights.config import DetectorReference, WeightsConfig, not_of_this_version, parse_config
 
 WEIGHTS_FOLDER = Path(os.environ.get("BUSI_DEMO_WEIGHTS", ROOT / "weights"))
 """Where the approaches lie, one folder each; the environment variable BUSI_DEMO_WEIGHTS names another place."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
+_DETECTOR_PREFIX = f"{DETECTOR}."
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """A trained approach, ready for inference.
 
     Attributes:
         model: in evaluation mode, float32, on the CPU.
         preprocess: the same object that training used.
-        threshold: mask probability from which a pixel counts as lesion.
+        threshold: mask probability from which on a pixel belongs to the lesion.
         min_area: share of the image below which a region of the mask is dropped.
-        temperature, class_bias: see `evaluation.calibration.Calibration`.
-        config: all of config.json.
+        calibration: from class logits to probabilities.
+        config: the record they were loaded with; `None` for weights that were not loaded from a folder.
     """
 
     model: ApproachModel
     preprocess: Preprocess
-    threshold: float
-    min_area: float
-    temperature: float
-    config: Mapping[str, Any]
-    class_bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+    threshold: float = THRESHOLD
+    min_area: float = MIN_AREA
+    calibration: Calibration = UNCALIBRATED
+    config: WeightsConfig | None = None
 
-    def probabilities(self, class_logits: torch.Tensor) -> torch.Tensor:
-        """Class logits, float (N, 3) -> calibrated probabilities of the same dtype and device."""
-        return (class_logits / self.temperature + class_logits.new_tensor(self.class_bias)).softmax(1)
+    @property
+    def outline_key(self) -> str:
+        """Key of the approach whose weights draw the outline: this one, or the one that its detector is. Approaches of
+        one weights folder with the same `outline_key` have the same mask probabilities."""
+        detector = self.config.detector if self.config else None
+        return detector.approach if detector else self.model.key
 
     def held_out(self, fold: int) -> Weights:
-        """These weights as far as they were not trained on a fold of their data: one network of an ensemble, or all of
-        them where that fold validated or none is recorded.
+        """The part of these weights that was not trained on a fold of their data: one network of an ensemble, or the
+        whole of a single network where that fold validated or none is recorded.
 
         Raises:
             InputError: all of them were trained on it.
         """
-        if (validated := self.config.get("data", {}).get("fold", fold)) != fold:
+        validated = self.config.fold if self.config else None
+        if validated not in (None, fold):
             raise InputError(f"{self.model.key} was trained on fold {fold}: it held out fold {validated}.")
         model = self.model.held_out(fold)
         return self if model is self.model else replace(self, model=model)
+
+
+def approach_folder(key: str, weights_folder: Path | None = None) -> Path:
+    """The folder of an approach; it need not be there.
+
+    Args:
+        key: an approach of `APPROACHES`.
+        weights_folder: holds one folder an approach; by default the project's `weights`.
+    Raises:
+        InputError: there is no such approach.
+    """
+    return (weights_folder or WEIGHTS_FOLDER) / approach_class(key).key
 
 
 def save_weights(
@@ -76,127 +97,187 @@ def save_weights(
     *,
     threshold: float = THRESHOLD,
     min_area: float = MIN_AREA,
-    temperature: float = 1.0,
-    class_bias: Sequence[float] = (0.0, 0.0, 0.0),
+    calibration: Calibration = UNCALIBRATED,
+    detector: DetectorReference | None = None,
     facts: Mapping[str, Any],
-) -> None:
+) -> WeightsConfig:
     """Write `folder/model.safetensors` (float16) and then `folder/config.json`, each whole or not at all.
 
     Args:
-        facts: JSON values on where the weights come from: `metrics`, `data`, `training`.
+        detector: the weights in the folder beside that hold the detector; its tensors are then left out of the file.
+            `None` stores all tensors.
+        facts: JSON values on where the weights come from, see `WeightsConfig`.
+    Returns:
+        The content of config.json.
     Raises:
         ValueError: a weight is not finite as float16.
     """
     tensors = {}
     for name, tensor in model.state_dict().items():
+        if detector and name.startswith(_DETECTOR_PREFIX):
+            continue
         tensor = tensor.detach().cpu().contiguous()
         tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{name} has values that float16 cannot hold: the training went wrong.")
     data = save(tensors)
-    config = {
-        "approach": model.key,
-        "architecture": model.config,
-        **({"folds": list(model.folds)} if isinstance(model, FoldEnsemble) else {}),
-        "preprocess": preprocess.to_dict(),
-        "classes": list(CLASSES),
-        "threshold": threshold,
-        "min_area": min_area,
-        "temperature": temperature,
-        "class_bias": list(class_bias),
-        "parameters": model.parameter_count(),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "git_commit": git_commit(),
-        **facts,
-    }
+    config = WeightsConfig(
+        approach=model.key,
+        architecture=model.architecture,
+        preprocess=preprocess,
+        threshold=threshold,
+        min_area=min_area,
+        calibration=calibration,
+        parameters=model.parameter_count(),
+        sha256=hashlib.sha256(data).hexdigest(),
+        git_commit=git_commit(),
+        detector=detector,
+        facts=facts,
+    )
     save_whole(folder / MODEL_FILE, data)
-    save_whole(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+    save_whole(folder / CONFIG_FILE, json_bytes(config.to_json()))
+    return config
 
 
-def load_weights(key: str, folder: Path | None = None) -> Weights:
+def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = None) -> Weights:
     """Load a trained approach strictly: the file must be the one config.json describes, and fit to the last tensor.
 
     Args:
-        key: an approach of `APPROACHES`.
-        folder: holds one folder an approach; by default the project's `weights`, and for what is missing there the
+        folder: of one approach. A file that is missing in a folder of the project's `weights` is taken from the
             repository that `hub.configured` names.
+        load_other: loads the weights that these refer to, from the folder beside; their network becomes a part of the
+            model, without a copy. By default this function.
     Raises:
-        InputError: weights are missing, damaged, or made for other classes or another architecture.
+        InputError: weights are missing, damaged, or made for other classes, another architecture or another format; or
+            the weights that they refer to are missing or others.
     """
-    config, data = read_config(key, folder), read_file(_find(key, MODEL_FILE, folder))
-    try:
-        return _build(key, config, data)
-    except (KeyError, TypeError) as error:
+    config, data = read_config(folder), read_file(_find(folder, MODEL_FILE))
+    if hashlib.sha256(data).hexdigest() != config.sha256:
         raise InputError(
-            f"{key}/{CONFIG_FILE} does not fit this version of the project ({error}): fetch the weights folder that "
-            "belongs to it, or train the approach again."
-        ) from error
-
-
-def _build(key: str, config: Mapping[str, Any], data: bytes) -> Weights:
-    if hashlib.sha256(data).hexdigest() != config["sha256"]:
-        raise InputError(
-            f"{key}/{MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it again, "
-            "or train the approach again."
+            f"{folder.name}/{MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it "
+            "again, or train the approach again."
         )
-    if tuple(config["classes"]) != CLASSES:
-        raise InputError(f"{key} was trained for the classes {config['classes']}, this version has {list(CLASSES)}.")
-    model = _network(key, config["architecture"], config.get("folds", ()))
-    state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
+    detector = _detector_of(folder, config, load_other or load_weights)
     try:
-        model.load_state_dict(state, strict=True)
+        model = build_model(config.approach, {**config.architecture, **({DETECTOR: detector} if detector else {})})
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_of_this_version(f"{folder.name}/{CONFIG_FILE}", error) from error
+    state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
+    expected = {name for name in model.state_dict() if not (detector and name.startswith(_DETECTOR_PREFIX))}
+    reason = ", ".join(sorted(state.keys() ^ expected)[:3])
+    try:
+        if not reason:
+            model.load_state_dict(state, strict=False)  # not strict, for a detector that has its tensors already
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{key}/{MODEL_FILE} does not fit the architecture of {key}: {reason}") from error
-    return Weights(
-        model=model.eval(),
-        preprocess=Preprocess(**config["preprocess"]),
-        threshold=config["threshold"],
-        min_area=config["min_area"],
-        temperature=config["temperature"],
-        config=config,
-        class_bias=tuple(config.get("class_bias", (0.0, 0.0, 0.0))),
-    )
+    if reason:
+        raise InputError(f"{folder.name}/{MODEL_FILE} does not fit the architecture of {config.approach}: {reason}")
+    return Weights(model.eval(), config.preprocess, config.threshold, config.min_area, config.calibration, config)
 
 
-def _network(key: str, architecture: Mapping[str, Any], folds: Sequence[int]) -> ApproachModel:
-    return one_or_several(lambda: create_model(key, **architecture), folds)
+def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path], Weights]) -> ApproachModel | None:
+    """The network that the weights in a folder refer to as their detector, if they do."""
+    if config.detector is None:
+        return None
+    wanted = config.detector
+    try:
+        other = load_other(folder.with_name(wanted.approach))
+    except InputError as error:
+        raise InputError(
+            f"{config.approach} needs the weights of {wanted.approach} as its detector. {error}"
+        ) from error
+    sha256 = other.config.sha256 if other.config else ""
+    if sha256 != wanted.sha256 or other.model.architecture != config.architecture.get(DETECTOR):
+        raise InputError(
+            f"{config.approach} needs as its detector the weights of {wanted.approach} with the sha256 "
+            f"{wanted.sha256[:12]} and unchanged settings, the folder beside has {sha256[:12]}: fetch both again, or "
+            f"train {config.approach} with --detector-from these."
+        )
+    return other.model
 
 
 def reinitialised(weights: Weights, seed: int = 0) -> Weights:
     """The same architecture and settings with random weights; the same seed makes the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _network(weights.model.key, weights.model.config, getattr(weights.model, "folds", ()))
+        model = build_model(weights.model.key, weights.model.architecture)
     return replace(weights, model=model.eval())
 
 
-def read_config(key: str, folder: Path | None = None) -> dict[str, Any]:
-    """Return an approach's config.json without loading its weights; it is looked for as in `load_weights`.
+def read_config(folder: Path) -> WeightsConfig:
+    """Read an approach's config.json without loading its weights; it is looked for as in `load_weights`.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it has another format.
+    """
+    return parse_config(f"{folder.name}/{CONFIG_FILE}", read_facts(folder))
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The JSON values of an approach's config.json as they are; it is looked for as in `load_weights`.
 
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = _find(key, CONFIG_FILE, folder)
     try:
-        return json.loads(read_file(path))
+        return json.loads(read_file(_find(folder, CONFIG_FILE)))
     except json.JSONDecodeError as error:
-        raise InputError(f"{key}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
+        raise InputError(f"{folder.name}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
 
 
-def _find(key: str, name: str, folder: Path | None) -> Path:
-    """Where a file of an approach lies; it need not be there. A folder that was named is the only place to look in."""
-    path = (folder or WEIGHTS_FOLDER) / key / name
-    if folder or path.is_file() or not (pin := hub.configured(WEIGHTS_FOLDER)):
+def has_config(folder: Path) -> bool:
+    """Whether a folder holds an approach's config.json; what a Hub repository has does not count."""
+    return (folder / CONFIG_FILE).is_file()
+
+
+def read_model(folder: Path) -> bytes:
+    """The bytes of model.safetensors in a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    return read_file(folder / MODEL_FILE)
+
+
+def available_approaches(weights_folder: Path | None = None) -> list[str]:
+    """Keys of the approaches that have weights, in the order of `APPROACHES`.
+
+    Args:
+        weights_folder: holds one folder an approach; by default the project's `weights`. There, where `hub.configured`
+            names a repository, weights may lie in that repository instead: the local config.json files say which, and
+            where there are none, every approach counts as available.
+    """
+    folder = weights_folder or WEIGHTS_FOLDER
+    described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
+    if _is_default(folder) and hub.configured(folder):
+        return described or list(APPROACHES)
+    return [key for key in described if (folder / key / MODEL_FILE).is_file()]
+
+
+def _find(folder: Path, name: str) -> Path:
+    """Where a file of an approach lies; it need not be there. A folder outside of the project's `weights` is the only
+    place to look in."""
+    path = folder / name
+    if path.is_file() or not _is_default(folder.parent) or not (pin := hub.configured(WEIGHTS_FOLDER)):
         return path
-    return hub.fetch(pin, f"{key}/{name}")
+    return hub.fetch(pin, f"{folder.name}/{name}")
+
+
+def _is_default(folder: Path) -> bool:
+    return folder.resolve() == WEIGHTS_FOLDER.resolve()
 
 
 def read_file(path: Path) -> bytes:
+    """Read a file of an approach.
+
+    Raises:
+        InputError: there is no such file. The message names the approach; the folder, which a page must not show, is
+            only logged.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
-        _log.warning("%s", error)  # names the folder, which a page must not show
+        _log.warning("%s", error)
         raise InputError(
             f"The weights of {path.parent.name} are missing ({path.name} is not in their folder): fetch the "
             f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."

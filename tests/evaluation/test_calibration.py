@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax, softmax
 
 from busi_demo.evaluation.calibration import BINS, ece, reliability_curve
@@ -83,6 +84,8 @@ def test_a_calibration_by_hand():
     np.testing.assert_allclose(Calibration().apply(logits)[0], [0.25, 0.25, 0.5], rtol=1e-6)
     biased = Calibration(1.0, (np.log(2), 0.0, -np.log(2))).apply(logits)  # doubles the first odds, halves the last
     np.testing.assert_allclose(biased, [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], rtol=1e-6)
+    np.testing.assert_array_equal(Calibration(1.7, (0.1, 0.2, -0.3)).apply(torch.from_numpy(logits).double()).numpy(),
+                                  Calibration(1.7, (0.1, 0.2, -0.3)).apply(logits))  # fmt: skip
     assert np.isfinite(Calibration(0.1).apply(np.array([[1e4, 0, -1e4]]))).all()
 
 
@@ -104,7 +107,8 @@ def test_the_calibration_is_the_optimum():
         likelihood = log_softmax(logits / temperature + bias, axis=1)[np.arange(60), labels].sum()
         return bias @ bias / 2 - likelihood
 
-    found, bias = fit_calibration(logits, labels)
+    fitted = fit_calibration(logits, labels)
+    found, bias = fitted.temperature, fitted.class_bias
     best = loss(found, np.array(bias))
     assert best < min(loss(found * 1.02, np.array(bias)), loss(found / 1.02, np.array(bias)), loss(1.0, np.zeros(3)))
     for step in (*np.eye(3) * 0.03, *np.eye(3) * -0.03):
@@ -137,3 +141,10 @@ def test_faultless_and_hopeless_logits_stay_within_the_bounds():
 def test_wrong_logits_are_refused(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         fit_calibration(logits, labels)
+
+
+@pytest.mark.parametrize("values", [(0.0,), (-1.0,), (float("nan"),), (float("inf"),), (1.0, (0.0, 0.0)),
+                                    (1.0, (0.0, 0.0, float("nan")))])  # fmt: skip
+def test_a_calibration_that_makes_no_probabilities_is_refused(values):
+    with pytest.raises(ValueError, match=r"(temperature|class_bias) must be"):
+        Calibration(*values)

@@ -40,7 +40,7 @@ def hill() -> np.ndarray:
 
 @pytest.mark.parametrize("method", CAM_METHODS)
 def test_no_view_runs_the_network(weights_folder, approach, method):
-    weights = load_weights(approach, weights_folder)
+    weights = load_weights(weights_folder / approach)
     look = Predictor(weights).forward_pass(picture(0))
     ran, in_head = [], set(weights.model.head.modules())
     for name, module in weights.model.named_modules():

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from PIL import Image
 
 from busi_demo.imaging import GreyImage
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.inference.predictor import Predictor, load_predictor
+from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.types import CLASSES, InputError, ModelOutput
+from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.store import Weights, load_weights
 
 
@@ -40,7 +43,7 @@ class Stub(ApproachModel):
 
 def stub_predictor(evidence: tuple[float, float, float], temperature: float = 1.0, **settings) -> Predictor:
     model = Stub(evidence, **settings).eval()
-    return Predictor(Weights(model, Preprocess(size=64, mean=0.0, std=1.0), 0.5, 0.001, temperature, {}))
+    return Predictor(Weights(model, Preprocess(size=64, mean=0.0, std=1.0), 0.5, 0.001, Calibration(temperature)))
 
 
 def spot(height: int = 64, width: int = 64) -> np.ndarray:
@@ -61,7 +64,7 @@ def test_every_map_has_the_images_own_size(predictors, approach, shape):
 
 def test_class_and_probabilities_are_those_of_the_model(predictors, weights_folder, approach):
     image = picture(5, 64, 64)
-    weights = load_weights(approach, weights_folder)
+    weights = load_weights(weights_folder / approach)
     with torch.no_grad():
         output = weights.model(weights.preprocess(image))
     prediction = predictors[approach].predict(image)
@@ -80,7 +83,7 @@ def test_the_spacing_of_the_file_goes_with_the_answer(monkeypatch):
 
 def test_one_forward_pass(weights_folder, approach):
     """No layer outside the class head runs oftener for a prediction than for one plain forward pass."""
-    weights = load_weights(approach, weights_folder)
+    weights = load_weights(weights_folder / approach)
     calls, in_head = Counter(), set(weights.model.head.modules())
     for name, module in weights.model.named_modules():
         if module not in in_head:
@@ -107,7 +110,7 @@ def test_four_threads_get_the_answers_of_one(predictors, approach):
 
 
 def test_the_cam_of_a_crop_stays_where_the_crop_was(weights_folder, monkeypatch):
-    weights = load_weights("two_stage", weights_folder)
+    weights = load_weights(weights_folder / "two_stage")
     monkeypatch.setattr(weights.model, "boxes", lambda masks: torch.tensor([[16.0, 8.0, 40.0, 32.0]]))
     prediction = Predictor(weights).predict(picture(1, 64, 64))
     inside = np.zeros((64, 64), dtype=bool)
@@ -186,6 +189,77 @@ def test_load_predictor_loads_once(weights_folder):
     first = load_predictor("multitask_cnn", weights_folder)
     assert first is load_predictor("multitask_cnn", weights_folder)
     assert (first.key, first.title) == ("multitask_cnn", APPROACHES["multitask_cnn"].title)
+
+
+def test_the_default_folder_is_one_entry_of_the_cache_however_it_is_named(
+    stand_in_weights, weights_folder, monkeypatch
+):
+    first = load_predictor("multitask_cnn")
+    assert load_predictor("multitask_cnn", None) is first
+    assert load_predictor("multitask_cnn", weights_folder) is first
+    monkeypatch.chdir(weights_folder.parent)
+    assert load_predictor("multitask_cnn", Path(weights_folder.name)) is first
+    load_predictor.cache_clear()
+    assert load_predictor("multitask_cnn") is not first
+
+
+def test_a_folder_with_the_weights_of_another_approach_is_refused(weights_folder, tmp_path):
+    shutil.copytree(weights_folder / "multitask_cnn", tmp_path / "multitask_unet")
+    with pytest.raises(InputError, match="folder of multitask_unet holds weights of multitask_cnn"):
+        load_predictor("multitask_unet", tmp_path)
+
+
+class CountingNetwork(Stub):
+    """Counts how often it runs."""
+
+    runs = 0
+
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        self.runs += 1
+        return super().forward(x)
+
+
+class Behind(Stub):
+    """Answers with the mask of a detector and with class logits of its own."""
+
+    def __init__(self, detector: ApproachModel) -> None:
+        super().__init__((0.0, 3.0, 0.0))
+        self.detector = detector
+
+    @property
+    def outline_network(self) -> ApproachModel:
+        return self.detector
+
+    def forward(self, x: torch.Tensor, detected: ModelOutput | None = None) -> ModelOutput:
+        detected = self.detector(x) if detected is None else detected
+        own = super().forward(x)
+        return ModelOutput(detected.mask_logits, own.class_logits, own.features, own.head)
+
+
+def test_a_shared_network_runs_once_for_an_image():
+    network = CountingNetwork((9.0, 0.0, 0.0)).eval()
+    settings = Preprocess(size=64, mean=0.0, std=1.0)
+    members = [Predictor(Weights(model, settings)) for model in (network, Behind(network).eval())]
+    alone = [member.predict(spot()) for member in members]
+    assert network.runs == 2
+    for order in (members, members[::-1]):
+        network.runs, shared = 0, SharedPasses()
+        together = [member.predict(spot(), shared) for member in order]
+        assert network.runs == 1
+        for one, other in zip(together, alone if order is members else alone[::-1], strict=True):
+            assert one.probabilities == other.probabilities and one.cam_peak == other.cam_peak
+            for name in ("mask", "mask_probability", "cam"):
+                assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_a_shared_pass_is_not_used_for_another_input():
+    network, shared = CountingNetwork((9.0, 0.0, 0.0)).eval(), SharedPasses()
+    predictor = Predictor(Weights(network, Preprocess(size=64, mean=0.0, std=1.0)))
+    other = Predictor(Weights(network, Preprocess(size=96, mean=0.0, std=1.0)))
+    predictor.predict(spot(), shared)
+    assert np.array_equal(predictor.predict(255 - spot(), shared).mask, predictor.predict(255 - spot()).mask)
+    other.predict(spot(), shared)
+    assert network.runs == 4
 
 
 def test_load_predictor_of_missing_weights(tmp_path):

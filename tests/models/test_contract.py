@@ -123,6 +123,27 @@ def test_bfloat16_autocast_agrees_with_float32(models, approach, noise):
     assert (output.mask_logits.float().sigmoid() - exact).abs().max() < 0.05
 
 
+def test_a_training_starts_from_the_default_architecture(approach):
+    assert approach_class(approach).fresh().config == create_model(approach).config
+
+
+def test_pretrained_weights_are_passed_to_the_approaches_that_take_them(approach, monkeypatch):
+    model, taken = approach_class(approach), []
+    monkeypatch.setattr(model, "__init__", lambda self, encoder_weights=None: taken.append(encoder_weights))
+    if model.takes_encoder_weights:
+        model.fresh("imagenet")
+        assert taken == ["imagenet"]
+    else:
+        with pytest.raises(InputError, match="has no encoder with pretrained weights"):
+            model.fresh("imagenet")
+
+
+def test_pretrained_weights_are_refused_by_an_approach_without_them(approach, monkeypatch):
+    monkeypatch.setattr(approach_class(approach), "takes_encoder_weights", False)
+    with pytest.raises(InputError, match=rf"^{approach} has no encoder with pretrained weights, got .*'imagenet'"):
+        approach_class(approach).fresh("imagenet")
+
+
 def test_it_can_be_shown_to_a_person(approach):
     model = approach_class(approach)
     assert model.key == approach

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.cam import class_activation_map
-from busi_demo.models import create_model
-from busi_demo.models.ensemble import FoldEnsemble
+from busi_demo.models import build_model, create_model
+from busi_demo.models.ensemble import Ensemble
 from busi_demo.types import CLASSES, InputError, ModelOutput
 from busi_demo.weights.start import load_part
 from busi_demo.weights.store import load_weights, reinitialised, save_weights
@@ -23,8 +25,8 @@ def network(seed: int) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def ensemble() -> FoldEnsemble:
-    return FoldEnsemble([network(0), network(1), network(2)], folds=(4, 0, 2)).eval()
+def ensemble() -> Ensemble:
+    return Ensemble([network(0), network(1), network(2)], folds=(4, 0, 2)).eval()
 
 
 @torch.no_grad()
@@ -61,12 +63,22 @@ def test_the_member_without_a_fold(ensemble):
 @pytest.mark.parametrize("folds", [(0,), (1, 1)])
 def test_it_needs_networks_of_different_folds(folds):
     with pytest.raises(InputError, match="two or more networks of different folds"):
-        FoldEnsemble([network(0) for _ in folds], folds)
+        Ensemble([network(0) for _ in folds], folds)
 
 
 def test_networks_that_crop_cannot_be_one(models):
     with pytest.raises(InputError, match="two_stage cannot be an ensemble"):
-        FoldEnsemble([models["two_stage"]] * 2, (0, 1))
+        Ensemble([models["two_stage"]] * 2, (0, 1))
+
+
+def test_its_architecture_makes_it_again(ensemble):
+    architecture = json.loads(json.dumps(ensemble.architecture))
+    again = build_model("multitask_cnn", architecture)
+    assert isinstance(again, Ensemble) and again.folds == (4, 0, 2) and again.architecture == ensemble.architecture
+    shapes = {name: tensor.shape for name, tensor in ensemble.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in again.state_dict().items()} == shapes
+    one = ensemble.members[0]
+    assert one.folds == () and build_model("multitask_cnn", one.architecture).architecture == one.architecture
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +90,10 @@ def saved(ensemble, tmp_path_factory):
 
 @torch.no_grad()
 def test_it_comes_back_from_its_file(ensemble, saved, noise):
-    loaded = load_weights("multitask_cnn", saved)
-    assert loaded.config["folds"] == [4, 0, 2] and loaded.config["architecture"]["class_width"] == 8
-    assert loaded.model.parameter_count() == loaded.config["parameters"] == 3 * network(0).parameter_count()
+    loaded = load_weights(saved / "multitask_cnn")
+    assert loaded.config.folds == loaded.model.folds == (4, 0, 2)
+    assert loaded.config.architecture == ensemble.architecture and loaded.model.config["class_width"] == 8
+    assert loaded.model.parameter_count() == loaded.config.parameters == 3 * network(0).parameter_count()
     torch.testing.assert_close(loaded.model(noise).class_logits, ensemble(noise).class_logits, atol=2e-3, rtol=0.01)
     one = loaded.held_out(2).model
     torch.testing.assert_close(one(noise).class_logits, network(2)(noise).class_logits, atol=2e-3, rtol=0.01)
@@ -91,7 +104,7 @@ def test_it_comes_back_from_its_file(ensemble, saved, noise):
 
 def test_weights_of_one_network_hold_out_the_fold_that_validated(saved, tmp_path):
     save_weights(tmp_path / "multitask_cnn", network(0), Preprocess(size=64), facts={"data": {"fold": 3}})
-    weights = load_weights("multitask_cnn", tmp_path)
+    weights = load_weights(tmp_path / "multitask_cnn")
     assert weights.held_out(3) is weights
     with pytest.raises(InputError, match="trained on fold 1: it held out fold 3"):
         weights.held_out(1)

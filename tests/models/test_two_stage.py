@@ -125,7 +125,7 @@ def test_a_cam_shows_the_classifier_s_evidence_and_none_for_normal(models, noise
 def several() -> TwoStage:
     """Two detectors before one classifier."""
     torch.manual_seed(0)
-    return TwoStage(detector={"width": 8}, detector_folds=[3, 1]).eval()
+    return TwoStage(detector={"ensemble_of": {"width": 8}, "folds": [3, 1]}).eval()
 
 
 @torch.no_grad()
@@ -138,13 +138,29 @@ def test_several_detectors_answer_with_their_mean(several, noise):
 def test_the_detector_that_does_not_know_a_fold_stands_before_the_same_classifier(several, noise):
     one = several.held_out(1)
     assert one.detector is several.detector.members[1] and one.encoder is several.encoder and one.head is several.head
-    assert (one.config["detector_folds"], several.config["detector_folds"]) == ([], [3, 1])
-    assert one.config["detector"] == several.config["detector"] and one.config["detector"]["width"] == 8
+    assert (one.folds, several.folds) == ((), (3, 1))
+    assert one.config["detector"] == several.config["detector"]["ensemble_of"] and one.config["detector"]["width"] == 8
     assert torch.equal(one(noise).mask_logits, several.detector.members[1](noise).mask_logits)
     assert one.held_out(1) is one and several.detector is not one.detector
     with pytest.raises(InputError, match="trained on fold 0"):
         several.held_out(0)
     assert TwoStage(**several.config).state_dict().keys() == several.state_dict().keys()
+
+
+@torch.no_grad()
+def test_a_head_of_its_own_replaces_that_of_a_shared_detector(several, noise):
+    model = TwoStage(detector=several.detector, detector_head=True).eval()
+    assert model.detector is several.detector and model.outline_network is several.detector
+    for position, head in enumerate(model.detector_head.heads):
+        head[-1].bias[2] += position + 1  # twice as much for the second
+    detected = several.detector(noise)
+    raised = detected.class_logits + torch.tensor([0.0, 0.0, 1.5])
+    torch.testing.assert_close(model(noise).class_logits[:, 2], normal_log_odds(raised))
+    assert torch.equal(model(noise, detected).class_logits, model(noise).class_logits)
+    one = model.held_out(1)
+    raised = several.detector.members[1](noise).class_logits + torch.tensor([0.0, 0.0, 2.0])
+    torch.testing.assert_close(one(noise).class_logits[:, 2], normal_log_odds(raised))
+    assert one.config["detector_head"] and TwoStage(**model.config).state_dict().keys() == model.state_dict().keys()
 
 
 def test_square_box_by_hand():

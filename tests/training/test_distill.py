@@ -9,6 +9,7 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.distill import Distilled, with_teacher
 from busi_demo.training.losses import CropObjective, JointObjective
 from busi_demo.types import InputError, ModelOutput
+from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.store import Weights, save_weights
 
 
@@ -23,7 +24,7 @@ class _Teacher(nn.Module):
 
 @pytest.fixture
 def teacher() -> Weights:
-    return Weights(_Teacher(), Preprocess(size=32), threshold=0.5, min_area=0.0, temperature=2.0, config={})
+    return Weights(_Teacher(), Preprocess(size=32), min_area=0.0, calibration=Calibration(2.0))
 
 
 def batch(mask_known: float = 1.0, label_known: float = 1.0) -> dict[str, torch.Tensor]:
@@ -78,6 +79,14 @@ def test_a_teacher_comes_from_a_folder(tmp_path, models):
     assert with_teacher(plain, TrainConfig()) is plain
 
 
+def test_a_teacher_is_the_one_of_the_folder_that_was_named(tmp_path, models):
+    """The folder of earlier weights, not the one beside it that has the name of the approach."""
+    for name, threshold in (("multitask_cnn", 0.3), ("multitask_cnn.previous", 0.7)):
+        save_weights(tmp_path / name, models["multitask_cnn"], Preprocess(size=64), threshold=threshold, facts={})
+    objective = with_teacher(JointObjective(), TrainConfig(teacher=str(tmp_path / "multitask_cnn.previous")))
+    assert objective.teacher.threshold == 0.7
+
+
 def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--teacher must be a folder"):
+    with pytest.raises(InputError, match="--teacher must be the folder of an approach with"):
         with_teacher(JointObjective(), TrainConfig(teacher=str(tmp_path)))

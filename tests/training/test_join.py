@@ -17,7 +17,7 @@ from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
 from busi_demo.training.join import load_member
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights.calibration import fit_calibration
+from busi_demo.weights.calibration import Calibration, fit_calibration
 from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import load_weights, save_weights
 
@@ -37,7 +37,7 @@ def make_member(folder: Path, fold: int, **training: object) -> Path:
     data = {"main": "busi", "fold": fold, "folds": 5, "seed": 0, "uncertain_class_left_out_of_validation": 1}
     origins = {"init_from": {"approach": KEY, "sha256": f"{fold}" * 64, "git_commit": None}}
     facts = {"data": data, "training": {"epochs": 2, "fold": fold, **training}, "learnt_from": origins}
-    save_weights(folder / KEY, model, Preprocess(size=64), temperature=2.0 + fold, facts=facts)
+    save_weights(folder / KEY, model, Preprocess(size=64), calibration=Calibration(2.0 + fold), facts=facts)
     with (folder / KEY / "split.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "class", "source", "group", "split"])
@@ -64,16 +64,16 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
     status, out, err = join(*members)
     assert status == 0, err
     assert f"wrote {tmp_path / 'joined' / KEY}" in out
-    joined = load_weights(KEY, tmp_path / "joined")
-    assert joined.config["folds"] == [0, 3] and "fold" not in joined.config["training"]
-    assert joined.config["learnt_from"] == {"init_from": {"approach": KEY, "sha256": None, "git_commit": None}}
-    assert [m["learnt_from"]["init_from"]["sha256"][0] for m in joined.config["members"]] == ["0", "3"]
-    assert joined.config["data"]["uncertain_class_left_out_of_validation"] == 2
-    assert joined.config["data"]["train"]["busi"] == {"benign": 4, "malignant": 3, "normal": 2}
-    assert joined.config["data"]["validation"]["busi"] == {"benign": 2, "malignant": 2, "normal": 1}
-    assert joined.config["metrics"]["validation"]["n"] == 5
+    joined = load_weights(tmp_path / "joined" / KEY)
+    assert joined.config.folds == (0, 3) and "fold" not in joined.config.facts["training"]
+    assert joined.config.learnt_from == {"init_from": {"approach": KEY, "sha256": None, "git_commit": None}}
+    assert [m["learnt_from"]["init_from"]["sha256"][0] for m in joined.config.facts["members"]] == ["0", "3"]
+    assert joined.config.data["uncertain_class_left_out_of_validation"] == 2
+    assert joined.config.data["train"]["busi"] == {"benign": 4, "malignant": 3, "normal": 2}
+    assert joined.config.data["validation"]["busi"] == {"benign": 2, "malignant": 2, "normal": 1}
+    assert joined.config.facts["metrics"]["validation"]["n"] == 5
 
-    splits = {row.image: row.split for row in read_split(tmp_path / "joined" / KEY / "split.csv")}
+    splits = {row.image: row.split for row in read_split(tmp_path / "joined" / KEY)}
     assert splits == {**{n: f"fold {f}" for f, names in HELD_OUT.items() for n in names},
                       **dict.fromkeys((*TRAINED, "far.png"), "train")}  # fmt: skip
     history = (tmp_path / "joined" / KEY / "report" / "history.csv").read_text().splitlines()
@@ -87,8 +87,8 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
     assert status == 0, err
     report = json.loads(output.read_text())
     assert report["cross_validated"] and report["n"] == 5
-    assert report["accuracy"] == joined.config["metrics"]["validation"]["accuracy"]
-    single = {fold: Predictor(load_weights(KEY, folder.parent)) for folder, fold in zip(members, (3, 0), strict=True)}
+    assert report["accuracy"] == joined.config.facts["metrics"]["validation"]["accuracy"]
+    single = {fold: Predictor(load_weights(folder.parent / KEY)) for folder, fold in zip(members, (3, 0), strict=True)}
     logits, labels = [], []
     for row in report["per_image"]:
         (fold,) = (f for f, names in HELD_OUT.items() if row["image"] in names)
@@ -96,22 +96,22 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
         raw = np.log(list(expected.probabilities.values())) * (2.0 + fold)  # undo its own temperature
         logits.append(raw)
         labels.append(CLASSES.index(row["class"]))
-        odds = np.exp(raw / joined.temperature + joined.class_bias)
+        odds = np.exp(raw / joined.calibration.temperature + joined.calibration.class_bias)
         np.testing.assert_allclose(list(row["probabilities"].values()), odds / odds.sum(), atol=2e-3)
         if row["dice"] is not None:
             assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
     fitted = fit_calibration(np.array(logits), np.array(labels))
-    assert joined.temperature == pytest.approx(fitted.temperature, rel=0.02)
-    assert joined.class_bias == pytest.approx(fitted.class_bias, abs=0.02)
+    assert joined.calibration.temperature == pytest.approx(fitted.temperature, rel=0.02)
+    assert joined.calibration.class_bias == pytest.approx(fitted.class_bias, abs=0.02)
 
 
 def test_other_settings_are_had_on_request(join, members, tmp_path):
     status, _, err = join(*members, "--image-size", 96)
     assert status == 0, err
-    assert load_weights(KEY, tmp_path / "joined").preprocess.size == 96
+    assert load_weights(tmp_path / "joined" / KEY).preprocess.size == 96
     status, _, err = join(*members, "--scales", 1, 0.5)
     assert status == 0, err
-    assert load_weights(KEY, tmp_path / "joined").config["architecture"]["scales"] == [1, 0.5]
+    assert load_weights(tmp_path / "joined" / KEY).model.config["scales"] == [1, 0.5]
 
 
 def test_a_setting_that_there_is_not_is_refused(members):
@@ -136,19 +136,22 @@ def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
 
 def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script, tmp_path):
     folder = members[0].parent
-    before = load_weights(KEY, folder)
+    before = load_weights(folder / KEY)
     raw = Predictor(before).predict(busi / "benign" / "benign case (2).png").probabilities
     status, _, err = run_script("train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", folder)
     assert status == 0, err
-    after = load_weights(KEY, folder)
-    assert after.config["sha256"] == before.config["sha256"] and after.config["training"] == before.config["training"]
-    assert after.config["metrics"]["validation"]["n"] == len(HELD_OUT[3])
-    assert after.temperature != before.temperature and any(after.class_bias)
-    odds = np.array(list(raw.values())) ** (before.temperature / after.temperature) * np.exp(after.class_bias)
+    after = load_weights(folder / KEY)
+    assert after.config.sha256 == before.config.sha256
+    assert after.config.facts["training"] == before.config.facts["training"]
+    assert after.config.facts["metrics"]["validation"]["n"] == len(HELD_OUT[3])
+    assert after.calibration.temperature != before.calibration.temperature and any(after.calibration.class_bias)
+    odds = np.array(list(raw.values())) ** (before.calibration.temperature / after.calibration.temperature) * np.exp(
+        after.calibration.class_bias
+    )
     found = Predictor(after).predict(busi / "benign" / "benign case (2).png").probabilities
     np.testing.assert_allclose(list(found.values()), odds / odds.sum(), atol=1e-6)
     assert (folder / KEY / "report" / "history.csv").read_text().splitlines()[1:] == ["1.0,5.0", "2.0,4.0"]
-    assert read_split(folder / KEY / "split.csv")[-1].image == "far.png"
+    assert read_split(folder / KEY)[-1].image == "far.png"
 
 
 def test_what_an_ensemble_was_trained_on_is_no_result_and_it_is_not_calibrated_alone(

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, disc, picture, save_grey
@@ -21,8 +22,10 @@ from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, create_model
-from busi_demo.models.ensemble import FoldEnsemble
+from busi_demo.models.ensemble import Ensemble
 from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.calibration import Calibration
+from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import load_weights, read_config, save_weights
 
@@ -34,7 +37,7 @@ TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--bat
 def check_written(output: Path, key: str, run: Path) -> None:
     """What training writes can be loaded strictly, answers, and says what it is and how the run in `run` went."""
     folder = output / key
-    config = read_config(key, output)
+    config = read_config(output / key).to_json()
     assert config["approach"] == key
     assert config["preprocess"]["size"] == 64
     assert config["data"]["main"] == "phantoms"
@@ -95,8 +98,8 @@ def detectors(folder: Path, folds: tuple[int, ...], size: int = 64) -> Path:
     """Weights of a calibrated multitask_unet whose members of these folds say different things."""
     torch.manual_seed(sum(folds))
     members = [create_model("multitask_unet", width=8) for _ in folds]
-    model = FoldEnsemble(members, folds) if len(folds) > 1 else members[0]
-    save_weights(folder / model.key, model, Preprocess(size=size), temperature=0.5, class_bias=(0.1, -0.3, 0.2),
+    model = Ensemble(members, folds) if len(folds) > 1 else members[0]
+    save_weights(folder / model.key, model, Preprocess(size=size), calibration=Calibration(0.5, (0.1, -0.3, 0.2)),
                  facts={"data": {"seed": 0} | ({"fold": folds[0]} if len(folds) == 1 else {})})  # fmt: skip
     return folder / model.key
 
@@ -106,16 +109,18 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     status, out, _ = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--output",
                                 tmp_path / "weights", "--run-dir", tmp_path / "run")  # fmt: skip
     assert status == 0 and "stage: detection" not in out and "stage: classification" in out
-    found, before = load_weights("two_stage", tmp_path / "weights"), load_weights("multitask_unet", given.parent)
+    found, before = load_weights(tmp_path / "weights" / "two_stage"), load_weights(given.parent / "multitask_unet")
     with torch.no_grad():
         for now, one in ((found, before), (found.held_out(0), before.held_out(0))):
-            logits = now.model.detector(noise).class_logits
-            torch.testing.assert_close(logits.softmax(1), one.probabilities(one.model(noise).class_logits), atol=2e-3,
-                                       rtol=0.01)  # fmt: skip
-    rows = read_split(tmp_path / "weights" / "two_stage" / "split.csv")
+            normal, detected = now.model(noise).class_logits.softmax(1)[:, 2], one.model(noise)
+            expected = one.calibration.apply(detected.class_logits)[:, 2]
+            torch.testing.assert_close(normal, expected, atol=2e-3, rtol=0.01)
+    stored = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
+    assert found.config.detector is None and any(name.startswith("detector.") for name in stored)
+    rows = read_split(tmp_path / "weights" / "two_stage")
     assert {row.split for row in rows} == {"train", "fold 0"}
-    assert found.config["learnt_from"]["detector_from"]["sha256"] == before.config["sha256"]
-    known = found.config["data"]["train"]["phantoms"], found.config["data"]["validation"]["phantoms"]
+    assert found.config.learnt_from["detector_from"]["sha256"] == before.config.sha256
+    known = found.config.data["train"]["phantoms"], found.config.data["validation"]["phantoms"]
     assert known == (dict.fromkeys(CLASSES, 10), dict.fromkeys(CLASSES, 2))  # four of five detectors learnt from all
     with pytest.raises(InputError, match="trained on fold 1: it held out fold 0"):
         found.held_out(1)
@@ -129,6 +134,20 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     assert run_script("train/train_two_stage.py", *words, *again, "--detector-from", given)[0] == 0
     status, _, err = run_script("train/calibrate.py", "--approach", "two_stage", "--weights", tmp_path / "weights")
     assert status == 2 and "holds several networks" in err
+
+
+def test_a_detector_beside_the_new_weights_is_referred_to(run_script, tmp_path):
+    given = detectors(tmp_path / "weights", (0, 1))
+    status, _, _ = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--output",
+                              tmp_path / "weights", "--run-dir", tmp_path / "run")  # fmt: skip
+    assert status == 0
+    config = read_config(tmp_path / "weights" / "two_stage")
+    assert config.detector == DetectorReference("multitask_unet", read_config(given).sha256)
+    stored = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
+    assert not any(name.startswith("detector.") for name in stored)
+    two_stage, unet = (load_predictor(key, tmp_path / "weights") for key in ("two_stage", "multitask_unet"))
+    drawn = [predictor.predict(picture(0)).mask_probability for predictor in (two_stage, unet)]
+    assert np.array_equal(*drawn) and two_stage.outline_key == "multitask_unet"
 
 
 @pytest.mark.parametrize(("folds", "size", "words", "message"), [
@@ -232,7 +251,7 @@ class TestEvaluate:
         assert list(report["auc"]) == list(CLASSES)
         assert [sum(row) for row in report["confusion_matrix"]] == [4, 3, 2]
         assert report["lesion_n"] == 7 and report["normal_n"] == 2
-        assert report["weights_sha256"] == read_config("multitask_cnn", weights_folder)["sha256"]
+        assert report["weights_sha256"] == read_config(weights_folder / "multitask_cnn").sha256
         rows = report["per_image"]
         assert [row["image"] for row in rows] == sorted(p.name for p in busi.rglob("*).png"))
         correct = [max(row["probabilities"], key=row["probabilities"].get) == row["class"] for row in rows]
@@ -309,7 +328,7 @@ class TestEvaluate:
             for key in APPROACHES:
                 (weights_folder / key / "split.csv").unlink()
         assert status == 0 and report["approach"] == "consensus"
-        assert report["weights_sha256"] == {key: read_config(key, weights_folder)["sha256"] for key in APPROACHES}
+        assert report["weights_sha256"] == {key: read_config(weights_folder / key).sha256 for key in APPROACHES}
         (row,) = report["per_image"]
         path = busi / "benign" / "benign case (1).png"
         expected = consensus([predictors[key].predict(path) for key in APPROACHES]).prediction

@@ -12,11 +12,21 @@ import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from busi_demo.models import APPROACHES
+from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import InputError
 from busi_demo.weights import hub
 from busi_demo.weights import store as weights
+from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.hub import ENVIRONMENT_VARIABLE, PIN_FILE, Pin, check_repository, configured
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights
+from busi_demo.weights.store import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    approach_folder,
+    available_approaches,
+    load_weights,
+    save_weights,
+)
 
 KEY = "multitask_cnn"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -49,7 +59,7 @@ def asked(weights_folder, monkeypatch) -> list[tuple[str, str, str, Path]]:
 
 def test_missing_weights_come_from_the_pinned_repository(local, asked, weights_folder, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
-    found, expected = load_weights(KEY), load_weights(KEY, weights_folder)
+    found, expected = load_weights(approach_folder(KEY)), load_weights(weights_folder / KEY)
     assert found.config == expected.config
     stored = expected.model.state_dict()
     assert all(torch.equal(tensor, stored[name]) for name, tensor in found.model.state_dict().items())
@@ -61,27 +71,51 @@ def test_missing_weights_come_from_the_pinned_repository(local, asked, weights_f
 
 def test_a_pin_file_beside_the_reports_will_do(local, asked):
     (local / PIN_FILE).write_bytes(Pin("anna/busi", COMMIT).to_json())
-    load_weights(KEY)
+    load_weights(approach_folder(KEY))
     assert {request[2] for request in asked} == {COMMIT}
 
 
 def test_weights_at_hand_ask_for_nothing(local, asked, weights_folder, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     shutil.copytree(weights_folder / KEY, local / KEY)
-    load_weights(KEY)
+    load_weights(approach_folder(KEY))
     assert asked == []
+
+
+def test_approaches_of_a_repository_are_available(local, asked, weights_folder, monkeypatch):
+    assert available_approaches() == []
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    assert available_approaches() == list(APPROACHES)
+    (local / KEY).mkdir()
+    shutil.copy(weights_folder / KEY / CONFIG_FILE, local / KEY)  # as in a Space: the description without the weights
+    assert available_approaches() == [KEY] and asked == []
 
 
 def test_without_a_repository_nothing_is_asked_and_the_sentence_says_what_to_do(local, asked):
     with pytest.raises(InputError, match=rf"weights of {KEY} are missing .*fetch the repository's weights folder"):
-        load_weights(KEY)
+        load_weights(approach_folder(KEY))
     assert asked == []
+
+
+def test_the_detector_that_weights_refer_to_comes_from_the_repository_too(
+    local, asked, weights_folder, monkeypatch, tmp_path
+):
+    store = tmp_path / "repository"
+    shutil.copytree(weights_folder / "multitask_unet", store / "multitask_unet")
+    unet = load_weights(store / "multitask_unet")
+    model = TwoStage(detector=unet.model)
+    reference = DetectorReference("multitask_unet", unet.config.sha256)
+    save_weights(store / "two_stage", model, unet.preprocess, detector=reference, facts={})
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _, name, **options: str(store / name))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    state, expected = load_weights(approach_folder("two_stage")).model.state_dict(), unet.model.state_dict()
+    assert all(torch.equal(state[f"detector.{name}"], tensor) for name, tensor in expected.items())
 
 
 def test_a_folder_that_was_named_is_the_only_place(local, asked, tmp_path, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     with pytest.raises(InputError, match="are missing"):
-        load_weights(KEY, tmp_path / "elsewhere")
+        load_weights(tmp_path / "elsewhere" / KEY)
     assert asked == []
 
 
@@ -91,14 +125,14 @@ def test_the_local_config_tells_a_wrong_download(local, asked, weights_folder, m
     config = json.loads((weights_folder / KEY / CONFIG_FILE).read_text())
     (local / KEY / CONFIG_FILE).write_text(json.dumps(config | {"sha256": "0" * 64}))
     with pytest.raises(InputError, match="its sha256 differs"):
-        load_weights(KEY)
+        load_weights(approach_folder(KEY))
     assert [request[1] for request in asked] == [f"{KEY}/{MODEL_FILE}"]
 
 
 def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/gone@v1")
     with pytest.raises(InputError) as caught:
-        load_weights(KEY)
+        load_weights(approach_folder(KEY))
     message = str(caught.value)
     assert f"{KEY}/{CONFIG_FILE}" in message and "anna/gone" in message and "revision v1" in message
     assert "Cannot find the file on the Hub." in message and "second line" not in message
@@ -107,7 +141,7 @@ def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
 def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
-    load_weights(KEY)
+    load_weights(approach_folder(KEY))
     assert {request[3] for request in asked} == {Path(tempfile.gettempdir()) / "busi_demo_hub"}
 
 

@@ -21,6 +21,7 @@ from busi_demo.weights.known_images import (
     KnownImages,
     hash_text,
     image_hashes,
+    known_images_available,
     load_known,
     save_known,
     seen_before,
@@ -73,6 +74,11 @@ def test_hashes_are_those_of_imagehash():
 
 def test_a_folder_without_the_file_knows_nothing(tmp_path):
     assert load_known(tmp_path).images == () and seen_before(picture(0), tmp_path) is None
+
+
+def test_a_missing_file_is_told_apart_from_no_match(folder, tmp_path_factory):
+    assert known_images_available(folder) and seen_before(picture(9), folder) is None
+    assert not known_images_available(tmp_path_factory.mktemp("empty"))
 
 
 def test_what_was_written_is_read(folder):

@@ -8,15 +8,17 @@ from functools import cache
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from busi_demo.data.busi import locked_test
+from busi_demo.evaluation.card.sources import read_reports
 from busi_demo.gallery.load import load_examples
 from busi_demo.imaging.masks import dice
-from busi_demo.inference.predictor import Predictor
-from busi_demo.models import APPROACHES
+from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
+from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.project import ROOT
 from busi_demo.types import CLASSES
-from busi_demo.weights.split_file import SPLIT_FILE, TRAIN, SplitRow, read_split
+from busi_demo.weights.split_file import TRAIN, SplitRow, read_split
 from busi_demo.weights.store import load_weights
 
 WEIGHTS = ROOT / "weights"  # not WEIGHTS_FOLDER, which the environment may move
@@ -27,20 +29,46 @@ MEGABYTE = 1e6
 
 @cache
 def predictor(approach: str) -> Predictor:
-    return Predictor(load_weights(approach, WEIGHTS))
+    return Predictor(load_weights(WEIGHTS / approach))
 
 
 def rows(approach: str) -> list[SplitRow]:
-    return read_split(WEIGHTS / approach / SPLIT_FILE)
+    return read_split(WEIGHTS / approach)
 
 
 def test_they_load_strictly_and_know_their_numbers(approach):
-    loaded = load_weights(approach, WEIGHTS)
+    loaded = load_weights(WEIGHTS / approach)
     assert loaded.model.key == approach and 160 <= loaded.preprocess.size <= 256
-    assert loaded.temperature > 0
-    assert re.fullmatch(r"[0-9a-f]{40}", loaded.config["git_commit"])
+    assert loaded.calibration.temperature > 0
+    assert re.fullmatch(r"[0-9a-f]{40}", loaded.config.git_commit)
     report = json.loads((WEIGHTS / approach / "report" / "metrics.json").read_text(encoding="utf-8"))
-    assert report == loaded.config["metrics"]["validation"]
+    assert report == loaded.config.facts["metrics"]["validation"]
+
+
+def test_all_results_are_of_these_weights():
+    """A changed model file would make the page and the model card leave its results out."""
+    known = read_reports(WEIGHTS)
+    for key in (*APPROACHES, CONSENSUS):
+        assert known[key].current().keys() == known[key].evaluations.keys() >= {"validation"}
+
+
+def test_the_two_stage_detector_is_the_network_of_multitask_unet():
+    load_predictor.cache_clear()
+    unet, two_stage = (load_predictor(key, WEIGHTS) for key in ("multitask_unet", "two_stage"))
+    assert unet.outline_key == two_stage.outline_key == "multitask_unet"
+    tensors = load_file(WEIGHTS / "two_stage" / "model.safetensors")
+    assert not any(name.startswith("detector.") for name in tensors)
+    networks = []
+    handle = unet._weights.model.register_forward_hook(lambda *_: networks.append("run"))
+    image, shared = load_examples()[0].image, SharedPasses()
+    together = [predictor.predict(image, shared) for predictor in (unet, two_stage)]
+    assert len(networks) == 1
+    alone = [predictor.predict(image) for predictor in (unet, two_stage)]
+    assert len(networks) == 3
+    handle.remove()
+    for one, other in zip(together, alone, strict=True):
+        assert one.probabilities == other.probabilities and one.cam_peak == other.cam_peak
+        assert np.array_equal(one.mask_probability, other.mask_probability) and np.array_equal(one.cam, other.cam)
 
 
 def test_they_fit_the_repository():
@@ -80,7 +108,7 @@ def test_they_name_no_folder_of_the_machine_that_trained_them(approach):
 
 
 def test_they_passed_the_floor_on_their_validation_split(approach):
-    metrics = load_weights(approach, WEIGHTS).config["metrics"]["validation"]
+    metrics = load_weights(WEIGHTS / approach).config.facts["metrics"]["validation"]
     assert metrics["accuracy"] >= 0.75
     assert metrics["lesion_dice"] >= 0.65
 

@@ -10,10 +10,23 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import create_model
+from busi_demo.models import APPROACHES, create_model
+from busi_demo.models.ensemble import Ensemble
+from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.calibration import Calibration
+from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.start import identity, load_part
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, load_weights, read_config, reinitialised, save_weights
+from busi_demo.weights.store import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    approach_folder,
+    available_approaches,
+    load_weights,
+    read_config,
+    reinitialised,
+    save_weights,
+)
 
 KEY = "multitask_cnn"
 TINY = {"decoder_width": 4, "class_width": 4, "dropout": 0.1}
@@ -28,7 +41,7 @@ def saved(tmp_path):
         create_model(KEY, **TINY),
         Preprocess(size=96, mean=0.3),
         threshold=0.4,
-        temperature=1.7,
+        calibration=Calibration(1.7, (0.1, 0.0, -0.2)),
         facts={"metrics": {"validation": {"accuracy": 0.9}}},
     )
     return tmp_path
@@ -63,7 +76,7 @@ def test_identity_names_the_file_and_tells_of_imagenet_over_any_number_of_traini
 
 
 def test_every_approach_comes_back_the_same_up_to_float16(models, weights_folder, approach, noise):
-    loaded = load_weights(approach, weights_folder).model
+    loaded = load_weights(weights_folder / approach).model
     assert not loaded.training
     for name, tensor in models[approach].state_dict().items():
         if tensor.is_floating_point():
@@ -75,16 +88,17 @@ def test_every_approach_comes_back_the_same_up_to_float16(models, weights_folder
 
 
 def test_what_belongs_to_the_weights_travels_with_them(saved):
-    weights = load_weights(KEY, saved)
+    weights = load_weights(saved / KEY)
     assert weights.preprocess == Preprocess(size=96, mean=0.3)
-    assert (weights.threshold, weights.temperature) == (0.4, 1.7)
+    assert (weights.threshold, weights.calibration) == (0.4, Calibration(1.7, (0.1, 0.0, -0.2)))
     assert weights.model.config == {**TINY, "scales": [1.0]}
-    config = read_config(KEY, saved)
+    config = read_config(saved / KEY)
     assert config == weights.config
-    assert config["classes"] == list(CLASSES)
-    assert config["metrics"]["validation"]["accuracy"] == 0.9
-    assert config["parameters"] == weights.model.parameter_count()
-    assert config["sha256"] == hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
+    assert json.loads((saved / KEY / CONFIG_FILE).read_text()) == config.to_json()
+    assert config.to_json()["classes"] == list(CLASSES)
+    assert config.facts["metrics"]["validation"]["accuracy"] == 0.9
+    assert config.parameters == weights.model.parameter_count()
+    assert config.sha256 == hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
 
 
 def test_they_are_stored_in_float16_and_whole(saved):
@@ -108,7 +122,7 @@ def test_a_changed_file_is_refused(saved):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match=rf"^{KEY}/model\.safetensors is not the file that config\.json describes"):
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
@@ -116,21 +130,38 @@ def test_a_missing_file_is_named_with_what_to_do(saved, name, caplog):
     """The sentence is shown on a page; where the server looked, only its log tells."""
     (saved / KEY / name).unlink()
     with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train") as caught:
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
     assert str(saved / KEY / name) in caplog.text and str(saved) not in str(caught.value)
 
 
 def test_an_unreadable_config_is_named(saved):
     (saved / KEY / CONFIG_FILE).write_text("{")
     with pytest.raises(InputError, match=rf"^{KEY}/config\.json is not valid JSON"):
-        read_config(KEY, saved)
+        read_config(saved / KEY)
 
 
-@pytest.mark.parametrize("change", [{"architecture": {"depth": 3}}, {"preprocess": {"mode": "RGB"}}])
-def test_a_config_of_another_version_is_refused(saved, change):
+@pytest.mark.parametrize("change", [
+    {"architecture": {"depth": 3}}, {"architecture": [3]}, {"preprocess": {"mode": "RGB"}},
+    {"preprocess": {"size": 90}}, {"threshold": 1}, {"min_area": -0.1}, {"temperature": 0}, {"class_bias": [0.1]},
+    {"sha256": "abc"}, {"detector": {"approach": "multitask_unet"}},
+])  # fmt: skip
+def test_a_config_with_a_wrong_value_is_refused(saved, change):
     edit_config(saved, **change)
     with pytest.raises(InputError, match=rf"^{KEY}/config\.json does not fit this version"):
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
+
+
+@pytest.mark.parametrize(("change", "found"), [({}, 1), ({"format": 3}, 3)])
+def test_weights_of_another_format_are_refused_with_what_to_do(saved, change, found):
+    path = saved / KEY / CONFIG_FILE
+    config = json.loads(path.read_text())
+    del config["format"]
+    path.write_text(json.dumps(config | change))
+    with pytest.raises(
+        InputError,
+        match=rf"^{KEY}/config\.json has the format {found}, this .* reads format 2: fetch .* or train .* again\.$",
+    ):
+        load_weights(saved / KEY)
 
 
 def test_a_config_without_a_needed_field_is_refused(saved):
@@ -139,13 +170,13 @@ def test_a_config_without_a_needed_field_is_refused(saved):
     del config["sha256"]
     path.write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"config\.json does not fit this version.*sha256"):
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
 
 
 def test_other_classes_are_refused(saved):
     edit_config(saved, classes=["benign", "normal", "malignant"])
     with pytest.raises(InputError, match=rf"^{KEY} was trained for the classes .*'normal', 'malignant'"):
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
 
 
 @pytest.mark.parametrize("change", [
@@ -156,13 +187,25 @@ def test_other_classes_are_refused(saved):
 def test_tensors_must_fit_to_the_last_one(saved, change):
     edit_tensors(saved, change)
     with pytest.raises(InputError, match=r"^multitask_cnn/model\.safetensors does not fit .*: .*(head.3.bias|surplus)"):
-        load_weights(KEY, saved)
+        load_weights(saved / KEY)
 
 
 def test_an_unknown_approach_is_refused(saved):
     shutil.copytree(saved / KEY, saved / "multitask_vit")
     with pytest.raises(InputError, match="no approach 'multitask_vit'"):
-        load_weights("multitask_vit", saved)
+        approach_folder("multitask_vit", saved)
+    edit_config(saved, approach="multitask_vit")
+    with pytest.raises(InputError, match="no approach 'multitask_vit'"):
+        load_weights(saved / KEY)
+
+
+def test_the_config_names_the_approach_not_the_folder(saved):
+    edit_config(saved, threshold=0.7)
+    shutil.copytree(saved / KEY, saved / f"{KEY}.previous")
+    edit_config(saved, threshold=0.3)
+    previous = load_weights(saved / f"{KEY}.previous")
+    assert (previous.model.key, previous.threshold) == (KEY, 0.7)
+    assert identity(saved / f"{KEY}.previous")["approach"] == KEY
 
 
 def test_load_part_starts_a_part_from_the_same_part(saved):
@@ -179,15 +222,15 @@ def test_load_part_starts_a_part_from_the_same_part(saved):
 def test_load_part_of_everything(saved):
     fresh = create_model(KEY, **TINY)
     load_part(saved / KEY, "", fresh)
-    loaded = load_weights(KEY, saved).model.state_dict()
+    loaded = load_weights(saved / KEY).model.state_dict()
     assert all(torch.equal(tensor, loaded[name]) for name, tensor in fresh.state_dict().items())
 
 
 def test_load_part_is_strict(saved):
     wider = create_model(KEY, **TINY | {"decoder_width": 8})
-    with pytest.raises(InputError, match=r"has no decoder\.lateral\.0\.weight of shape \(8, 24, 1, 1\)"):
+    with pytest.raises(InputError, match=r"have no decoder\.lateral\.0\.weight of shape \(8, 24, 1, 1\)"):
         load_part(saved / KEY, "decoder", wider.decoder)
-    with pytest.raises(InputError, match=r"has no encoder\."):
+    with pytest.raises(InputError, match=r"have no encoder\."):
         load_part(saved / KEY, "encoder", wider.decoder)
 
 
@@ -197,15 +240,86 @@ def test_load_part_of_a_missing_file_says_so(tmp_path):
 
 
 def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, approach):
-    trained = load_weights(approach, weights_folder)
+    trained = load_weights(weights_folder / approach)
     before, state = {n: t.clone() for n, t in trained.model.state_dict().items()}, torch.get_rng_state()
     one, same, other = (reinitialised(trained, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert not one.model.training and one.model.config == trained.model.config
-    assert (one.preprocess, one.threshold, one.temperature) == (
-        trained.preprocess, trained.threshold, trained.temperature)  # fmt: skip
+    assert (one.preprocess, one.threshold, one.calibration) == (
+        trained.preprocess, trained.threshold, trained.calibration)  # fmt: skip
     for name in (n for n, p in trained.model.named_parameters() if p.ndim > 1):
         assert torch.equal(one.model.state_dict()[name], same.model.state_dict()[name])
         assert not torch.equal(one.model.state_dict()[name], other.model.state_dict()[name])
         assert not torch.equal(one.model.state_dict()[name], before[name])
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())
+
+
+def test_available_approaches_have_weights(saved, weights_folder, tmp_path):
+    assert available_approaches(saved) == [KEY]
+    assert available_approaches(weights_folder) == list(APPROACHES)
+    (saved / KEY / MODEL_FILE).unlink()
+    assert available_approaches(saved) == []
+    assert available_approaches(tmp_path / "none") == []
+
+
+@pytest.fixture
+def referring(tmp_path):
+    """Weights of two_stage with two detectors, those of the multitask_unet beside."""
+    torch.manual_seed(0)
+    unet = Ensemble([create_model("multitask_unet", width=4) for _ in range(2)], (2, 0))
+    config = save_weights(tmp_path / "multitask_unet", unet, Preprocess(size=64), facts={})
+    model = TwoStage(detector=unet, detector_head=True)
+    with torch.no_grad():
+        model.detector_head.heads[0][-1].bias += 1  # its own head, which differs from that of the detector
+    reference = DetectorReference("multitask_unet", config.sha256)
+    save_weights(tmp_path / "two_stage", model, Preprocess(size=64), detector=reference, facts={})
+    return tmp_path, model.eval()
+
+
+def test_a_detector_is_referred_to_and_not_stored_again(referring, noise):
+    folder, model = referring
+    names = load_file(folder / "two_stage" / MODEL_FILE).keys()
+    assert not any(name.startswith("detector.") for name in names) and any("detector_head" in name for name in names)
+    loaded = load_weights(folder / "two_stage")
+    assert (loaded.outline_key, loaded.model.folds) == ("multitask_unet", (2, 0))
+    assert load_weights(folder / "multitask_unet").outline_key == "multitask_unet"
+    with torch.no_grad():
+        for one, other in ((loaded.model, model), (loaded.held_out(0).model, model.held_out(0))):
+            torch.testing.assert_close(one(noise).class_logits, other(noise).class_logits, rtol=0.02, atol=0.02)
+
+
+def test_a_detector_that_is_missing_or_another_is_told(referring, saved):
+    folder, _ = referring
+    other = create_model("multitask_unet", width=4)
+    save_weights(folder / "multitask_unet", other, Preprocess(size=64), facts={})
+    with pytest.raises(
+        InputError, match=r"^two_stage needs as its detector the weights of multitask_unet with the sha"
+    ):
+        load_weights(folder / "two_stage")
+    shutil.rmtree(folder / "multitask_unet")
+    with pytest.raises(InputError, match=r"^two_stage needs the weights of multitask_unet as its detector\. .*missing"):
+        load_weights(folder / "two_stage")
+
+
+def test_a_detector_with_other_settings_is_told(referring):
+    """Other scales change the answers and no tensor."""
+    folder, _ = referring
+    path = folder / "multitask_unet" / CONFIG_FILE
+    config = json.loads(path.read_text())
+    config["architecture"]["ensemble_of"]["scales"] = [1.0, 0.5]
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="and unchanged settings"):
+        load_weights(folder / "two_stage")
+
+
+def test_tensors_of_a_detector_that_is_referred_to_are_surplus(referring):
+    folder, _ = referring
+    path = folder / "two_stage" / MODEL_FILE
+    tensors = load_file(path)
+    tensors["detector.members.0.head.3.bias"] = torch.zeros(3)
+    save_file(tensors, path)
+    config = json.loads((folder / "two_stage" / CONFIG_FILE).read_text())
+    config["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "two_stage" / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"does not fit the architecture of two_stage: detector\.members"):
+        load_weights(folder / "two_stage")

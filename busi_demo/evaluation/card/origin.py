@@ -1,4 +1,4 @@
-"""Sections of the model card on where weights come from: architecture, data, licences, and the command to repeat it."""
+"""Sections of the model card on the origin of the weights: architecture, data, licences and training commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from busi_demo.evaluation.card.tables import table
 from busi_demo.models import APPROACHES
+from busi_demo.models.base import DETECTOR
+from busi_demo.models.ensemble import folds_of, settings_of
 from busi_demo.types import CLASSES
 from busi_demo.weights.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
 
@@ -19,13 +21,13 @@ Configs = Mapping[str, Mapping[str, Any]]
 
 
 def models_section(configs: Configs) -> str:
-    """One row an approach, those without weights too."""
+    """One row for each approach, also for those without weights."""
     rows = []
     for key, model in APPROACHES.items():
         row = [f"`{key}`", model.title]
         if c := configs.get(key):
             commit = (c.get("git_commit") or "unknown")[:12]
-            row[1] += f", {len(c['folds'])} networks" if "folds" in c else ""
+            row[1] += f", {len(networks)} networks" if (networks := ensemble_folds(c)) else ""
             row[1] += f", {len(detectors)} detectors" if (detectors := detector_folds(c)) else ""
             row += [c["parameters"], c["preprocess"]["size"], c["threshold"], _calibration(c)]
             row += [f"`{commit}`", f"`{c['sha256'][:12]}`"]
@@ -37,14 +39,19 @@ def models_section(configs: Configs) -> str:
     return "## The approaches\n\n" + table(heads, rows)
 
 
+def ensemble_folds(config: Mapping[str, Any]) -> Sequence[int]:
+    """The folds of an ensemble; empty for one network."""
+    return folds_of(config.get("architecture", {}))
+
+
 def detector_folds(config: Mapping[str, Any]) -> Sequence[int]:
-    """The folds that the detectors of `two_stage` held out, where it has several."""
-    return config.get("architecture", {}).get("detector_folds", ())
+    """The folds of the detector of `two_stage`, where it is an ensemble; otherwise empty."""
+    return folds_of(config.get("architecture", {}).get(DETECTOR, {}))
 
 
 def _calibration(config: Mapping[str, Any]) -> str:
-    text = f"{config['temperature']:.3f}"
-    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in config['class_bias'])}" if "class_bias" in config else text
+    text, class_bias = f"{config['temperature']:.3f}", config.get("class_bias", ())
+    return f"{text}; {', '.join(f'{bias:+.2f}' for bias in class_bias)}" if any(class_bias) else text
 
 
 def data_section(configs: Configs, published: Mapping[str, int]) -> str:
@@ -89,7 +96,7 @@ def _by_class(facts: Mapping[str, Any], split: str, source: str) -> str | None:
 
 
 def licence_section(configs: Configs) -> str:
-    """The terms of the data that took part, and what follows for each approach's weights."""
+    """The terms of the training data, and those of each approach's weights."""
     text = "## Licences\n\nCode: MIT. The data is not part of this repository."
     if not configs:
         return f"{text} What was trained on: not recorded, there are no weights here."
@@ -101,13 +108,13 @@ def licence_section(configs: Configs) -> str:
         text,
         table(["trained on", "source", "terms"], sources),
         table(["weights", "trained on", "terms of these weights"], weights),
-        "The terms of weights that a run learnt from bind too:",
+        "The terms of the weights that a training used apply, too:",
         table(["weights", "learnt from"], [[f"`{key}`", _learnt_from(c)] for key, c in configs.items()]),
     ])  # fmt: skip
 
 
 def _learnt_from(config: Mapping[str, Any]) -> str:
-    """Other weights that took part, with the option that named them."""
+    """The other weights that a training used, with the option that named them."""
     if "learnt_from" not in config:
         return "not recorded"
     found = [
@@ -118,7 +125,7 @@ def _learnt_from(config: Mapping[str, Any]) -> str:
         found.append("whether these came from ImageNet is not recorded")
     if imagenet:
         found.insert(
-            0, f"ImageNet, by the weights that this or its source began with ({IMAGENET.citation}; {IMAGENET.terms})"
+            0, f"ImageNet, by the weights that this or its source started from ({IMAGENET.citation}; {IMAGENET.terms})"
         )
     return "; ".join(found) or "nothing else"
 
@@ -132,15 +139,15 @@ def _flag(name: str) -> str:
 
 
 def reproduce_section(configs: Configs) -> str:
-    """One command an approach that trains it as it was, as far as it is recorded."""
+    """The command that repeats the training of each approach, as far as it is recorded."""
     lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
     for key, config in configs.items():
         lines.append(f"```sh\n{_commands(key, config)}\n```")
         if any(origin["sha256"] is None for origin in config.get("learnt_from", {}).values()):
             lines.append(
-                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how they came."
+                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how these came about."
             )
-        if "folds" not in config and (changed := _changed_since(key, config)):
+        if not ensemble_folds(config) and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
         lines.append(
@@ -150,17 +157,18 @@ def reproduce_section(configs: Configs) -> str:
 
 
 def _commands(key: str, config: Mapping[str, Any]) -> str:
-    """What trains an approach; of an ensemble, each of its networks, and what joins them."""
+    """The commands that train an approach; for an ensemble, each of its networks, and join them."""
     train = training_command(key, config)
-    if "folds" not in config:
+    folds = ensemble_folds(config)
+    if not folds:
         return train
     for option, origin in config.get("learnt_from", {}).items():
         if origin["sha256"] is None:
             train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
-    numbers = " ".join(map(str, config["folds"]))
-    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in config["folds"])
+    numbers = " ".join(map(str, folds))
+    members = shlex.join(f"runs/fold_{fold}/{key}" for fold in folds)
     size = ["--image-size", str(config["preprocess"]["size"])]
-    scales = [str(scale) for scale in config.get("architecture", {}).get("scales", ())]
+    scales = [str(scale) for scale in settings_of(config["architecture"]).get("scales", ())]
     settings = shlex.join(size + (["--scales", *scales] if scales else []))
     return (
         f"for fold in {numbers}; do\n"
@@ -171,11 +179,11 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
 
 
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
-    """Where the network that the command makes differs from the shipped one."""
+    """Differences between the network of the command and the shipped one."""
     made = _defaults(key)
     if key == TWO_STAGE:
         made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
-    given = ("detector", "detector_folds") if "detector_from" in config.get("learnt_from", {}) else ()
+    given = ("detector", "detector_head") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     shipped["input side"] = config["preprocess"]["size"]
     made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
@@ -187,7 +195,7 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _defaults(key: str) -> dict[str, Any]:
-    """Keyword of an approach's constructor -> its default, as JSON has it."""
+    """Keyword of an approach's constructor -> its default as a JSON value."""
     defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
     return {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
 
@@ -195,7 +203,7 @@ def _defaults(key: str) -> dict[str, Any]:
 def training_command(key: str, config: Mapping[str, Any]) -> str:
     """The command that trains an approach with the settings recorded in its config.json.
 
-    Data sets and approaches stand for the folders of images and of weights.
+    Folders of images and weights are given by the names of the data sets and approaches.
     """
     data = config.get("data", {})
     main = data.get("main", "DIR")

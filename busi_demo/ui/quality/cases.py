@@ -66,7 +66,7 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
 def _judge(key: str) -> Judge:
     keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
     try:
-        source = weights.read_config(keys[0], folder)["data"]["main"]  # whatever its folder is called on this machine
+        source = weights.read_config(folder / keys[0]).data["main"]  # whatever its folder is called on this machine
         held_out = held_out_by([folder / one for one in keys], source)
     except (InputError, KeyError):
         held_out = {}  # it is not recorded what these weights were trained on

@@ -21,6 +21,7 @@ from busi_demo.evaluation.cases import best_masks, confident_errors, worst_masks
 from busi_demo.evaluation.plots import cam_figure
 from busi_demo.evaluation.results import ImageResult, probability_matrix, result_of_row
 from busi_demo.models import CONSENSUS, title_of
+from busi_demo.project import read_json
 from busi_demo.ui import texts
 from busi_demo.weights import store as weights
 
@@ -93,7 +94,7 @@ def draw_autopsy() -> tuple[dict[str, Any], Image.Image] | None:
     """
     if not reports.AUTOPSY_FILE.is_file():
         return None
-    result = reports.read_json(reports.AUTOPSY_FILE)
+    result = read_json(reports.AUTOPSY_FILE)
     return result, _image(autopsy_figure(result, title=texts.AUTOPSY_TITLE))
 
 

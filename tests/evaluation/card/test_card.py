@@ -359,7 +359,7 @@ def test_what_the_command_makes_otherwise_is_told():
 
 def ensemble_config(key: str) -> dict[str, Any]:
     """config.json of two networks, as train/join_folds.py writes it."""
-    recorded = config(key, folds=[0, 3], architecture={"scales": [1.0, 0.5]})
+    recorded = config(key, architecture={"ensemble_of": {"scales": [1.0, 0.5]}, "folds": [0, 3]})
     del recorded["data"]["fold"], recorded["training"]["fold"]
     return recorded
 
@@ -401,7 +401,7 @@ def test_a_difference_to_weights_of_before_is_left_out(other, shown):
 def test_several_detectors_are_told():
     origins = {"detector_from": {"approach": "multitask_unet", "sha256": "0123456789abcdef"}}
     several = config("two_stage", learnt_from=origins)
-    several["architecture"] = {"detector": {"width": 8}, "detector_folds": [0, 1, 2], "crop_size": 96}
+    several["architecture"] = {"detector": {"ensemble_of": {"width": 8}, "folds": [0, 1, 2]}, "crop_size": 96}
     plain = config("two_stage", architecture=TwoStage().config)
     card, one = (model_card({"two_stage": ApproachFacts(c)}, PUBLISHED) for c in (several, plain))
     assert "Of the 3 detectors of `two_stage` each held out another fold" in card and "detectors of" not in one

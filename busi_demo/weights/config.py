@@ -1,0 +1,165 @@
+"""config.json of an approach as a typed record, checked when it is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.models import approach_class
+from busi_demo.models.ensemble import folds_of
+from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.calibration import Calibration
+
+FORMAT = 2
+"""Version of the layout of config.json and of the tensors in model.safetensors that this code reads and writes."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REMEDY = "fetch the weights folder that belongs to this version of the project, or train the approach again"
+
+
+@dataclass(frozen=True)
+class DetectorReference:
+    """The weights of another approach, in the folder beside, that are the detector of these.
+
+    Attributes:
+        approach: key of the other approach.
+        sha256: of its model file.
+    """
+
+    approach: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """What belongs to the tensors of an approach.
+
+    Attributes:
+        approach: key of `APPROACHES`.
+        architecture: see `ApproachModel.architecture`; it says whether the weights are one network or an ensemble.
+        preprocess: from an image to the input of the network.
+        threshold: mask probability from which on a pixel belongs to the lesion, in (0, 1).
+        min_area: share of the image below which a region of the mask is dropped, in [0, 1).
+        calibration: from class logits to probabilities.
+        parameters: their number.
+        sha256: of model.safetensors.
+        git_commit: of the code that wrote them, `None` outside of git.
+        detector: the weights that are the detector; `None` where model.safetensors holds all tensors.
+        facts: JSON values on where the weights come from: `metrics`, `data`, `training`, `learnt_from`, `members`.
+    Raises:
+        InputError: there is no such approach.
+        ValueError: a value is out of its range.
+    """
+
+    approach: str
+    architecture: Mapping[str, Any]
+    preprocess: Preprocess
+    threshold: float
+    min_area: float
+    calibration: Calibration
+    parameters: int
+    sha256: str
+    git_commit: str | None = None
+    detector: DetectorReference | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        approach_class(self.approach)
+        if not isinstance(self.architecture, Mapping):
+            raise ValueError(f"architecture must be an object, got {self.architecture!r}")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        if not 0 <= self.min_area < 1:
+            raise ValueError(f"min_area must be at least 0 and below 1, got {self.min_area}")
+        for sha256 in (self.sha256, *([self.detector.sha256] if self.detector else [])):
+            if not _SHA256.fullmatch(sha256):
+                raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds of an ensemble, see `ApproachModel.folds`; empty for one network."""
+        return folds_of(self.architecture)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Counts and names of the data; empty where they are not recorded."""
+        return self.facts.get("data", {})
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that one network was not trained on; `None` for an ensemble and where it is not recorded."""
+        return self.data.get("fold")
+
+    @property
+    def learnt_from(self) -> Mapping[str, Any]:
+        """Option of the training -> identity of the weights it named; empty where that is not recorded."""
+        return self.facts.get("learnt_from", {})
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return {
+            "format": FORMAT,
+            "approach": self.approach,
+            "architecture": dict(self.architecture),
+            **({"detector": vars(self.detector)} if self.detector else {}),
+            "preprocess": self.preprocess.to_dict(),
+            "classes": list(CLASSES),
+            "threshold": self.threshold,
+            "min_area": self.min_area,
+            "temperature": self.calibration.temperature,
+            "class_bias": list(self.calibration.class_bias),
+            "parameters": self.parameters,
+            "sha256": self.sha256,
+            "git_commit": self.git_commit,
+            **self.facts,
+        }
+
+
+def parse_config(name: str, value: Any) -> WeightsConfig:
+    """Read the content of config.json.
+
+    Args:
+        name: of the file, for the messages.
+    Raises:
+        InputError: it has another format, other classes or a wrong value.
+    """
+    found = value.get("format", 1) if isinstance(value, Mapping) else None
+    if found != FORMAT:
+        raise InputError(
+            f"{name} has the format {found}, this version of the project reads format {FORMAT}: {_REMEDY}."
+        )
+    rest = dict(value)
+    try:
+        classes = rest.pop("classes")
+        if tuple(classes) != CLASSES:
+            raise InputError(
+                f"{rest['approach']} was trained for the classes {classes}, this version has {list(CLASSES)}: "
+                f"{_REMEDY}."
+            )
+        del rest["format"]
+        detector = rest.pop("detector", None)
+        return WeightsConfig(
+            approach=rest.pop("approach"),
+            architecture=rest.pop("architecture"),
+            preprocess=Preprocess(**rest.pop("preprocess")),
+            threshold=rest.pop("threshold"),
+            min_area=rest.pop("min_area"),
+            calibration=Calibration(rest.pop("temperature"), tuple(rest.pop("class_bias"))),
+            parameters=rest.pop("parameters"),
+            sha256=rest.pop("sha256"),
+            git_commit=rest.pop("git_commit"),
+            detector=DetectorReference(**detector) if detector else None,
+            facts=rest,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise not_of_this_version(name, error) from error
+
+
+def not_of_this_version(name: str, error: Exception) -> InputError:
+    """The message for a config.json with a missing, unknown or wrong value."""
+    return InputError(f"{name} does not fit this version of the project ({error}): {_REMEDY}.")
