@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: one model and one weights folder an approach, made once."""
+"""Fixtures of the whole suite: a model and a weights folder for each approach, made once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.weights import store as weights
 from busi_demo.weights.store import load_weights, save_weights
 
-# For inputs this small threads only get in each other's way, here and in the scripts that tests start.
+# For such small inputs several threads are slower than one, here and in the scripts that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def models() -> dict[str, ApproachModel]:
-    """Every approach in evaluation mode, with the weights of `fill_weights`. Copy one before you change it."""
+    """Every approach in evaluation mode, with the weights of `fill_weights`. Copy a model before changing it."""
     return {key: fill_weights(create_model(key)).eval() for key in APPROACHES}
 
 
@@ -63,7 +63,7 @@ def weights_folder(models: dict[str, ApproachModel], tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What loads the shipped weights gets untrained ones."""
+    """Untrained weights in place of those of the project."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
     load_predictor.cache_clear()
     yield

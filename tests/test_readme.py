@@ -115,18 +115,18 @@ def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
     (block,) = [b for b in blocks("python") if f'api_name="{endpoint}"' in b]
     assert "http://127.0.0.1:7860" in block
     monkeypatch.chdir(ROOT)
-    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), found := {})
+    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names := {})
     out = capsys.readouterr().out
     if endpoint == "/analyse":
-        assert found["record"]["approach"] == "multitask_unet" and 0 <= found["record"]["dice"] <= 1
-        assert found["record"]["predicted_class"] in out
+        assert names["record"]["approach"] == "multitask_unet" and 0 <= names["record"]["dice"] <= 1
+        assert names["record"]["predicted_class"] in out
     elif endpoint == "/compare":
         titles = [model.title for model in APPROACHES.values()]
-        assert [figure["caption"] for figure in found["figures"]] == [*titles, CONSENSUS_TITLE]
+        assert [figure["caption"] for figure in names["figures"]] == [*titles, CONSENSUS_TITLE]
         assert all(title in out for title in titles)
     else:
-        assert [row["image"] for row in found["rows"]] == ["benign_1.png", "normal_1.png"]
-        assert Path(found["table"]).read_text().count("\n") == 3 and Path(found["figures"]).stat().st_size > 10_000
+        assert [row["image"] for row in names["rows"]] == ["benign_1.png", "normal_1.png"]
+        assert Path(names["table"]).read_text().count("\n") == 3 and Path(names["figures"]).stat().st_size > 10_000
 
 
 def test_every_approach_is_described():
@@ -151,7 +151,7 @@ def test_make_targets_of_contributing_exist():
 
 
 @pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
-def test_links_and_paths_lead_somewhere(text):
+def test_links_and_paths_exist(text):
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
     paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]*)`", text)
     assert paths
@@ -163,12 +163,12 @@ FRONT = yaml.safe_load(README.split("---")[1])
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
-def test_the_space_starts_the_app_that_is_here():
+def test_the_space_starts_the_app():
     assert (FRONT["sdk"], FRONT["app_file"], FRONT["pinned"]) == ("gradio", "app.py", False)
     assert "demo" in (ROOT / FRONT["app_file"]).read_text(encoding="utf-8")
 
 
-def test_the_front_matter_is_what_spaces_take():
+def test_the_front_matter_is_valid_for_spaces():
     assert README.startswith("---\n")
     assert FRONT["title"] and len(FRONT["emoji"]) == 1 and {FRONT["colorFrom"], FRONT["colorTo"]} <= COLOURS
     assert 0 < len(FRONT["short_description"]) <= 60
@@ -176,7 +176,7 @@ def test_the_front_matter_is_what_spaces_take():
     assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in FRONT["tags"])
 
 
-def test_the_versions_of_the_space_are_ones_we_allow():
+def test_the_versions_of_the_space_are_allowed():
     """Spaces install sdk_version after requirements.txt, so the range there must include it."""
     (gradio,) = [r for line in (ROOT / "requirements.txt").read_text().splitlines()
                  if line[:1].isalpha() and (r := Requirement(line)).name == "gradio"]  # fmt: skip

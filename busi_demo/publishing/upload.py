@@ -29,7 +29,7 @@ class Upload:
     Attributes:
         repository: OWNER/NAME.
         kind: a `model` repository, or a `space`.
-        files: path in the repository -> a local file, or the bytes that go there.
+        files: path in the repository -> a local file, or the content.
     """
 
     repository: str
@@ -47,8 +47,8 @@ class Upload:
     def outdated(self, present: Iterable[str]) -> list[str]:
         """Files that an earlier upload put into the repository and that this one does not contain, sorted.
 
-        An upload owns what lies at the places it writes to: in a Space the files and folders of `SPACE`; in a model
-        repository the two texts and each folder with weights. Other files (`.gitattributes`, what people add) stay.
+        An upload owns the files and folders of `SPACE` in a Space, and in a model repository the two texts and every
+        folder with a config.json. Other files (`.gitattributes`, files that people added elsewhere) are kept.
 
         Args:
             present: every file that the repository holds now.
@@ -71,7 +71,7 @@ def weights_upload(repository: str, root: Path = ROOT) -> Upload:
     """The trained approaches for a model repository: one folder each, and a README made from the model card.
 
     Raises:
-        InputError: there are none, or something must not go up, see `shipped_files`.
+        InputError: there are none, or a file must not be published, see `shipped_files`.
     """
     inside = {name.removeprefix("weights/"): root / name for name in shipped_files(root, ("weights",))}
     files: dict[str, Path | bytes] = {name: path for name, path in inside.items() if "/" in name}
@@ -87,9 +87,9 @@ def space_upload(repository: str, pin: hub.Pin | None, root: Path = ROOT) -> Upl
     """The app for a Space.
 
     Args:
-        pin: where the Space takes its weights from; `None` to put them into the Space itself.
+        pin: the repository that the Space loads its weights from; `None` to put them into the Space itself.
     Raises:
-        InputError: something must not go up, see `shipped_files`.
+        InputError: a file must not be published, see `shipped_files`.
     """
     files: dict[str, Path | bytes] = {name: root / name for name in shipped_files(root, SPACE)}
     if pin:
@@ -106,7 +106,7 @@ def upload(space: str | None, weights: str | None, private: bool) -> None:
         weights: OWNER/NAME of the model repository; `None` to leave the weights out, the Space then holds them itself.
         private: whether a repository that does not exist yet is made private.
     Raises:
-        InputError: there is no access token, a file must not be uploaded, or the Hub refuses.
+        InputError: there is no access token, a file must not be published, or the Hub refuses.
     """
     from huggingface_hub import HfApi, get_token
 

@@ -1,4 +1,4 @@
-"""What goes to the Hub, and what never does; the Hub is a stand-in that remembers."""
+"""What is published on the Hub, and what never is; the Hub is replaced by an object that records the calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def git(root: Path, *words: str) -> None:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    """A small git working copy of a project like this one, with what must not go up lying around in it."""
+    """A small git working copy like this project, with files that must not be published."""
     root = tmp_path / "project"
     sha256 = hashlib.sha256(b"tensors").hexdigest()
     for name, content in {
@@ -67,7 +67,7 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture
 def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
-    """A Hub that keeps what is written to it, and a token for it; `publish` takes its files from `project`."""
+    """A Hub that records uploads, and a token for it; `publish` takes its files from `project`."""
     written, present = [], {}
 
     class FakeApi:
@@ -113,7 +113,7 @@ SPACE_FILES = {"app.py", "README.md", "MODEL_CARD.md", "busi_demo/types.py", "ex
                "weights/README.md", f"weights/{KEY}/config.json", f"weights/{KEY}/report/roc.png"}  # fmt: skip
 
 
-def test_the_weights_go_up_with_a_readme_and_nothing_else(project):
+def test_the_weights_are_uploaded_with_a_readme_and_nothing_else(project):
     upload = weights_upload("anna/busi", project)
     assert (upload.kind, upload.files.keys()) == ("model", WEIGHTS_FILES)
     assert upload.sizes[f"{KEY}/model.safetensors"] == len("tensors")
@@ -193,7 +193,7 @@ def test_a_dry_run_shows_every_file_with_its_size_and_writes_nothing(the_hub, mo
 
 @pytest.mark.parametrize("name", ["examples/real/scan.png", "busi_demo/scan.png", "examples/benign (12)_mask.png",
                                   f"weights/{KEY}/report/Malignant (3).png", "examples/real/scan.DCM"])  # fmt: skip
-def test_a_picture_of_a_data_set_stops_it(project, name):
+def test_a_picture_of_a_data_set_is_refused(project, name):
     (project / name).parent.mkdir(exist_ok=True)
     (project / name).write_bytes(b"")
     git(project, "add", "-f", name)
@@ -201,18 +201,18 @@ def test_a_picture_of_a_data_set_stops_it(project, name):
         shipped_files(project, publish.SPACE)
 
 
-def test_what_git_ignores_stays_even_if_it_is_tracked(project):
+def test_an_ignored_file_is_not_published_even_if_it_is_tracked(project):
     git(project, "add", "-f", f"weights/{KEY}/report/real/one.png")
     assert not any("/real/" in name for name in shipped_files(project, publish.SPACE))
 
 
-def test_a_tracked_file_that_is_gone_is_named(project):
+def test_a_tracked_file_that_is_missing_is_named(project):
     (project / "app.py").unlink()
-    with pytest.raises(InputError, match=r"app\.py is tracked by git but not there"):
+    with pytest.raises(InputError, match=r"app\.py is tracked by git but missing"):
         space_upload("anna/demo", None, project)
 
 
-def test_outside_a_working_copy_it_says_so(tmp_path):
+def test_outside_a_working_copy_publishing_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a git working copy"):
         shipped_files(tmp_path, ("app.py",))
 
@@ -223,7 +223,7 @@ def test_outside_a_working_copy_it_says_so(tmp_path):
     (["--weights", "other/busi"], "other/busi was not written (403 Forbidden: you may not.)"),
     (["--weights", "far/busi"], "far/busi was not written (no route to host)"),
 ])  # fmt: skip
-def test_wrong_calls_get_one_line(the_hub, capsys, words, complaint):
+def test_a_wrong_call_gets_one_line(the_hub, capsys, words, complaint):
     assert main(["publish", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and complaint in line
@@ -239,7 +239,7 @@ def test_without_a_token_it_says_where_to_get_one(the_hub, monkeypatch, capsys):
 
 def test_a_card_of_other_weights_is_refused(project):
     (project / "MODEL_CARD.md").write_text("# Model card\n")
-    with pytest.raises(InputError, match=rf"not of the weights of {KEY}: make it again"):
+    with pytest.raises(InputError, match=rf"was made for other weights of {KEY}: make it again"):
         model_readme(project, "anna/busi")
 
 
