@@ -16,6 +16,9 @@ from busi_demo.types import InputError
 from busi_demo.weights.start import identity
 
 
+_HASH = "_sha256"
+
+
 def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """The values that must be equal to resume a run: its settings, and under `OPTION_sha256` the hash of the weights
     that an option names, so that other weights at the same path are detected.
@@ -29,7 +32,7 @@ def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = No
         InputError: a folder has no weights.
     """
     folders = {name: getattr(config, name) for name in ("init_from", "teacher")} | dict(parts_from or {})
-    hashes = {f"{name}_sha256": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
+    hashes = {f"{name}{_HASH}": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
     return config.to_dict() | hashes
 
 
@@ -79,6 +82,12 @@ class RunFolder:
             )
         if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):
             name = changed[0]
+            if name.endswith(_HASH):
+                option = name.removesuffix(_HASH).replace("_", "-")
+                raise InputError(
+                    f"{self.path} was started with other weights in --{option}: resume with the same weights, or give "
+                    "another --run-dir."
+                )
             raise InputError(
                 f"{self.path} was started with {name}={state['settings'].get(name)!r}, not {settings[name]!r}: resume "
                 "with the same settings, or give another --run-dir."

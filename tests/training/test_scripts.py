@@ -127,7 +127,7 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     words = [*TINY, "--run-dir", tmp_path / "run", "--output", tmp_path / "weights", "--resume"]
     others = detectors(tmp_path / "others", (0, 2))
     status, _, err = run_script("train/train_two_stage.py", *words, "--detector-from", others)
-    assert status == 2 and "was started with other weights in --detector-from or --encoder-from" in err
+    assert status == 2 and "was started with other weights in --detector-from:" in err
     again = ["--init-from", tmp_path / "weights" / "two_stage", "--run-dir", tmp_path / "again"]
     status, _, err = run_script("train/train_two_stage.py", *words, *again)
     assert status == 2 and "has several detectors: give them, or others, with --detector-from" in err
