@@ -6,7 +6,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.weights import store as weights
-from busi_demo.weights.store import load_weights, save_weights
+from busi_demo.weights.store import save_weights
 
 # For such small inputs several threads are slower than one, here and in the scripts that tests start.
 torch.set_num_threads(1)
@@ -62,18 +62,15 @@ def weights_folder(models: dict[str, ApproachModel], tmp_path_factory: pytest.Te
 
 
 @pytest.fixture
-def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Untrained weights in place of those of the project."""
+def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Untrained weights in place of those of the project. Predictors are kept by folder, so tests share them."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
-    yield
-    load_predictor.cache_clear()
 
 
 @pytest.fixture(scope="session")
 def predictors(weights_folder: Path) -> dict[str, Predictor]:
     """Every approach of `weights_folder`, ready to answer."""
-    return {key: Predictor(load_weights(weights_folder / key)) for key in APPROACHES}
+    return {key: load_predictor(key, weights_folder) for key in APPROACHES}
 
 
 @pytest.fixture

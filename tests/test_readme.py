@@ -14,7 +14,6 @@ from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS_TITLE
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.weights import store as weights
@@ -92,9 +91,7 @@ def test_options_and_files_are_real(target, run_script):
 def test_python_runs(block, weights_folder, monkeypatch, capsys):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
     monkeypatch.chdir(ROOT)
-    load_predictor.cache_clear()
     exec(compile(block, "README.md", "exec"), {})
-    load_predictor.cache_clear()
     assert capsys.readouterr().out
 
 
@@ -103,11 +100,9 @@ def url(weights_folder) -> Iterator[str]:
     """Address of the app, which answers with untrained weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-        load_predictor.cache_clear()
         demo = build_page()
         yield demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, **LAUNCH_OPTIONS)[1]
         demo.close()
-        load_predictor.cache_clear()
 
 
 @pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
