@@ -15,7 +15,6 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity
 
-
 _HASH = "_sha256"
 
 
