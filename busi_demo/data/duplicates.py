@@ -16,7 +16,7 @@ MIN_CORRELATION = 0.95
 _THUMBNAIL = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """What is compared of an image.
 
