@@ -1,9 +1,10 @@
-"""The nouns that every part of the project shares."""
+"""The types that every part of the project shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ CLASSES: tuple[str, ...] = ("benign", "malignant", "normal")
 
 
 class InputError(ValueError):
-    """Something a person gave us cannot be used. The message is one sentence fit to be shown to that person."""
+    """An input cannot be used. The message is one sentence that can be shown to the person who gave it."""
 
 
 def reason_of(error: Exception) -> str:
@@ -22,7 +23,20 @@ def reason_of(error: Exception) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
-@dataclass(frozen=True)
+class Agreement(Enum):
+    """Whether the predicted class and the lesion mask agree, known when a prediction is made."""
+
+    AGREES = "agrees"
+    """A tumour class with a mask, or the class normal without one."""
+    WITHDRAWN = "withdrawn"
+    """The class is normal, but a lesion was outlined: its mask was withdrawn and is empty now."""
+    FAINT = "faint"
+    """The class is a tumour, and its mask was found only at a lower threshold."""
+    CONTRADICTS = "contradicts"
+    """A tumour class without a mask; or, at a threshold that a person chose, the class normal with a mask."""
+
+
+@dataclass(frozen=True, eq=False)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.
 
@@ -42,7 +56,7 @@ class ModelOutput:
     boxes: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The answer to one image, in NumPy, every map at the image's own size (H, W). Checked when it is made.
 
@@ -57,11 +71,14 @@ class Prediction:
         cam_class: the class that `cam` explains.
         cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM, a share of the map's total
             for the mean of a consensus; 0.0 where there is no positive evidence.
-        threshold: mask probability from which a pixel counts as lesion, in (0, 1).
+        threshold: lowest mask probability of a lesion pixel, in (0, 1).
+        agreement: whether the predicted class and the mask agree.
         warnings: sentences that belong beside the answer.
         seconds: wall time of the prediction, in seconds.
         spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where the file does not say.
-        cam_method: key of the method that made `cam`, see `busi_demo.cam_methods`.
+        outline_key: key of the approach whose weights drew the outline; predictions with one key share a network.
+            `None`: this prediction shares none.
+        cam_method: key of the method that made `cam`, see `busi_demo.inference.cam_methods`.
     Raises:
         ValueError: a field has another shape, dtype or range than said here.
     """
@@ -75,10 +92,12 @@ class Prediction:
     cam_class: str
     cam_peak: float
     threshold: float
+    agreement: Agreement
     warnings: tuple[str, ...] = ()
-    seconds: float = field(default=0.0, compare=False)
+    seconds: float = 0.0
     spacing: tuple[float, float] | None = None
     cam_method: str = "grad_cam"
+    outline_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:

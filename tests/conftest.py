@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from helpers import ROOT, fill_weights, write_busi
 
+from busi_demo import imaging
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
@@ -71,6 +73,21 @@ def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def predictors(weights_folder: Path) -> dict[str, Predictor]:
     """Every approach of `weights_folder`, ready to answer."""
     return {key: load_predictor(key, weights_folder) for key in APPROACHES}
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The path of every file that is decoded from now on, in order."""
+    paths: list[str] = []
+    decode = imaging.decode
+
+    def count(source: imaging.Undecoded) -> Any:
+        if isinstance(source, str | Path):  # arrays, such as a mirrored image, are not decoded
+            paths.append(str(source))
+        return decode(source)
+
+    monkeypatch.setattr(imaging, "decode", count)
+    return paths
 
 
 @pytest.fixture

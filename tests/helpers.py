@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from busi_demo.types import Prediction
+from busi_demo.types import Agreement, Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,6 +84,7 @@ def answer(mask: np.ndarray, **fields: object) -> Prediction:
         "cam_class": "malignant",
         "cam_peak": 2.5,
         "threshold": 0.5,
+        "agreement": Agreement.AGREES,
     }
     return Prediction(mask=mask, **(defaults | fields))
 

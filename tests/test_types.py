@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import pkgutil
+import types
+import typing
 from dataclasses import FrozenInstanceError, replace
+from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 from helpers import answer
 
+import busi_demo
 from busi_demo.types import CLASSES, Prediction
 
 
@@ -58,3 +66,49 @@ def float_map(value: float) -> np.ndarray:
 def test_a_wrong_field_is_refused(prediction, change, message):
     with pytest.raises(ValueError, match=message):
         replace(prediction, **change)
+
+
+def dataclasses_of_the_package() -> dict[str, type]:
+    """Name -> every dataclass that a module of the package defines."""
+    names = [info.name for info in pkgutil.walk_packages(busi_demo.__path__, "busi_demo.")]
+    modules = [import_module(name) for name in names if not name.endswith("__main__")]
+    return {
+        name: found
+        for module in modules
+        for name, found in inspect.getmembers(module, dataclasses.is_dataclass)
+        if found.__module__ == module.__name__ and isinstance(found, type)
+    }
+
+
+ARRAYS = {np.ndarray: lambda: np.arange(3), torch.Tensor: lambda: torch.arange(3)}
+
+
+def example_of(kind: object, known: dict[str, type]) -> object:
+    """A value of a type as far as it holds arrays; `None` where it holds none."""
+    if kind in ARRAYS:
+        return ARRAYS[kind]()
+    if dataclasses.is_dataclass(kind):
+        made = object.__new__(kind)
+        hints = typing.get_type_hints(kind, localns=known)
+        values = {field.name: example_of(hints[field.name], known) for field in dataclasses.fields(kind)}
+        made.__dict__.update(values)
+        return made if any(value is not None for value in values.values()) else None
+    parts = [example_of(part, known) for part in typing.get_args(kind)]
+    held = [part for part in parts if part is not None]
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return held[0] if held else None
+    return tuple(held) or None
+
+
+def test_every_dataclass_that_holds_arrays_can_be_compared():
+    """NumPy has no single answer to whether two arrays are equal, so the `==` that a dataclass makes would raise."""
+    known = dataclasses_of_the_package()
+    pairs = {
+        name: (one, example_of(kind, known))
+        for name, kind in known.items()
+        if (one := example_of(kind, known)) is not None
+    }
+    assert {"Prediction", "GreyImage", "Consensus", "ModelOutput", "Comparison", "Phantom"} <= pairs.keys()
+    for name, (one, other) in pairs.items():
+        assert (one == other) is False and (one == one) is True, name
+        hash(one)

@@ -1,50 +1,64 @@
-"""What the page does with an image: functions from files to what is shown, without Gradio."""
+"""One image analysed by one approach: the answer with all that the page and the report show beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from busi_demo.analysis.answer import prediction_record
-from busi_demo.analysis.figure import figure_image, figure_pdf, five_panels, png_bytes
+from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.measurements import Measurements, measure
-from busi_demo.analysis.report import report, report_json
-from busi_demo.analysis.report_pdf import report_pdf
 from busi_demo.analysis.trust import Trust, assess
-from busi_demo.analysis.view import Settings
-from busi_demo.imaging import read_mask
+from busi_demo.analysis.view import DEFAULT_VIEW, View
+from busi_demo.imaging import Source
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.types import InputError, Prediction
-from busi_demo.weights.known_images import KnownImage, seen_before
+from busi_demo.weights.known_images import KnownImage, known_images_available, seen_before
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _FINEST, _COARSEST = 0.001, 5  # mm per pixel; ultrasound has about 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
-    """One image, seen by one approach, in a certain way.
+class Facts:
+    """What is known of an image and an approach, whatever the view.
 
     Attributes:
-        title: name of the approach.
-        prediction: its answer.
-        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
-        record: the numbers, as JSON values, see `prediction_record`.
-        settings: how it is seen.
-        seconds: wall time of reading the image and of the network's one pass.
+        trust: how far to trust the answer at the approach's own threshold; `None` where it was not assessed.
+        known_image: the known image that this one matches; `None` where there is none.
+        known_images_available: whether there is a list of known images; without one, nothing is known of a match.
+        config: config.json of the weights.
     """
 
-    title: str
-    prediction: Prediction
-    ground_truth: np.ndarray | None
-    record: dict[str, Any]
-    settings: Settings
-    seconds: float
+    trust: Trust | None = None
+    known_image: KnownImage | None = None
+    known_images_available: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """An answer with its facts, in one view: all that a page or a report shows.
+
+    Attributes:
+        answer: the prediction in this view, beside the ground truth.
+        facts: what is known whatever the view.
+        view: how the answer is seen.
+    """
+
+    answer: Answer
+    facts: Facts = Facts()
+    view: View = DEFAULT_VIEW
+
+    @property
+    def prediction(self) -> Prediction:
+        """The prediction of the answer."""
+        return self.answer.prediction
 
     @property
     def measurements(self) -> Measurements | None:
@@ -53,96 +67,64 @@ class Analysis:
 
     def figure(self, columns: int = 5) -> Image.Image:
         """The five panels as an RGB image, `columns` of them in a row."""
-        return figure_image(self._panels(columns))
+        return self.answer.figure(columns, self.view.opacity)
 
     def figure_png(self) -> bytes:
         """The five panels in a row as a PNG file."""
-        return png_bytes(self.figure())
+        return self.answer.figure_png(opacity=self.view.opacity)
 
     def figure_pdf(self) -> bytes:
-        """The five panels in a row as a PDF."""
-        return figure_pdf(self._panels(5))
-
-    def _panels(self, columns: int) -> Any:
-        return five_panels(self.prediction, self.ground_truth, self.title, columns, self.settings.opacity)
+        """The five panels in a row as a PDF file."""
+        return self.answer.figure_pdf(opacity=self.view.opacity)
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
-    """One image after the network saw it, with its ground truth: all that a view needs.
+class AnalysedImage:
+    """One image after the forward pass: every view of its answer is made from this, without the network.
 
     Attributes:
-        title: name of the approach.
-        look: what the network made of the image.
+        forward_pass: the kept forward pass.
         ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
         notes: sentences on how the ground truth was read.
-        trust: how far to trust the answer as the approach gives it, whatever the view.
-        seen: the image of the training or test data that this one is, or nearly is; `None` where there is none.
-        config: config.json of the weights.
+        facts: what is known whatever the view.
     """
 
-    title: str
-    look: ForwardPass
+    forward_pass: ForwardPass
     ground_truth: np.ndarray | None
     notes: tuple[str, ...]
-    trust: Trust
-    seen: KnownImage | None
-    config: Mapping[str, Any]
+    facts: Facts
 
-    def view(self, settings: Settings) -> Analysis:
-        """See the answer in a certain way; the network does not run.
+    def analysis(self, view: View = DEFAULT_VIEW) -> Analysis:
+        """The analysis in a view.
 
         Raises:
-            InputError: a setting is outside of its range.
+            InputError: a setting of the view is out of range.
         """
-        prediction = self.look.prediction(settings.threshold, settings.cam_class, settings.cam_method)
-        if settings.spacing is not None:
-            if not _FINEST <= settings.spacing <= _COARSEST:
+        prediction = self.forward_pass.prediction(view.threshold, view.cam_class, view.cam_method)
+        if view.spacing is not None:
+            if not _FINEST <= view.spacing <= _COARSEST:
                 raise InputError(
-                    f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, "
-                    f"got {settings.spacing}."
+                    f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {view.spacing}."
                 )
-            prediction = replace(prediction, spacing=(settings.spacing, settings.spacing))
-        record = prediction_record(prediction, self.ground_truth, self.notes)
-        return Analysis(self.title, prediction, self.ground_truth, record, settings, self.look.seconds)
-
-    def report(self, analysis: Analysis) -> dict[str, Any]:
-        """All that is known of the answer as it is seen by `view`, in JSON values, see `busi_demo.report.report`."""
-        settings = analysis.settings
-        return report(
-            analysis.prediction,
-            self.config,
-            title=self.title,
-            settings={"cam_method": settings.cam_method, "cam_opacity": settings.opacity},
-            ground_truth=self.ground_truth,
-            measurements=analysis.measurements,
-            trust=self.trust,
-            seen=self.seen,
-        )
-
-    def report_json(self, settings: Settings) -> bytes:
-        """The report as a JSON file."""
-        return report_json(self.report(self.view(settings)))
-
-    def report_pdf(self, settings: Settings) -> bytes:
-        """The report as a PDF file, with the figure."""
-        analysis = self.view(settings)
-        return report_pdf(self.report(analysis), analysis.figure(columns=3))
+            prediction = replace(prediction, spacing=(view.spacing, view.spacing))
+        return Analysis(Answer(prediction, self.ground_truth, self.notes), self.facts, view)
 
 
-def examine(image: str | Path, approach: str, mask: str | Path | None = None) -> Examined:
-    """Run the network over one image file: once for the answer, and once over its mirror image for the trust in it.
+def analyse_image(
+    image: Source, approach: str, ground_truth: np.ndarray | None = None, notes: tuple[str, ...] = ()
+) -> AnalysedImage:
+    """Run the network over an image and over its mirror image, which the assessment of trust needs.
 
     Args:
-        image: path of the ultrasound.
+        image: what `read_image` takes; best a `GreyImage`, which is not decoded again.
         approach: a key of `busi_demo.models.APPROACHES`.
-        mask: path of the true mask, if there is one.
+        ground_truth, notes: from `read_ground_truth`.
     Raises:
-        InputError: no such approach, its weights are missing, or a file cannot be used.
+        InputError: no such approach, its weights are missing, or the image cannot be used.
     """
     predictor = load_predictor(approach)
-    look = predictor.forward_pass(image)
-    truth, notes = read_mask(mask, look.grey.pixels.shape) if mask else (None, ())
-    trust = assess(look.prediction(), predictor.predict, look.min_area)
-    seen = seen_before(look.grey.pixels)
-    return Examined(predictor.title, look, truth, notes, trust, seen, predictor.config)
+    forward_pass = predictor.forward_pass(image)
+    trust = assess(forward_pass.prediction(), predictor.predict)
+    known = seen_before(forward_pass.grey.pixels)
+    facts = Facts(trust, known, known_images_available(), predictor.config)
+    return AnalysedImage(forward_pass, ground_truth, notes, facts)

@@ -2,58 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from busi_demo.imaging.masks import dice, iou
+from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.inference.consensus import Consensus
+from busi_demo.models import title_of
 from busi_demo.types import Prediction
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
 
-def prediction_record(
-    prediction: Prediction, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
-) -> dict[str, Any]:
-    """A prediction as plain JSON values, without its maps.
 
-    Args:
-        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown, as are then
-            `dice` and `iou`.
-        notes: sentences on how the ground truth was read; they go behind the prediction's own warnings.
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A prediction beside what is known of the truth.
+
+    Attributes:
+        prediction: what an approach, or the consensus, says of an image.
+        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
+        notes: sentences on how the ground truth was read.
     """
-    return {
-        "approach": prediction.approach,
-        "predicted_class": prediction.predicted_class,
-        "probabilities": dict(prediction.probabilities),
-        "lesion_area_fraction": prediction.lesion_area_fraction,
-        "dice": None if ground_truth is None else dice(prediction.mask, ground_truth),
-        "iou": None if ground_truth is None else iou(prediction.mask, ground_truth),
-        "warnings": [*prediction.warnings, *notes],
-        "seconds": prediction.seconds,
-    }
+
+    prediction: Prediction
+    ground_truth: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Name of the approach as people read it."""
+        return title_of(self.prediction.approach)
+
+    @property
+    def dice(self) -> float | None:
+        """Dice of the predicted mask with the ground truth, in [0, 1]; `None` where that is unknown."""
+        return None if self.ground_truth is None else dice(self.prediction.mask, self.ground_truth)
+
+    @property
+    def iou(self) -> float | None:
+        """IoU of the predicted mask with the ground truth, in [0, 1]; `None` where that is unknown."""
+        return None if self.ground_truth is None else iou(self.prediction.mask, self.ground_truth)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of the prediction, then the notes."""
+        return (*self.prediction.warnings, *self.notes)
+
+    def record(self) -> dict[str, Any]:
+        """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
+        lesion_area_fraction, dice, iou, warnings and seconds; what is unknown is `None`."""
+        prediction = self.prediction
+        return {
+            "approach": prediction.approach,
+            "predicted_class": prediction.predicted_class,
+            "probabilities": dict(prediction.probabilities),
+            "lesion_area_fraction": prediction.lesion_area_fraction,
+            "dice": self.dice,
+            "iou": self.iou,
+            "warnings": list(self.warnings),
+            "seconds": prediction.seconds,
+        }
+
+    def figure(self, columns: int = 5, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
+        """The five panels as an RGB image; arguments and errors as in `figure.five_panels`.
+
+        Args:
+            title: heading beside the probabilities; `self.title` where `None`.
+        """
+        from busi_demo.analysis.figure import figure_image  # a table of answers alone needs no Matplotlib
+
+        return figure_image(self._panels(columns, opacity, title))
+
+    def figure_png(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
+        """The five panels as a PNG file; arguments as in `figure`."""
+        from busi_demo.analysis.figure import png_bytes
+
+        return png_bytes(self.figure(columns, opacity))
+
+    def figure_pdf(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
+        """The five panels as a PDF of one page; arguments as in `figure`."""
+        from busi_demo.analysis.figure import figure_pdf
+
+        return figure_pdf(self._panels(columns, opacity))
+
+    def _panels(self, columns: int, opacity: float, title: str | None = None) -> Figure:
+        from busi_demo.analysis.figure import five_panels
+
+        return five_panels(self.prediction, self.ground_truth, title or self.title, columns, opacity)
 
 
-def consensus_record(
-    found: Consensus, ground_truth: np.ndarray | None = None, notes: Sequence[str] = ()
-) -> dict[str, Any]:
+def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:
     """A comparison as plain JSON values, without its maps.
 
     Args:
-        ground_truth, notes: as for `prediction_record`.
+        consensus: of the approaches.
+        answer: `consensus.prediction` beside the ground truth, which is that of each member too.
     Returns:
-        consensus: its `prediction_record`.
+        consensus: the record of `answer`.
         approaches: that of each member.
-        classes_agree, median_dice, disagree: as of `Consensus`.
+        classes_agree, median_dice, disagree: as in `Consensus`.
         overlap: key -> key -> Dice of the two masks.
     """
-    keys = [member.approach for member in found.members]
-    overlap = [dict(zip(keys, row, strict=True)) for row in found.overlap.tolist()]
+    keys = [member.approach for member in consensus.members]
+    overlap = [dict(zip(keys, row, strict=True)) for row in consensus.overlap.tolist()]
     return {
-        "consensus": prediction_record(found.prediction, ground_truth, notes),
-        "approaches": [prediction_record(member, ground_truth, notes) for member in found.members],
-        "classes_agree": found.classes_agree,
-        "median_dice": found.median_dice,
-        "disagree": found.disagree,
+        "consensus": answer.record(),
+        "approaches": [replace(answer, prediction=member).record() for member in consensus.members],
+        "classes_agree": consensus.classes_agree,
+        "median_dice": consensus.median_dice,
+        "disagree": consensus.disagree,
         "overlap": dict(zip(keys, overlap, strict=True)),
     }

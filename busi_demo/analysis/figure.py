@@ -1,6 +1,6 @@
 """The five-panel figure of a prediction: input, ground truth, predicted mask, class activation map and overlay.
 
-Drawn on Matplotlib's object interface without pyplot, hence without global state: safe in the threads of a server.
+Drawn on Matplotlib's object interface without pyplot and so without global state: safe in the threads of a server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from busi_demo.analysis import panels
-from busi_demo.analysis.panels import FAINT, INK, percent
+from busi_demo.analysis.panels import FAINT, INK
+from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import CAM_OPACITY, find_cam_method
 from busi_demo.types import InputError, Prediction
 

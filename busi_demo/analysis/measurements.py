@@ -13,6 +13,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
+from busi_demo.imaging.text import percent
+
 WIDER, TALLER, EVEN = "wider than tall", "taller than wide", "as wide as tall"
 
 
@@ -54,7 +56,7 @@ class Measurements:
     def rows(self) -> tuple[tuple[str, str], ...]:
         """Label and value of each measurement, for reading."""
         rows = [
-            ("Area", f"{self.area:,.{self._digits}f} {self.unit}² ({self.area_fraction:.1%} of the image)"),
+            ("Area", f"{self.area:,.{self._digits}f} {self.unit}² ({percent(self.area_fraction)} of the image)"),
             ("Longest diameter", f"{self._length(self.longest)}, {self.angle:.0f}° to the skin line"),
             ("Perpendicular diameter", self._length(self.perpendicular)),
             ("Orientation", f"{self.orientation} ({self._length(self.width)} by {self._length(self.height)})"),

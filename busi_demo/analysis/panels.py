@@ -1,7 +1,7 @@
 """What is drawn in each of the five panels, and in which colours.
 
-Outlines are sky blue and yellow of the palette of Okabe and Ito (2008), told apart by line style too, as are by their
-hatching the places where they disagree; the CAM is drawn in 'inferno', whose lightness rises evenly (van der Walt and
+Outlines are sky blue and yellow of the palette of Okabe and Ito (2008) and differ in line style too; places where they
+disagree differ in hatching. The CAM is drawn in 'inferno', whose lightness rises evenly (van der Walt and
 Smith 2015).
 """
 
@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from busi_demo.imaging.masks import dice, iou
+from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import find_cam_method
 from busi_demo.types import Prediction
 
@@ -34,13 +35,6 @@ _NARROWEST_BAR = 1.6  # inches
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 _TINT = 0.3
 _LONGEST_SIDE = 1000  # pixels; a panel has 672 at most, and Matplotlib takes half a minute over 12 million of them
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] for reading; never rounded to a certainty that it is not."""
-    if 0 < share < 0.001:
-        return "<0.1%"
-    return ">99.9%" if 0.999 < share < 1 else f"{share:.1%}"
 
 
 def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from busi_demo.analysis.figure import percent
 from busi_demo.analysis.measurements import Measurements
+from busi_demo.imaging.text import percent
 
 _A4 = (8.27, 11.69)  # inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.6, 7.67, 11.1, 0.55
@@ -175,13 +175,16 @@ def _image(content: Mapping[str, Any]) -> Rows:
     image, truth, seen = content["image"], content["ground_truth"], content["seen"]
     spacing = image["spacing_mm"]
     scale = "unknown" if spacing is None else f"{spacing[1]:.4g} mm across, {spacing[0]:.4g} mm down, a pixel"
+    before = "no match found" if content["known_images_available"] else "unknown: the list of known images is missing"
+    if seen:
+        before = f"{seen['sentence']} ({seen['source']}: {seen['image']})"
     overlap = "no ground truth given" if truth is None else f"Dice {truth['dice']:.3f}, IoU {truth['iou']:.3f}"
     return [
         ("Size", f"{image['width']} × {image['height']} pixels"),
         ("Pixel spacing", scale),
         ("Lesion", f"{percent(content['answer']['lesion_area_fraction'])} of the image"),
         ("Overlap with the ground truth", overlap),
-        ("Seen before", f"{seen['sentence']} ({seen['source']}: {seen['image']})" if seen else "no match found"),
+        ("Seen before", before),
     ]
 
 

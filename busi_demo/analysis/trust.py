@@ -11,8 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from busi_demo.imaging.masks import MIN_AREA, Agreement, agreement, dice, energy_inside
-from busi_demo.types import Prediction
+from busi_demo.imaging.masks import dice, energy_inside
+from busi_demo.imaging.text import percent
+from busi_demo.types import Agreement, Prediction
 
 CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
 """How many times as dense the class evidence is on the outlined lesion as on the whole image. A map that is even has 1,
@@ -77,20 +78,19 @@ class Trust:
         return max(check.level for check in self.checks if check.level is not None)
 
 
-def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction], min_area: float = MIN_AREA) -> Trust:
+def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) -> Trust:
     """Make all checks.
 
     Args:
-        prediction: the answer in question.
+        prediction: the answer to check.
         predict: answers an image, uint8 (H, W), as `prediction` was made: `Predictor.predict`, or a function of the
             same approach and threshold. It is called once, with the mirror image: a second run of the network.
-        min_area: of `lesion_mask`, as the weights have it.
     """
     mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
     checks = (
         check_cam(prediction),
         check_flip(prediction, mirrored),
-        check_agreement(prediction, min_area),
+        check_agreement(prediction),
         check_margin(prediction),
     )
     return Trust(checks, prediction.threshold)
@@ -116,7 +116,7 @@ def check_cam(prediction: Prediction) -> Check:
         Level.AMBER: "The evidence for the class lies only partly on the outlined lesion",
         Level.RED: "The evidence for the class lies mostly elsewhere than on the outlined lesion",
     }[level]
-    return Check(name, level, f"{found}: {inside:.0%} of it on {area:.1%} of the image.", focus)
+    return Check(name, level, f"{found}: {percent(inside)} of it on {percent(area)} of the image.", focus)
 
 
 def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
@@ -143,10 +143,9 @@ def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
     return Check(name, level, f"The mirror image is called {first} too, {outline} (Dice {overlap:.2f}).", overlap)
 
 
-def check_agreement(prediction: Prediction, min_area: float = MIN_AREA) -> Check:
-    """Do outline and class agree by themselves, at the prediction's own threshold?"""
+def check_agreement(prediction: Prediction) -> Check:
+    """Do outline and class agree without help, see `Prediction.agreement`?"""
     verdict = prediction.predicted_class
-    found = agreement(prediction.mask_probability, verdict, prediction.threshold, min_area)
     level, sentence = {
         Agreement.AGREES: (
             Level.GREEN,
@@ -156,8 +155,13 @@ def check_agreement(prediction: Prediction, min_area: float = MIN_AREA) -> Check
         ),
         Agreement.FAINT: (Level.AMBER, f"The class is {verdict}, but the outline is there only at a lower threshold."),
         Agreement.WITHDRAWN: (Level.RED, "The class is normal, but a lesion was outlined and had to be withdrawn."),
-        Agreement.CONTRADICTS: (Level.RED, f"The class is {verdict}, but no lesion could be outlined."),
-    }[found]
+        Agreement.CONTRADICTS: (
+            Level.RED,
+            "The class is normal, but a lesion is outlined."
+            if verdict == "normal"
+            else f"The class is {verdict}, but no lesion could be outlined.",
+        ),
+    }[prediction.agreement]
     return Check("Outline and class agree", level, sentence)
 
 
@@ -172,7 +176,7 @@ def check_margin(prediction: Prediction) -> Check:
         Level.AMBER: "stands not far above the next",
         Level.RED: "stands hardly above the next",
     }[level]
-    sentence = f"The first class {found}: {first} {by_class[first]:.0%}, {second} {by_class[second]:.0%}."
+    sentence = f"The first class {found}: {first} {percent(by_class[first])}, {second} {percent(by_class[second])}."
     return Check("A clear first class", level, sentence, margin)
 
 

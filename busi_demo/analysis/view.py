@@ -8,16 +8,16 @@ from busi_demo.inference.cam_methods import CAM_OPACITY, DEFAULT_CAM_METHOD
 
 
 @dataclass(frozen=True)
-class Settings:
+class View:
     """A view of an answer; the defaults are those of the approach.
 
     Attributes:
-        threshold: mask probability from which a pixel counts as lesion, in (0, 1); `None`: as the weights have it,
-            with a mask that agrees with the class.
+        threshold: lowest mask probability of a lesion pixel, in (0, 1); `None`: the threshold of the weights, with a
+            mask that agrees with the class.
         cam_class: the class that the CAM explains; `None`: the predicted one.
-        cam_method: key of `busi_demo.cam_methods.CAM_METHODS`.
-        opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
-        spacing: millimetres per pixel, as the person knows it; `None`: what the file says, if it says so.
+        cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
+        opacity: opacity of the strongest pixel of the CAM in the overlay, 0 to 1.
+        spacing: millimetres per pixel, as the person gave them; `None`: what the file says, if it says so.
     """
 
     threshold: float | None = None
@@ -25,3 +25,7 @@ class Settings:
     cam_method: str = DEFAULT_CAM_METHOD
     opacity: float = CAM_OPACITY
     spacing: float | None = None
+
+
+DEFAULT_VIEW = View()
+"""The answer as the approach gives it."""

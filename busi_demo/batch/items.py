@@ -1,7 +1,7 @@
 """Which images a batch has: those of folders, zip archives and single files, with their ground truth.
 
-Archives are never unpacked as a whole: each file is, for as long as it is looked at, under its bare name in a folder of
-its own. So no path in an archive can lead anywhere, and none costs more space than its largest file.
+Archives are never unpacked as a whole: one file at a time is, while it is used, under its bare name in a folder of its
+own. So no path in an archive can lead out of it, and an archive needs no more space than its largest file.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class BatchItem:
             sources; unique in the batch.
         image: where it is; `None` where there is a fault.
         masks: the true masks, one a lesion; empty where there are none.
-        true_class: the class whose name its folder has; `None` where it has none.
+        true_class: the class named by its folder; `None` where its folder names none.
         fault: a sentence on why it cannot be used.
     """
 
@@ -205,7 +205,7 @@ def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | No
 
 
 def _is_wanted(name: PurePosixPath) -> bool:
-    """Whether a file of a folder or an archive is an image that nobody hid."""
+    """Whether a file of a folder or an archive is an image and not hidden."""
     hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.parts)
     return not hidden and name.suffix.lower() in SUFFIXES
 
@@ -250,7 +250,7 @@ def _paired(found: Sequence[_Found]) -> Iterator[BatchItem]:
 
 
 def _unique(items: Sequence[BatchItem]) -> Iterator[BatchItem]:
-    """The items; those of one name, of which nobody can tell which is meant, as faults of names of their own."""
+    """The items; those that share a name become faults with names of their own, as they cannot be told apart."""
     times, seen = Counter(item.name for item in items), Counter[str]()
     for item in items:
         seen[item.name] += 1

@@ -1,4 +1,4 @@
-"""Many images, one after the other: what is found as plain rows, as figures and as CSV. One bad file costs one row."""
+"""Many images, one after the other: plain rows, figures and CSV. A file that cannot be used costs one row."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from busi_demo.analysis.answer import Answer
 from busi_demo.batch.items import BatchItem
-from busi_demo.imaging import read_mask
-from busi_demo.imaging.masks import dice, iou
+from busi_demo.imaging import read_image, read_mask
 from busi_demo.inference.consensus import consensus
-from busi_demo.inference.predictor import Predictor
-from busi_demo.models import title_of
-from busi_demo.types import CLASSES, InputError, Prediction, reason_of
+from busi_demo.inference.predictor import Predictor, SharedPasses
+from busi_demo.types import CLASSES, InputError, reason_of
 
 COLUMNS = ("image", "true_class", "approach", "predicted_class", *(f"p_{name}" for name in CLASSES),
            "lesion_area_fraction", "dice", "iou", "width", "height", "warnings", "error")  # fmt: skip
@@ -33,27 +31,17 @@ Row = dict[str, Any]
 `None`."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A row, and what its figure is drawn from.
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One row of the batch.
 
     Attributes:
         row: has the keys `COLUMNS`.
-        prediction: `None` where the file could not be used.
-        ground_truth: bool (H, W); `None` where it is unknown.
+        answer: what the row is made from; `None` where the file could not be used.
     """
 
     row: Row
-    prediction: Prediction | None = None
-    ground_truth: np.ndarray | None = None
-
-    def figure(self) -> Image.Image | None:
-        """The five panels as an RGB image; `None` without a prediction."""
-        if self.prediction is None:
-            return None
-        from busi_demo.analysis.figure import figure_image, five_panels  # tables alone need no Matplotlib
-
-        return figure_image(five_panels(self.prediction, self.ground_truth, title_of(self.prediction.approach)))
+    answer: Answer | None = None
 
     @property
     def figure_name(self) -> str:
@@ -61,25 +49,25 @@ class Answer:
         return f"{self.row['image']}.{self.row['approach']}.png"
 
 
-def answer(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
-    """One image by one or more approaches.
+def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Result]:
+    """Analyse one image with one or more approaches. The image and its masks are read once.
 
     Returns:
-        An answer of each approach in turn and, of several, that of their consensus. Where the image or its ground truth
-        cannot be used, one alone, whose row says why.
+        One result of each approach in turn and, of several, that of their consensus. Where the image or its ground
+        truth cannot be used, a single result with an error in its row.
     """
     try:
-        predictions, truth, notes = _predict(item, predictors)
+        answers = _answers(item, predictors)
     except InputError as error:
-        return [Answer(_error_row(item, str(error)))]
+        return [Result(_error_row(item, str(error)))]
     except OSError as error:
         logging.getLogger(__name__).warning("%s: %s", item.name, error)  # names a folder, which a page must not show
-        return [Answer(_error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
-    except Exception as error:  # whatever it was, the other images can do without this one
+        return [Result(_error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
+    except Exception as error:  # one image must not stop the others
         logging.getLogger(__name__).exception("%s", item.name)
         kind = type(error).__name__
-        return [Answer(_error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
-    return [Answer(_row(item, prediction, truth, notes), prediction, truth) for prediction in predictions]
+        return [Result(_error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
+    return [Result(_row(item, answer), answer) for answer in answers]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -96,26 +84,26 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
 
 
-def _predict(
-    item: BatchItem, predictors: Sequence[Predictor]
-) -> tuple[list[Prediction], np.ndarray | None, tuple[str, ...]]:
-    """Predictions, the true mask and notes on how that was read. Raises whatever readers and networks raise."""
+def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
+    """The answers of all predictors and, of several, of their consensus; raises whatever readers and networks raise."""
     if item.image is None:
         raise InputError(item.fault or "There is no file.")
     with ExitStack() as files:
-        image = files.enter_context(item.image.on_disk())
-        predictions = [predictor.predict(image) for predictor in predictors]
-        shape, notes = predictions[0].image.shape, tuple[str, ...]()
+        grey = read_image(files.enter_context(item.image.on_disk()))
+        shape, notes = grey.pixels.shape, tuple[str, ...]()
         truth = np.zeros(shape, dtype=bool) if item.masks else None
         for mask in item.masks:
-            part, part_notes = read_mask(files.enter_context(mask.on_disk()), shape)
+            part, part_notes = read_mask(files.enter_context(mask.on_disk()), (shape[0], shape[1]))
             truth, notes = truth | part, notes + part_notes
+    shared = SharedPasses()
+    predictions = [predictor.predict(grey, shared) for predictor in predictors]
     if len(predictions) > 1:
         predictions.append(consensus(predictions).prediction)
-    return predictions, truth, notes
+    return [Answer(prediction, truth, notes) for prediction in predictions]
 
 
-def _row(item: BatchItem, prediction: Prediction, truth: np.ndarray | None, notes: Sequence[str]) -> Row:
+def _row(item: BatchItem, answer: Answer) -> Row:
+    prediction = answer.prediction
     height, width = prediction.image.shape
     return {
         "image": item.name,
@@ -124,11 +112,11 @@ def _row(item: BatchItem, prediction: Prediction, truth: np.ndarray | None, note
         "predicted_class": prediction.predicted_class,
         **{f"p_{name}": round(share, DIGITS) for name, share in prediction.probabilities.items()},
         "lesion_area_fraction": round(prediction.lesion_area_fraction, DIGITS),
-        "dice": None if truth is None else round(dice(prediction.mask, truth), DIGITS),
-        "iou": None if truth is None else round(iou(prediction.mask, truth), DIGITS),
+        "dice": None if answer.dice is None else round(answer.dice, DIGITS),
+        "iou": None if answer.iou is None else round(answer.iou, DIGITS),
         "width": width,
         "height": height,
-        "warnings": " ".join([*prediction.warnings, *notes]) or None,
+        "warnings": " ".join(answer.warnings) or None,
         "error": None,
     }
 

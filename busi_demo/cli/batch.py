@@ -14,15 +14,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from busi_demo.analysis.figure import png_bytes
 from busi_demo.batch.items import BatchItem, find_items
-from busi_demo.batch.rows import COLUMNS, Answer, Row, answer, counts, csv_text
-from busi_demo.inference.predictor import load_predictor
+from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text
+from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH, approaches_of
 from busi_demo.processes import Processes, leave, total
 from busi_demo.project import save_whole
 from busi_demo.types import InputError
-from busi_demo.weights.store import approach_folder, read_config
+from busi_demo.weights.store import approach_folder, available_approaches, read_config
 
 TABLE, SETTINGS = "batch.csv", "batch.json"
 VERSION = 2  # of what lies in the output folder
@@ -78,7 +77,7 @@ def batch(arguments: argparse.Namespace) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[BatchItem]]:
     """Check and note the settings; returns all images, and those still to be done: the new, the failed and the changed
-    ones, of which what was found before is deleted.
+    ones; the old results of changed images are deleted.
 
     Raises:
         InputError: the source is missing, empty or holds the output, or the output is of other settings.
@@ -93,11 +92,17 @@ def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[Batch
             f"--output {output} lies in {source}, where its figures would be taken for images: give another."
         )
     items = find_items([source])
-    sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches_of(arguments.approach)}
+    sha256 = {key: read_config(approach_folder(key)).sha256 for key in _keys(arguments.approach)}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
                 "figures": not arguments.no_figures, "columns": list(COLUMNS)}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
     return items, [item for item in items if not _is_done(output, item)]
+
+
+def _keys(choice: str) -> list[str]:
+    """The approaches that will answer: of all, those with weights."""
+    available = available_approaches() if choice == ALL else []
+    return available or approaches_of(choice)
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
@@ -117,14 +122,16 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
 
 def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: bool) -> int:
     """Write figures and rows, those first, so that a row stands for finished work; returns how many images failed."""
-    predictors = [load_predictor(key) for key in approaches_of(arguments.approach)]
+    predictors, left_out = load_predictors(arguments.approach)
+    if left_out and not quiet:
+        print(f"note: {left_out}", file=sys.stderr, flush=True)
     bad = 0
     for item in tqdm(items, "images", disable=True if quiet else None):
-        sha256, answers = item.sha256(), answer(item, predictors)
-        for found in answers if not arguments.no_figures else ():
-            if picture := found.figure():
-                save_whole(_figure_path(arguments.output, found), png_bytes(picture))
-        rows = [found.row for found in answers]
+        sha256, results = item.sha256(), analyse_item(item, predictors)
+        for result in results if not arguments.no_figures else ():
+            if result.answer:
+                save_whole(_figure_path(arguments.output, result), result.answer.figure_png())
+        rows = [result.row for result in results]
         _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
         if error := rows[0]["error"]:
             bad += 1
@@ -145,8 +152,8 @@ def _row_path(output: Path, item: BatchItem) -> Path:
     return output / "rows" / f"{hashlib.sha256(item.name.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
 
 
-def _figure_path(output: Path, found: Answer) -> Path:
-    return output / "figures" / found.figure_name
+def _figure_path(output: Path, result: Result) -> Path:
+    return output / "figures" / result.figure_name
 
 
 def _read_rows(output: Path, item: BatchItem) -> list[Row]:
@@ -164,7 +171,7 @@ def _is_done(output: Path, item: BatchItem) -> bool:
     if stored["sha256"] == item.sha256():
         return not stored["rows"][0]["error"]
     for row in stored["rows"]:
-        _figure_path(output, Answer(row)).unlink(missing_ok=True)
+        _figure_path(output, Result(row)).unlink(missing_ok=True)
     path.unlink()
     return False
 

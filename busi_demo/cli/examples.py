@@ -42,5 +42,5 @@ def examples(arguments: argparse.Namespace) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{len(chosen)} held-out images are in {folder}, which git ignores; start the app anew to see them.")
+    print(f"{len(chosen)} held-out images are in {folder}, which git ignores; restart the app to see them.")
     return 0

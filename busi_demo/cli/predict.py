@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from busi_demo.analysis.answer import prediction_record
-from busi_demo.analysis.figure import figure_image, five_panels, png_bytes
-from busi_demo.imaging import read_mask
-from busi_demo.inference.predictor import Predictor, load_predictor
-from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.figure import png_bytes
+from busi_demo.imaging import read_ground_truth, read_image
+from busi_demo.imaging.text import percent
+from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
+from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.project import save_whole
 from busi_demo.types import InputError
 
@@ -25,9 +26,7 @@ def add_predict(subcommands: Any) -> None:
     """Define `predict`: figures, masks and numbers for image files."""
     parser = subcommands.add_parser("predict", help="segment and classify images, write the five-panel figures")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument(
-        "--approach", choices=[*APPROACHES, "all"], default=DEFAULT_APPROACH, help="default: %(default)s"
-    )
+    parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH, help="default: %(default)s")
     parser.add_argument("--ground-truth", type=Path, metavar="MASK", help="the true mask of a single image")
     parser.add_argument(
         "--output",
@@ -47,14 +46,15 @@ def predict(arguments: argparse.Namespace) -> int:
         Exit status: 0, or 2 where an image or mask could not be used (told in one line on standard error each; all
         the others are done).
     """
-    keys = list(APPROACHES) if arguments.approach == "all" else [arguments.approach]
     try:
         if arguments.ground_truth and len(arguments.images) > 1:
             raise InputError(f"--ground-truth is the mask of one image, got {len(arguments.images)} images.")
-        predictors = [load_predictor(key) for key in keys]
+        predictors, left_out = load_predictors(arguments.approach)
         arguments.output.mkdir(parents=True, exist_ok=True)
     except (InputError, OSError) as error:
         return _complain(str(error))
+    if left_out:
+        print(f"note: {left_out}", file=sys.stderr, flush=True)
     status, written = 0, dict[str, Path]()
     for path in arguments.images:
         try:
@@ -74,21 +74,23 @@ def _predict_one(
     path: Path, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
 ) -> list[dict[str, Any]]:
     """Write figure and mask of every approach; returns what to print of each."""
-    lines = []
+    grey = read_image(path)
+    truth, notes = read_ground_truth(mask_path, grey.pixels.shape)
+    lines, shared = [], SharedPasses()
     for predictor in predictors:
-        prediction = predictor.predict(path)
-        truth, notes = read_mask(mask_path, prediction.image.shape) if mask_path else (None, ())
+        answer = Answer(predictor.predict(grey, shared), truth, notes)
         stem = output / f"{path.stem}.{predictor.key}"
-        save_whole(Path(f"{stem}.png"), png_bytes(figure_image(five_panels(prediction, truth, predictor.title))))
-        save_whole(Path(f"{stem}.mask.png"), png_bytes(Image.fromarray(prediction.mask.astype(np.uint8) * 255)))
-        lines.append({"image": str(path), **prediction_record(prediction, truth, notes)})
+        save_whole(Path(f"{stem}.png"), answer.figure_png())
+        mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
+        save_whole(Path(f"{stem}.mask.png"), png_bytes(mask))
+        lines.append({"image": str(path), **answer.record()})
     return lines
 
 
 def _sentence(line: dict[str, Any]) -> str:
-    probabilities = ", ".join(f"{name} {p:.1%}" for name, p in line["probabilities"].items())
+    probabilities = ", ".join(f"{name} {percent(p)}" for name, p in line["probabilities"].items())
     text = f"{line['image']}  {line['approach']}: {line['predicted_class']} ({probabilities})"
-    text += f", lesion {line['lesion_area_fraction']:.1%} of the image"
+    text += f", lesion {percent(line['lesion_area_fraction'])} of the image"
     if line["dice"] is not None:
         text += f", Dice {line['dice']:.3f}, IoU {line['iou']:.3f}"
     return "\n  ".join([text, *line["warnings"]])

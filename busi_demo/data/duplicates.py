@@ -16,7 +16,7 @@ MIN_CORRELATION = 0.95
 _THUMBNAIL = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """Hashes and thumbnails of an image, for comparison with others.
 

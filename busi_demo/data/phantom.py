@@ -29,7 +29,7 @@ MIN_SIDE = 32
 _LOOKS = 3  # views that are averaged to reduce speckle, as scanners do
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phantom:
     """A simulated image.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from busi_demo.analysis.figure import figure_image, five_panels
+from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample, locked_test
 from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, Judge
@@ -57,8 +57,8 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
 
 
 def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
-    """The samples whose class is certain, and how many are not: nothing can be right or wrong of those, so they are
-    left out and it is told.
+    """The samples with a certain class, and the number of the others. An uncertain class cannot be scored, so those
+    samples are left out, with a note on standard error.
 
     Raises:
         InputError: none is left.
@@ -73,7 +73,7 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
 
 
 def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
-    """Say how many of these images any of the approaches was trained on: what is measured on those is no result."""
+    """Write a note on how many of these images an approach was trained on; scores on those are too high."""
     splits = [read_split(folder) for folder in folders if has_split(folder)]
     trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
     if count := sum((sample.label, sample.name) in trained for sample in samples):
@@ -127,7 +127,8 @@ def measure(
     Args:
         examined: those of the samples whose CAMs are examined.
     Returns:
-        How each went; each lesion's share of its image, `None` without a complete mask; what is found of each CAM.
+        The result of each image; each lesion's share of its image, `None` without a complete mask; the results of
+        the CAMs.
     """
     results: list[ImageResult] = []
     area_shares: list[float | None] = []
@@ -137,26 +138,31 @@ def measure(
     for sample in tqdm(samples, "measuring", disable=None):
         predictor = judge(sample)
         image, truth = sample.read()
-        prediction = predictor.predict(image)
-        results.append(judged(prediction, sample.name, sample.label, truth, sample.mask_complete))
+        answer = Answer(predictor.predict(image), truth)
+        results.append(judged(answer, sample.name, sample.label, sample.mask_complete))
         scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)
         if sample in examined:
             random_cams = [other.predict(image).cam for other in randomised(predictor)]
             known_truth = truth if scored else None
             cams.append(
-                examine_cam(sample.name, prediction, known_truth, random_cams, predictor.probabilities, generator)
+                examine_cam(
+                    sample.name, answer.prediction, known_truth, random_cams, predictor.probabilities, generator
+                )
             )
         if figures:
             heading = f"{predictor.title}, {sample.name} ({sample.label})"
             (figures / sample.label).mkdir(parents=True, exist_ok=True)
             path = figures / sample.label / f"{Path(sample.name).stem}.png"
-            figure_image(five_panels(prediction, truth, heading)).save(path)
+            answer.figure(title=heading).save(path)
     return results, area_shares, cams
 
 
 def drawn(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
-    """So many of the samples, the same in every call; all with 0, none with `None`."""
+    """A random subset of the samples, the same in every call.
+
+    Args:
+        count: size of the subset; 0 takes all samples, `None` takes none."""
     if count is None or count == 0 or count >= len(samples):
         return [] if count is None else list(samples)
     positions = np.random.default_rng(0).permutation(len(samples))[:count]

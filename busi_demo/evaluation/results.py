@@ -1,4 +1,4 @@
-"""What is reported of one image, the same on the command line, on the page and in its API; and in evaluations."""
+"""How one image went in an evaluation, and its row in the report."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from busi_demo.imaging.masks import dice, iou
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.analysis.answer import Answer
+from busi_demo.types import CLASSES
 
 
-def judged(
-    prediction: Prediction, image: str, label: str, ground_truth: np.ndarray, mask_complete: bool = True
-) -> ImageResult:
-    """How a prediction went.
+def judged(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
+    """Compare an answer with the truth.
 
     Args:
-        image: its name.
+        image: name of the image.
         label: its true class.
-        ground_truth: bool (H, W), True inside the true lesion; empty, or incomplete as `mask_complete` says, it gives
-            neither Dice nor IoU.
+        mask_complete: whether the ground truth outlines every lesion. An incomplete one, one without a lesion, and none
+            at all give neither Dice nor IoU.
     """
-    scored = mask_complete and bool(ground_truth.any())
+    prediction, truth = answer.prediction, answer.ground_truth
+    scored = mask_complete and truth is not None and bool(truth.any())
     return ImageResult(
         image=image,
         label=label,
         probabilities=prediction.probabilities,
-        mask_dice=dice(prediction.mask, ground_truth) if scored else None,
-        mask_iou=iou(prediction.mask, ground_truth) if scored else None,
+        mask_dice=answer.dice if scored else None,
+        mask_iou=answer.iou if scored else None,
         predicted_mask_fraction=prediction.lesion_area_fraction,
         seconds=prediction.seconds,
     )

@@ -1,4 +1,4 @@
-"""Any picture that a person may give us -> an 8-bit grey array or a mask, or one clear sentence why not.
+"""Read any image file as an 8-bit grey array or a mask, or raise `InputError` with one clear sentence.
 
 Grey values keep their meaning as far as the file tells it:
 
@@ -20,10 +20,19 @@ from PIL import Image
 
 from busi_demo.imaging.grey import to_grey
 from busi_demo.imaging.picture import decode
-from busi_demo.imaging.source import MAX_PIXELS, Source, name_of
+from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
 from busi_demo.types import InputError
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "GreyImage", "Source", "read_image", "read_mask"]
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "GreyImage",
+    "MaskSizeError",
+    "Source",
+    "read_ground_truth",
+    "read_image",
+    "read_mask",
+]
 
 MIN_SIDE = 32
 """Shortest side of a usable image, in pixels."""
@@ -31,7 +40,7 @@ MIN_SIDE = 32
 _LONGEST = 4  # times the other side; no image of BUSI is near it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GreyImage:
     """An image as read.
 
@@ -39,6 +48,7 @@ class GreyImage:
         pixels: uint8 (H, W), grey values 0 to 255.
         spacing: millimetres per pixel as (row, column); `None` where the file does not say.
         notes: sentences on what was changed or looks odd, for the person who gave the image.
+        format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
     Raises:
         ValueError: pixels is not uint8 (H, W).
     """
@@ -46,13 +56,22 @@ class GreyImage:
     pixels: np.ndarray
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    format: str | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
 
 
-def read_image(source: Source | GreyImage) -> GreyImage:
+Source = Undecoded | GreyImage
+"""What `read_image` takes."""
+
+
+class MaskSizeError(InputError):
+    """A mask has another aspect ratio than its image."""
+
+
+def read_image(source: Source) -> GreyImage:
     """Read an image, upright (EXIF) and grey; see the module's text for what happens to its values.
 
     Args:
@@ -80,10 +99,10 @@ def read_image(source: Source | GreyImage) -> GreyImage:
         notes += (f"The image is almost black: its brightest value is {brightest} of 255.",)
     if max(pixels.shape) > _LONGEST * min(pixels.shape):
         notes += (f"The image is a strip of {_size(pixels.shape)} pixels: no model was trained on one so narrow.",)
-    return GreyImage(pixels, picture.spacing, notes)
+    return GreyImage(pixels, picture.spacing, notes, picture.format)
 
 
-def read_mask(source: Source, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read a lesion mask: white (or 1) inside the lesion, black outside, in any file that `read_image` reads.
 
     Soft edges (JPEG, antialiasing) are cut at 128 of 255.
@@ -95,7 +114,8 @@ def read_mask(source: Source, shape: tuple[int, int] | None = None) -> tuple[np.
     Returns:
         bool (H, W), True inside the lesion, and notes on what was changed or looks odd.
     Raises:
-        InputError: as for `read_image`; the picture is not a mask, or has another aspect ratio than `shape`.
+        InputError: as for `read_image`; the picture is not a mask.
+        MaskSizeError: the mask has another aspect ratio than `shape`.
     """
     picture, name = decode(source), name_of(source)
     grey, _ = to_grey(picture.image, name)
@@ -123,12 +143,21 @@ def read_mask(source: Source, shape: tuple[int, int] | None = None) -> tuple[np.
     return mask, notes
 
 
+def read_ground_truth(
+    source: Undecoded | None, shape: tuple[int, ...] | None
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """`read_mask` of the mask of an image with this shape, (H, W); `None` and no notes where there is no mask."""
+    if source is None:
+        return None, ()
+    return read_mask(source, (shape[0], shape[1]) if shape else None)
+
+
 def _resize(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
-    """bool (h, w) -> bool of `shape`, nearest neighbour; InputError where the aspect ratios differ by over 3 %."""
+    """bool (h, w) -> bool of `shape`, nearest neighbour; `MaskSizeError` where the aspect ratios differ by over 3 %."""
     height, width = shape
     ratio = (mask.shape[1] * height) / (mask.shape[0] * width)
     if not 1 / 1.03 <= ratio <= 1.03:
-        raise InputError(
+        raise MaskSizeError(
             f"{name} has {_size(mask.shape)} pixels, expected {_size(shape)} like the image or the same proportions: "
             "give the mask that belongs to this image."
         )
@@ -136,5 +165,5 @@ def _resize(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    """(H, W) as people say it: width x height."""
+    """(H, W) as text, width first."""
     return f"{shape[1]} x {shape[0]}"

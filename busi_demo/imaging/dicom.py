@@ -30,7 +30,7 @@ _TWO_DIMENSIONAL = 1  # of Region Spatial Format, C.8.5.5.1.1
 _SAME_SCALE = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a DICOM file.
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.imaging.picture import is_deep
+from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
 _DEPTHS = (8, 10, 12, 14, 16)
@@ -26,7 +27,8 @@ def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]
     channels = np.asarray(image)
     spread = channels.max(axis=2) - channels.min(axis=2)
     coloured = float((spread > 48).mean())  # above what JPEG does to grey
-    note = f"The image has colour (Doppler, a tint or drawn marks?) in {coloured:.1%} of it: only brightness was used."
+    share = percent(coloured)
+    note = f"The image has colour (Doppler, a tint or drawn marks?) in {share} of it: only brightness was used."
     return np.array(image.convert("L")), (note,) if coloured > 0.005 else ()
 
 

@@ -1,11 +1,12 @@
-"""From mask probabilities and a verdict to a lesion mask that agrees with the verdict."""
+"""From mask probabilities and the predicted class to a lesion mask; how masks and maps overlap."""
 
 from __future__ import annotations
 
-from enum import Enum
-
 import numpy as np
 from scipy import ndimage
+
+from busi_demo.imaging.text import percent
+from busi_demo.types import Agreement
 
 THRESHOLD, MIN_AREA = 0.5, 0.003  # unless the weights say otherwise
 _FAINTEST_PEAK = 0.05
@@ -16,7 +17,7 @@ def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> n
 
     Args:
         probability: float (H, W) in [0, 1].
-        threshold: probability from which a pixel counts as lesion.
+        threshold: lowest probability of a lesion pixel.
         min_area: share of the image's pixels, in [0, 1), that a connected region (4 neighbours) must reach to stay.
     Returns:
         bool (H, W).
@@ -30,86 +31,68 @@ def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> n
     return keep[regions]
 
 
-class Agreement(Enum):
-    """Whether mask and verdict agree by themselves; if not, what `agreeing_mask` does about it."""
-
-    AGREES = "agrees"
-    WITHDRAWN = "withdrawn"
-    """There is an outline, but the verdict is normal: the outline is withdrawn."""
-    FAINT = "faint"
-    """The verdict is a tumour, but its outline is only there below the threshold."""
-    CONTRADICTS = "contradicts"
-    """The verdict is a tumour, and there is no outline."""
-
-
-def agreement(probability: np.ndarray, verdict: str, threshold: float, min_area: float) -> Agreement:
-    """Tell whether mask and verdict agree by themselves. Arguments are those of `agreeing_mask`."""
-    return _agree(probability, verdict, threshold, min_area)[1]
-
-
 def agreeing_mask(
-    probability: np.ndarray, verdict: str, threshold: float, min_area: float
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The lesion mask that goes with a verdict.
+    probability: np.ndarray, predicted_class: str, threshold: float, min_area: float
+) -> tuple[np.ndarray, Agreement, tuple[str, ...]]:
+    """Make the lesion mask that agrees with the predicted class.
 
-    The rule: the class, which weighs the whole image, decides whether there is a lesion; the mask says where. A normal
-    verdict withdraws the mask. A tumour verdict without a mask lowers the threshold, once, to half of itself or of
-    the highest probability, whichever is less; below a peak of 0.05 the mask stays empty and the contradiction is told.
+    The class, which weighs the whole image, decides whether there is a lesion; the mask says where. The class normal
+    withdraws the mask. A tumour class without a mask lowers the threshold, once, to half of itself or of the highest
+    probability, whichever is less; below a peak of 0.05 the mask stays empty.
 
     Args:
         probability, threshold, min_area: as for `lesion_mask`.
-        verdict: the predicted class.
+        predicted_class: one of `CLASSES`.
     Returns:
-        bool (H, W), and a sentence where mask and verdict did not agree by themselves.
+        bool (H, W), how mask and class agree, and a sentence where they did not agree at the threshold.
     """
-    mask, found = _agree(probability, verdict, threshold, min_area)
-    if found is Agreement.WITHDRAWN:
-        withdrawn = f"An outline over {mask.mean():.1%} of the image was withdrawn, because the class is normal."
-        return np.zeros_like(mask), (withdrawn,)
-    if found is Agreement.FAINT:
-        lower = _lower_threshold(probability, threshold)
-        return mask, (f"The outline is faint: the mask was cut at a probability of {lower:.0%}, not {threshold:.0%}.",)
-    if found is Agreement.CONTRADICTS:
-        return mask, (f"The class is {verdict}, but no lesion was outlined: the two do not agree.",)
-    return mask, ()
+    mask = lesion_mask(probability, threshold, min_area)
+    if predicted_class == "normal":
+        if not mask.any():
+            return mask, Agreement.AGREES, ()
+        withdrawn = f"An outline over {_share(mask)} of the image was withdrawn, because the class is normal."
+        return np.zeros_like(mask), Agreement.WITHDRAWN, (withdrawn,)
+    if mask.any():
+        return mask, Agreement.AGREES, ()
+    peak = float(probability.max())
+    lower = min(peak, threshold) / 2
+    if peak >= _FAINTEST_PEAK:
+        mask = lesion_mask(probability, lower, min_area)
+    if mask.any():
+        faint = (
+            f"The outline is faint: the mask was cut at a probability of {percent(lower)}, not {percent(threshold)}."
+        )
+        return mask, Agreement.FAINT, (faint,)
+    missing = f"The class is {predicted_class}, but no lesion was outlined: the two do not agree."
+    return mask, Agreement.CONTRADICTS, (missing,)
 
 
 def chosen_mask(
-    probability: np.ndarray, verdict: str, threshold: float, min_area: float
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The lesion mask at a threshold that a person chose: neither withdrawn nor helped, whatever the verdict.
+    probability: np.ndarray, predicted_class: str, threshold: float, min_area: float
+) -> tuple[np.ndarray, Agreement, tuple[str, ...]]:
+    """Make the lesion mask at a threshold that a person chose; the predicted class does not change it.
 
     Args:
         probability, threshold, min_area: as for `lesion_mask`.
-        verdict: the predicted class.
+        predicted_class: one of `CLASSES`.
     Returns:
-        bool (H, W), and a sentence where mask and verdict do not agree.
+        bool (H, W), whether mask and class agree, and a sentence where they do not.
     """
     mask = lesion_mask(probability, threshold, min_area)
-    if verdict == "normal" and mask.any():
-        return mask, (f"The class is normal, yet at {threshold:.0%} an outline covers {mask.mean():.1%} of the image.",)
-    if verdict != "normal" and not mask.any():
-        return mask, (
-            f"The class is {verdict}, but no lesion is outlined at {threshold:.0%}: "
-            f"the highest mask probability is {float(probability.max()):.0%}.",
-        )
-    return mask, ()
-
-
-def _agree(probability: np.ndarray, verdict: str, threshold: float, min_area: float) -> tuple[np.ndarray, Agreement]:
-    """The mask that was found, bool (H, W), before a normal verdict withdraws it, and how it goes with the verdict."""
-    mask = lesion_mask(probability, threshold, min_area)
-    if verdict == "normal":
-        return mask, Agreement.WITHDRAWN if mask.any() else Agreement.AGREES
+    if mask.any() == (predicted_class != "normal"):
+        return mask, Agreement.AGREES, ()
     if mask.any():
-        return mask, Agreement.AGREES
-    if float(probability.max()) >= _FAINTEST_PEAK:
-        mask = lesion_mask(probability, _lower_threshold(probability, threshold), min_area)
-    return mask, Agreement.FAINT if mask.any() else Agreement.CONTRADICTS
+        sentence = f"The class is normal, yet at {percent(threshold)} an outline covers {_share(mask)} of the image."
+    else:
+        sentence = (
+            f"The class is {predicted_class}, but no lesion is outlined at {percent(threshold)}: "
+            f"the highest mask probability is {percent(float(probability.max()))}."
+        )
+    return mask, Agreement.CONTRADICTS, (sentence,)
 
 
-def _lower_threshold(probability: np.ndarray, threshold: float) -> float:
-    return min(float(probability.max()), threshold) / 2
+def _share(mask: np.ndarray) -> str:
+    return percent(float(mask.mean()))
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:

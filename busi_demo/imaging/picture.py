@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Source, name_of, open_stream, too_large
+from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, name_of, open_stream, too_large
 from busi_demo.types import InputError
 
 # Pillow's names. Everything else stays closed: some of its readers start other programs (EPS) or fetch files.
@@ -16,7 +16,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _DICOM_MARK = slice(128, 132), b"DICM"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """What a source holds.
 
@@ -25,14 +25,16 @@ class Picture:
         spacing: millimetres per pixel as (row, column), from a DICOM file alone: the resolution in a PNG, JPEG or TIFF
             file is that of a print or of nothing at all.
         notes: sentences on what was changed.
+        format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
     """
 
     image: Image.Image
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    format: str | None = None
 
 
-def decode(source: Source) -> Picture:
+def decode(source: Undecoded) -> Picture:
     """Decode the first page, or the middle frame of a DICOM file.
 
     Raises:
@@ -42,7 +44,7 @@ def decode(source: Source) -> Picture:
         return _from_pillow(source, name_of(source))
     if isinstance(source, np.ndarray):
         return _from_pillow(_from_array(source), name_of(source))
-    if not isinstance(source, Source):
+    if not isinstance(source, Undecoded):
         raise InputError(f"Expected the path or bytes of {EXPECTED}, or an array, got {type(source).__name__}.")
     name = name_of(source)
     with open_stream(source) as stream:
@@ -53,7 +55,7 @@ def decode(source: Source) -> Picture:
             from busi_demo.imaging.dicom import read_dicom  # pydicom takes longer to import than a picture to read
 
             frame = read_dicom(stream, name)
-            return Picture(Image.fromarray(frame.pixels), frame.spacing, frame.notes)
+            return Picture(Image.fromarray(frame.pixels), frame.spacing, frame.notes, "DICOM")
         return _from_pillow(_open_pillow(stream, name), name)
 
 
@@ -75,7 +77,8 @@ def _from_pillow(image: Image.Image, name: str) -> Picture:
         raise InputError(
             f"{name} is damaged or cut short ({error}), expected {EXPECTED}: copy or export it again."
         ) from error
-    return Picture(upright, notes=(f"The first of {frames} pages or frames was used.",) if frames > 1 else ())
+    notes = (f"The first of {frames} pages or frames was used.",) if frames > 1 else ()
+    return Picture(upright, notes=notes, format=image.format)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -12,17 +12,17 @@ from PIL import Image
 
 from busi_demo.types import InputError, reason_of
 
-Source = str | Path | bytes | Image.Image | np.ndarray
+Undecoded = str | Path | bytes | Image.Image | np.ndarray
 """A path, the bytes of a file, or an image in memory."""
 
 EXPECTED = "a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM image"
 
 MAX_PIXELS = 25_000_000
-"""Largest image that is decoded; what is larger is taken for a mistake or a decompression bomb."""
+"""Largest image that is decoded; anything larger is refused as a mistake or a decompression bomb."""
 
 
-def name_of(source: Source) -> str:
-    """What a message calls the source: a path by its last part, lest a server's folders show."""
+def name_of(source: Undecoded) -> str:
+    """What a message calls the source: a path by its last part, so that no folder of a server shows."""
     return Path(source).name or str(source) if isinstance(source, str | Path) else "The given image"
 
 

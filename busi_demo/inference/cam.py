@@ -37,8 +37,8 @@ def class_activation_map(output: ModelOutput, class_name: str, method: str = DEF
 
     Args:
         output: of a batch of one, from a model in evaluation mode.
-        class_name: one of `CLASSES`; methods that know no class take no notice of it.
-        method: key of `busi_demo.cam_methods.CAM_METHODS`.
+        class_name: one of `CLASSES`; ignored by methods that explain no class.
+        method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
     Returns:
         float32 (h, w) on the grid of `output.features`, not negative and not scaled: a map without evidence stays all
         zero instead of being stretched to full red. Grad-CAM and its linear relatives are in logit units per cell.

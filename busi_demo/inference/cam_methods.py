@@ -71,12 +71,12 @@ CAM_METHODS: dict[str, CamMethod] = {
         of_class=False,
     ),
 }
-"""Every method that `busi_demo.explain.class_activation_map` computes."""
+"""Every method that `busi_demo.inference.cam.class_activation_map` computes."""
 
 DEFAULT_CAM_METHOD = "grad_cam"
 
 MEAN_GRAD_CAM = "mean_grad_cam"
-"""The map of a consensus, which no network computes and nobody can choose."""
+"""The map of a consensus; it cannot be chosen for a single approach."""
 
 _OF_A_CONSENSUS = CamMethod(
     "Mean Grad-CAM",

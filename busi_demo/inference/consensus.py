@@ -1,4 +1,4 @@
-"""What several approaches say of one image together, and whether they agree: pure functions on `Prediction`."""
+"""The consensus of several approaches on one image, and whether they agree."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from busi_demo.imaging import Source
+from busi_demo.imaging import Source, read_image
 from busi_demo.imaging.masks import dice
+from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
-from busi_demo.inference.predictor import Predictor, load_predictor
-from busi_demo.models import APPROACHES, CONSENSUS, CONSENSUS_TITLE
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
+from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
+from busi_demo.types import CLASSES, Agreement, InputError, Prediction
+from busi_demo.weights.store import available_approaches
 
 LEAST_MEDIAN_DICE = 0.5
 """Below this median Dice of all pairs of masks the approaches disagree on where the lesion is."""
@@ -22,7 +24,7 @@ LEAST_MEDIAN_DICE = 0.5
 DISAGREEMENT = "The approaches disagree: do not rely on any of them."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Consensus:
     """Several answers to one image, and the one answer made of them.
 
@@ -31,26 +33,22 @@ class Consensus:
         overlap: float64 (N, N) in [0, 1], Dice of each pair of masks, see `overlap_matrix`.
         prediction: the one answer, its `approach` is `CONSENSUS`; where the members disagree, its first warning is
             `DISAGREEMENT`.
+        classes_agree: whether all members name the same class.
+        median_dice: median Dice over the pairs of members with an outline of their own, in [0, 1]; 1 without a pair.
+        disagree: whether the classes differ, or the median Dice is below `LEAST_MEDIAN_DICE`.
     """
 
     members: tuple[Prediction, ...]
     overlap: np.ndarray
     prediction: Prediction
+    classes_agree: bool
+    median_dice: float
+    disagree: bool
 
     @property
-    def classes_agree(self) -> bool:
-        """Whether all members name the same class."""
-        return same_class(self.members)
-
-    @property
-    def median_dice(self) -> float:
-        """Median Dice over the pairs of members with an outline of their own, in [0, 1]; 1 where there is one."""
-        return median_of_pairs(self.overlap, own_outlines(self.members))
-
-    @property
-    def disagree(self) -> bool:
-        """Whether the classes differ, or the median Dice is below `LEAST_MEDIAN_DICE`."""
-        return DISAGREEMENT in self.prediction.warnings
+    def further_warnings(self) -> tuple[str, ...]:
+        """Warnings of `prediction` besides `DISAGREEMENT`."""
+        return self.prediction.warnings[1:] if self.disagree else self.prediction.warnings
 
 
 def consensus(members: Sequence[Prediction]) -> Consensus:
@@ -81,14 +79,19 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     mask_probability = _mean([m.mask_probability for m in drawn])
     mask = majority_mask([m.mask for m in drawn], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
-    disagree = not same_class(members) or median_of_pairs(overlap, own) < LEAST_MEDIAN_DICE
+    classes_agree, median_dice = same_class(members), median_of_pairs(overlap, own)
+    disagree = not classes_agree or median_dice < LEAST_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
     warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
+    agreement = Agreement.AGREES
     if verdict == "normal" and mask.any():
-        warnings.append(f"The outline of the majority, over {mask.mean():.1%} of the image, was withdrawn, because "
-                        "the class of the consensus is normal.")  # fmt: skip
+        agreement = Agreement.WITHDRAWN
+        share = percent(float(mask.mean()))
+        warnings.append(f"The outline of the majority, over {share} of the image, was withdrawn, because the class of "
+                        "the consensus is normal.")  # fmt: skip
         mask = np.zeros_like(mask)
     if verdict != "normal" and not mask.any():
+        agreement = Agreement.CONTRADICTS
         warnings.append(f"The class is {verdict}, but no majority outlines a lesion: the two do not agree.")
     cam, peak = _mean_cam([m for m in members if m.cam_class == verdict], image.shape)
     together = Prediction(
@@ -102,22 +105,23 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         cam_peak=peak,
         cam_method=MEAN_GRAD_CAM,
         threshold=threshold,
+        agreement=agreement,
         warnings=tuple(warnings),
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
     )
-    return Consensus(tuple(members), overlap, together)
+    return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
 
 
 def own_outlines(members: Sequence[Prediction]) -> list[int]:
-    """Positions of the members that drew what none before them did: neither mask nor map of probabilities is equal."""
+    """Positions of the members with an outline of their own: no member before them has the same `outline_key` and mask.
+    The same network may draw for two members, of which one withdraws the mask."""
     found: list[int] = []
     for i, one in enumerate(members):
-        if not any(
-            np.array_equal(one.mask, members[j].mask)
-            and np.array_equal(one.mask_probability, members[j].mask_probability)
-            for j in found
-        ):
+        shared = (
+            members[j] for j in found if one.outline_key is not None and members[j].outline_key == one.outline_key
+        )
+        if not any(np.array_equal(one.mask, other.mask) for other in shared):
             found.append(i)
     return found
 
@@ -178,7 +182,7 @@ def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class ConsensusPredictor:
-    """Answers with the consensus of several predictors; to be used in the place of a `Predictor`.
+    """Answers with the consensus of several predictors; used like a `Predictor`.
 
     Args:
         members: two or more.
@@ -191,7 +195,8 @@ class ConsensusPredictor:
 
     def predict(self, image: Source) -> Prediction:
         """As `Predictor.predict`; one forward pass of every member."""
-        return consensus([member.predict(image) for member in self.members]).prediction
+        grey, shared = read_image(image), SharedPasses()
+        return consensus([member.predict(grey, shared) for member in self.members]).prediction
 
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """As `Predictor.probabilities`: the mean over the members."""
@@ -207,5 +212,15 @@ class ConsensusPredictor:
 
 
 def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
-    """Load every approach, see `load_predictor`."""
-    return ConsensusPredictor([load_predictor(key, weights_folder) for key in APPROACHES])
+    """Load every approach that has weights, see `load_predictor`; the others take no part in the consensus.
+
+    Raises:
+        InputError: fewer than two approaches have weights, or those of one are damaged.
+    """
+    keys = available_approaches(weights_folder)
+    if len(keys) < 2:
+        raise InputError(
+            f"A consensus needs the weights of at least two approaches, found {', '.join(keys) or 'none'}: fetch the "
+            "repository's weights folder, or train more of them."
+        )
+    return ConsensusPredictor([load_predictor(key, weights_folder) for key in keys])

@@ -1,4 +1,4 @@
-"""One forward pass, kept: masks at other thresholds and other explanations are views of it, without the network."""
+"""One kept forward pass: masks at other thresholds and other explanations are made from it without the network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """What a network made of one image. Never changed, hence safe to share between threads.
+    """The output of a network on one image. It is never changed, so threads can share it.
 
     Attributes:
         approach: key of the approach.
@@ -28,9 +28,10 @@ class ForwardPass:
         output: of the forward pass, a batch of one, detached and on the CPU; small beside the image, for all of its
             maps lie on the network's grid.
         preprocess: brings those maps back to the image's size.
-        threshold: mask probability from which a pixel counts as lesion, unless another is asked for.
+        threshold: lowest mask probability of a lesion pixel, unless another threshold is given.
         min_area: share of the image's pixels below which a region is no lesion.
-        seconds: wall time of reading the image and of the forward pass, in seconds.
+        seconds: wall time of the forward pass, and of reading where the image was not read yet, in seconds.
+        outline_key: as in `Prediction`.
     """
 
     approach: str
@@ -41,6 +42,7 @@ class ForwardPass:
     threshold: float
     min_area: float
     seconds: float
+    outline_key: str | None = None
 
     @property
     def predicted_class(self) -> str:
@@ -49,21 +51,21 @@ class ForwardPass:
 
     @property
     def mask_probability(self) -> np.ndarray:
-        """float32 (H, W) in [0, 1] at the image's size, computed anew each time."""
+        """float32 (H, W) in [0, 1] at the image's size, computed on each access."""
         probability = self.output.mask_logits[0, 0].float().sigmoid()
         return self.preprocess.restore(probability, *self.grey.pixels.shape).clip(0, 1)
 
     def prediction(
         self, threshold: float | None = None, cam_class: str | None = None, cam_method: str = DEFAULT_CAM_METHOD
     ) -> Prediction:
-        """The answer, seen in a certain way. The network does not run.
+        """The answer with a threshold and an explanation. The network does not run.
 
         Args:
-            threshold: mask probability from which a pixel counts as lesion, in (0, 1); the mask is then exactly what
-                lies above it. `None`: the threshold of the weights, and a mask that agrees with the verdict, see
+            threshold: lowest mask probability of a lesion pixel, in (0, 1); the mask is then exactly what lies above
+                it. `None`: the threshold of the weights, and a mask that agrees with the verdict, see
                 `agreeing_mask`.
             cam_class: the class that the CAM explains, one of `CLASSES`; `None`: the predicted one.
-            cam_method: key of `busi_demo.cam_methods.CAM_METHODS`.
+            cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
         Raises:
             InputError: an argument is outside of its range.
         """
@@ -72,9 +74,9 @@ class ForwardPass:
         self._check(threshold, explained)
         probability, verdict = self.mask_probability, self.predicted_class
         if threshold is None:
-            mask, mask_notes = agreeing_mask(probability, verdict, self.threshold, self.min_area)
+            mask, agreement, mask_notes = agreeing_mask(probability, verdict, self.threshold, self.min_area)
         else:
-            mask, mask_notes = chosen_mask(probability, verdict, threshold, self.min_area)
+            mask, agreement, mask_notes = chosen_mask(probability, verdict, threshold, self.min_area)
         cam, peak = self._cam(explained, cam_method)
         return Prediction(
             approach=self.approach,
@@ -86,10 +88,12 @@ class ForwardPass:
             cam_class=explained,
             cam_peak=peak,
             threshold=self.threshold if threshold is None else threshold,
+            agreement=agreement,
             warnings=self.grey.notes + mask_notes + (() if peak > 0 else (_nothing(cam_method, explained),)),
             seconds=self.seconds + time.perf_counter() - start,
             spacing=self.grey.spacing,
             cam_method=cam_method,
+            outline_key=self.outline_key,
         )
 
     def _check(self, threshold: float | None, cam_class: str) -> None:

@@ -14,9 +14,10 @@ import torch
 
 from busi_demo.imaging import Source, read_image
 from busi_demo.inference.forward_pass import ForwardPass
+from busi_demo.models import ALL, approaches_of
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
-from busi_demo.weights.store import Weights, approach_folder, load_weights, reinitialised
+from busi_demo.weights.store import Weights, approach_folder, available_approaches, load_weights, reinitialised
 
 _BATCH = 16
 
@@ -100,6 +101,7 @@ class Predictor:
             threshold=weights.threshold,
             min_area=weights.min_area,
             seconds=time.perf_counter() - start,
+            outline_key=self.outline_key,
         )
 
     @torch.no_grad()
@@ -169,6 +171,24 @@ def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOu
     if outline_network is model:
         return shared.output(model, x)
     return model(x, shared.output(outline_network, x))
+
+
+def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:
+    """Load the approaches that a choice stands for.
+
+    Args:
+        choice: a key of `busi_demo.models.APPROACHES`, or `ALL`, which leaves out the approaches without weights.
+    Returns:
+        The predictors, and a sentence on what was left out; `None` where nothing was.
+    Raises:
+        InputError: the chosen approach has no weights, none of all has, or weights are damaged.
+    """
+    wanted, available = approaches_of(choice), available_approaches()
+    missing = [key for key in wanted if key not in available]
+    if choice != ALL or len(missing) == len(wanted):
+        return [load_predictor(key) for key in wanted], None
+    note = f"Left out, because there are no weights: {', '.join(missing)}." if missing else None
+    return [load_predictor(key) for key in wanted if key not in missing], note
 
 
 def _detached(output: ModelOutput) -> ModelOutput:

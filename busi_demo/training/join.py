@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
 from busi_demo.evaluation.results import ImageResult, judged
 from busi_demo.inference.predictor import Predictor
@@ -156,7 +157,7 @@ def judge_held_out(members: Sequence[Member], samples: Sequence[FileSample]) -> 
     for member, sample in tqdm(held_out, "evaluating", disable=None, leave=False):
         image, truth = sample.read()
         prediction = predictors[member.fold].predict(image)
-        results.append(judged(prediction, sample.name, sample.label, truth, sample.mask_complete))
+        results.append(judged(Answer(prediction, truth), sample.name, sample.label, sample.mask_complete))
     return results, calibration
 
 

@@ -95,7 +95,7 @@ def score(
         inside = slice(top, top + height), slice(left, left + width)
         verdict = CLASSES[int(np.argmax(probabilities))]
         if class_decides:
-            mask, _ = agreeing_mask(mask_probability, verdict, threshold, min_area)
+            mask, *_ = agreeing_mask(mask_probability, verdict, threshold, min_area)
         else:
             mask = lesion_mask(mask_probability, threshold, min_area)
         sample, truth = dataset.samples[i], dataset.masks[i, 0].numpy().astype(bool)[inside]

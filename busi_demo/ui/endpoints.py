@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import gradio as gr
 
-from busi_demo.analysis.view import Settings
+from busi_demo.analysis.view import View
+from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
-from busi_demo.models import title_of
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import texts
 from busi_demo.ui.analyse.controls import PREDICTED
 from busi_demo.ui.events import LONG, MODEL
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _listed(keys: Iterable[str], default: str) -> str:
+    return ", ".join(f"{key} (the default)" if key == default else key for key in keys)
+
+
+def _with_keys(endpoint: _Function) -> _Function:
+    """Write the keys of approaches and CAM methods into the docstring, which Gradio and MCP show."""
+    documentation = endpoint.__doc__ or ""
+    documentation = documentation.replace("APPROACH_KEYS", _listed(APPROACHES, DEFAULT_APPROACH))
+    endpoint.__doc__ = documentation.replace("CAM_METHOD_KEYS", _listed(CAM_METHODS, DEFAULT_CAM_METHOD))
+    return endpoint
 
 
 def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image) -> None:
@@ -38,6 +54,7 @@ def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image
     )
 
 
+@_with_keys
 def analyse_endpoint(
     image: str | None,
     approach: str,
@@ -52,30 +69,31 @@ def analyse_endpoint(
 
     Args:
         image: the ultrasound image, a DICOM, PNG, JPEG, BMP, TIFF, WebP or GIF file.
-        approach: key of the approach: two_stage, multitask_resnet50, multitask_cnn or multitask_unet (the default).
+        approach: key of the approach: APPROACH_KEYS.
         mask: the ground-truth mask, a file that is white inside the lesion; optional, adds Dice and IoU.
-        threshold: mask probability, between 0 and 1, from which a pixel counts as lesion; without it that of the
-            approach, with a mask that agrees with the class.
+        threshold: lowest mask probability of a lesion pixel, between 0 and 1; without it that of the approach,
+            with a mask that agrees with the class.
         cam_class: the class that the map explains: benign, malignant, normal, or predicted (the default).
-        cam_method: how the map is made: grad_cam (the default), grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam or
-            eigen_cam.
+        cam_method: how the map is made: CAM_METHOD_KEYS.
         opacity: of the map's strongest pixel in the overlay, 0 to 1.
         spacing: millimetres per pixel, 0.001 to 5; without it what the file says, else measurements are in pixels.
     Returns:
         the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON: among them
         measurements of the lesion, how far to trust the answer, and the training or test image that this one is.
     """
-    from busi_demo.analysis.analysis import examine  # loads what the first page need not wait for
+    from busi_demo.analysis.analysis import analyse_image  # loads what the first page need not wait for
+    from busi_demo.analysis.report import report
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
-    settings = Settings(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
+    view = View(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
-        examined = examine(image, approach, mask)
-        found = examined.view(settings)
-        report = examined.report(found)
-        more = {name: report[name] for name in ("measurements", "trust", "seen")}
-        return found.figure(), dict(found.prediction.probabilities), found.record | more
+        grey = read_image(image)
+        truth, notes = read_ground_truth(mask, grey.pixels.shape)
+        analysis = analyse_image(grey, approach, truth, notes).analysis(view)
+        content = report(analysis)
+        more = {name: content[name] for name in ("measurements", "trust", "seen", "known_images_available")}
+        return analysis.figure(), dict(analysis.prediction.probabilities), analysis.answer.record() | more
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -90,14 +108,14 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
     figures = gr.File(label="figures (zip)", visible=False)
     rows = gr.JSON(label="rows", visible=False)
 
+    @_with_keys
     def batch_endpoint(files: list[str], approach: str) -> tuple[str, str, list[dict[str, Any]]]:
         """Analyse many breast ultrasound images. Research demo, not a medical device.
 
         Args:
             files: image files (PNG, JPEG, BMP, TIFF, WebP, GIF, DICOM) and zip archives of them; NAME_mask.png beside
                 NAME.png is its ground truth.
-            approach: key of the approach: two_stage, multitask_resnet50, multitask_cnn or multitask_unet (the default);
-                or all, for each of them and their consensus.
+            approach: key of the approach: APPROACH_KEYS; or all, for each of them and their consensus.
         Returns:
             the table (CSV), a zip archive of the table and the five-panel figures, and the rows as JSON; a file that
             could not be used is a row with its error.
@@ -138,16 +156,16 @@ def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[t
         the overlap of each pair of masks. Where `disagree` is true, do not rely on any of them.
     """
     from busi_demo.analysis.answer import consensus_record  # loads what the first page need not wait for
-    from busi_demo.ui.compare.comparison import compare, panels
+    from busi_demo.ui.compare.comparison import compare
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
     try:
-        *_, known = compare(image, mask)
+        grey = read_image(image)
+        *_, known = compare(grey, *read_ground_truth(mask, grey.pixels.shape))
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    if known.consensus is None:
+    if known.consensus is None or known.together is None:
         raise gr.Error(texts.NO_CONSENSUS, print_exception=False)
-    shown = [*known.predictions, known.consensus.prediction]
-    figures = [(panels(prediction, known.ground_truth, 5), title_of(prediction.approach)) for prediction in shown]
-    return figures, consensus_record(known.consensus, known.ground_truth, known.notes)
+    figures = [(answer.figure(), answer.title) for answer in (*known.answered, known.together)]
+    return figures, consensus_record(known.consensus, known.together)

@@ -1,11 +1,12 @@
-"""The card beside the inputs while there is no verdict, as HTML."""
+"""Pieces of HTML that several tabs share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from busi_demo.analysis.panels import percent
+from busi_demo.imaging.text import percent
+from busi_demo.types import Prediction
 from busi_demo.ui import texts
 
 
@@ -15,7 +16,7 @@ def hint(text: str) -> str:
 
 
 def alert(text: str) -> str:
-    """A sentence on what went wrong; screen readers say it at once."""
+    """A sentence on what went wrong; screen readers read it at once."""
     return f'<p class="alert" role="alert">{escape(text)}</p>'
 
 
@@ -38,6 +39,11 @@ def bar(name: str, share: float, predicted: bool) -> str:
         f'<div class="bar{" predicted" if predicted else ""}"><span>{name}</span>'
         f'<i aria-hidden="true"><b style="width:{share:.1%}"></b></i><span>{percent(share)}</span></div>'
     )
+
+
+def named(prediction: Prediction) -> str:
+    """The predicted class with its probability."""
+    return f"{prediction.predicted_class} ({percent(prediction.confidence)})"
 
 
 def overlap(dice: float | None, iou: float | None) -> str:

@@ -1,25 +1,24 @@
-"""Inputs as Gradio does not make them."""
+"""Input components that Gradio does not have."""
 
 from __future__ import annotations
 
 from abc import ABCMeta
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from gradio.component_meta import ComponentMeta
 from gradio.processing_utils import save_pil_to_cache
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from busi_demo.imaging import GreyImage
 from busi_demo.ui import texts
 
 _BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
 class _WithoutStub(ComponentMeta):
-    """Gradio's metaclass, save that no .pyi file is written beside the source of the subclass."""
+    """Gradio's metaclass without the .pyi file that it writes beside the source of a subclass."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> Any:
         return ABCMeta.__new__(cls, name, bases, attributes)
@@ -42,8 +41,8 @@ class ImageInput(gr.Image, metaclass=_WithoutStub):
 class TypedSlider(gr.Slider, metaclass=_WithoutStub):
     """A slider whose number box may hold anything while a person types.
 
-    Gradio refuses what is out of range, fails where nothing is, and once the box is left shows the nearest number in
-    range without telling anybody. Here that number counts from the start.
+    Gradio refuses what is out of range, fails where nothing is, and shows the nearest number in range once the box
+    is left, without a message. Here that number counts from the start.
     """
 
     is_template = True
@@ -67,7 +66,7 @@ def image_input(**options: Any) -> ImageInput:
 
 
 def ultrasound_input(height: int, elem_id: str) -> ImageInput:
-    """The input of the image in question; `height` in pixels."""
+    """The input of the ultrasound image; `height` in pixels."""
     return image_input(
         label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT, height=height,
         elem_id=elem_id,
@@ -81,17 +80,16 @@ def mask_input(elem_id: str) -> ImageInput:
     )  # fmt: skip
 
 
-def stand_in(path: str, pixels: np.ndarray, folder: str) -> str | None:
+def stand_in(path: str, image: GreyImage, folder: str) -> str | None:
     """A picture to show instead of an upload that browsers cannot show, such as TIFF or DICOM.
 
     Args:
         path: the upload.
-        pixels: uint8 (H, W), the image as read from it.
+        image: the upload as read.
         folder: Gradio's temporary files, `GRADIO_CACHE` of any component; they are deleted with the uploads.
     Returns:
         Path of a PNG; `None` where none is needed.
     """
-    with suppress(UnidentifiedImageError), Image.open(path) as image:  # DICOM is none that Pillow knows
-        if image.format in _BROWSERS_SHOW:
-            return None
-    return save_pil_to_cache(Image.fromarray(pixels), folder, Path(path).stem, format="png")
+    if image.format in _BROWSERS_SHOW:
+        return None
+    return save_pil_to_cache(Image.fromarray(image.pixels), folder, Path(path).stem, format="png")

@@ -1,10 +1,11 @@
-"""From an uploaded file to a session."""
+"""From an uploaded file to a session, for every tab that takes one image. Each file is decoded once."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from busi_demo.imaging import read_image
+from busi_demo.imaging import MaskSizeError, read_ground_truth, read_image
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.inputs import stand_in
@@ -14,24 +15,57 @@ from busi_demo.ui.session import Session
 def opened(
     path: str, folder: str, before: Session | None = None, mask: str | None = None, spacing: float | None = None
 ) -> Session:
-    """A session for a file of any kind, before it is analysed.
+    """Read a file of any kind into a session, before it is analysed.
 
     Args:
         path: the upload.
         folder: Gradio's temporary files.
-        before: of the image that was there. A mask or spacing that was there with it belongs to it, and goes.
-        mask, spacing: what stands in the inputs.
+        before: the session so far. Where it holds an image, mask and spacing belong to that image and are dropped,
+            whether they were given before or after its analysis.
+        mask, spacing: what the inputs show.
     Returns:
-        A pending session, or one with a refusal; it names what stays in the inputs, by a stand-in where browsers
+        A pending session, or one with a refusal; it names what stays in the inputs, with a stand-in where browsers
         cannot show the file.
     """
-    before = before or Session()
-    mask = None if mask == before.mask else mask
-    spacing = None if spacing == before.spacing else spacing
+    if before and before.holds_image:
+        mask = spacing = None
     if not Path(path).is_file():
         return Session(refusal=texts.EXPIRED)
     try:
-        shown = stand_in(path, read_image(path).pixels, folder) or path
+        grey = read_image(path)
     except InputError as error:
         return Session(mask=mask, spacing=spacing, refusal=str(error))
-    return Session(shown, path, mask, spacing, pending=True)
+    shown = stand_in(path, grey, folder) or path
+    return Session(shown, path, mask, spacing, grey, pending=True)
+
+
+def read_inputs(image: str, mask: str | None, spacing: float | None, session: Session) -> Session:
+    """Read the files in the inputs, as far as the session does not hold them already.
+
+    Args:
+        image, mask: paths of what the inputs show.
+        spacing: millimetres per pixel that the person gave.
+        session: what was opened or analysed last.
+    Returns:
+        A session with `grey` and `truth`, or one with a refusal; it names the files that stay in the inputs.
+    """
+    known = session if session.original and image == session.shown else Session()
+    original = known.original or image
+    if not all(Path(path).is_file() for path in (original, mask) if path):
+        return Session(refusal=texts.EXPIRED)
+    found = Session(image, original, mask, spacing)
+    try:
+        found = replace(found, grey=known.grey or read_image(original))
+    except InputError as error:
+        found = replace(found, shown=None, refusal=str(error))
+    try:
+        if found.grey and known.truth and mask == known.mask:
+            truth = known.truth
+        else:
+            truth = read_ground_truth(mask, found.grey.pixels.shape if found.grey else None)
+        found = replace(found, truth=truth)
+    except MaskSizeError as error:
+        found = replace(found, refusal=found.refusal or str(error))
+    except InputError as error:
+        found = replace(found, mask=None, refusal=found.refusal or str(error))
+    return found

@@ -12,6 +12,7 @@ from busi_demo.ui import texts
 from busi_demo.ui.analyse.tab import AnalyseTab
 from busi_demo.ui.batch.tab import BatchTab
 from busi_demo.ui.compare.tab import CompareTab
+from busi_demo.ui.limits import LARGEST_UPLOAD_MB
 from busi_demo.ui.quality.tab import QualityTab
 from busi_demo.ui.session import KEPT_SECONDS
 from busi_demo.ui.theme import CSS_FILE, SCRIPT, make_theme
@@ -25,11 +26,11 @@ LAUNCH_OPTIONS: dict[str, Any] = {
     "enable_monitoring": False,
     "share": False,
     "state_session_capacity": 200,
-    "max_file_size": f"{texts.LARGEST_UPLOAD_MB}mb",
+    "max_file_size": f"{LARGEST_UPLOAD_MB}mb",
     "footer_links": ["api"],
     "quiet": True,
 }
-"""Keywords for `launch`: looks and manners."""
+"""Keywords for `launch`: appearance and privacy."""
 
 
 def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:

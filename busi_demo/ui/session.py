@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gradio as gr
+import numpy as np
 
 if TYPE_CHECKING:
-    from busi_demo.analysis.analysis import Examined
+    from busi_demo.analysis.analysis import AnalysedImage
+    from busi_demo.imaging import GreyImage
 
 KEPT_SECONDS = 3600
 """How long files and answers are kept at least. Gradio looks every so many seconds for what is older, so a file may
@@ -24,7 +26,9 @@ class Session:
         original: path of the upload that `shown` stands in for; the same in most cases.
         mask: path of the mask.
         spacing: millimetres per pixel that the person gave.
-        examined: what the network made of it; `None` where there is nothing, or it could not be used.
+        grey: the upload as read, so that it is decoded once; `None` where it was not read yet.
+        truth: the mask as read for this image: bool (H, W), and notes; `None` where it was not read yet.
+        analysed: the image after the forward pass; `None` where there is nothing, or it could not be used.
         refusal: a sentence why not.
         pending: whether another image was put into the inputs since, which has still to be analysed.
     """
@@ -33,9 +37,16 @@ class Session:
     original: str | None = None
     mask: str | None = None
     spacing: float | None = None
-    examined: Examined | None = None
+    grey: GreyImage | None = None
+    truth: tuple[np.ndarray | None, tuple[str, ...]] | None = None
+    analysed: AnalysedImage | None = None
     refusal: str | None = None
     pending: bool = False
+
+    @property
+    def holds_image(self) -> bool:
+        """Whether an image stands in the inputs; the mask and the spacing beside it belong to it."""
+        return self.shown is not None or self.pending
 
 
 def session_state() -> gr.State:

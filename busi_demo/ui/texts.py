@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LARGEST_UPLOAD_MB = 50
+from busi_demo.imaging.text import percent
+from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
 
 TITLE = "Breast ultrasound: segment, classify, explain"
 INTRO = (
@@ -72,10 +73,10 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
 
 OPEN_FILE = "Open a DICOM or any other image file"
 SPACING = "Pixel spacing in mm"
-SPACING_INFO = "For lengths in millimetres, where you know it. A DICOM file usually brings its own."
+SPACING_INFO = "For lengths in millimetres. A DICOM file usually contains it."
 
 THRESHOLD = "Mask threshold"
-THRESHOLD_INFO = "From which a pixel is lesion."
+THRESHOLD_INFO = "Lowest probability of a lesion pixel."
 OPACITY = "CAM opacity"
 OPACITY_INFO = "Colour of the overlay."
 CAM_CLASS = "Class to explain"
@@ -88,11 +89,12 @@ FIGURE_PNG = "Figure as PNG"
 FIGURE_PDF = "Figure as PDF"
 REPORT_PDF = "Report as PDF"
 REPORT_JSON = "Report as JSON"
-FORGOTTEN = "This result is no longer kept on the server: press Analyse to have it again."
+FORGOTTEN = "This result is no longer kept on the server: press Analyse to compute it again."
 
 SEEN = "Seen before?"
 NOT_SEEN = "No: the image is like none that the models were trained or tested with."
-SEEN_NOTE = "Compared by a perceptual hash; no image leaves this machine for that."
+SEEN_UNKNOWN = "Unknown: the list of known images is missing."
+SEEN_NOTE = "Compared by a perceptual hash on this machine; the image is not sent anywhere."
 TRUST = "How far to trust this answer"
 LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
 """Sign and word for each level of trust."""
@@ -102,7 +104,7 @@ ABOUT_THE_MAP = "The map"
 MEASUREMENTS = "Measurements"
 NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
 GEOMETRY = "Geometry computed from the predicted mask, not a BI-RADS assessment."
-IN_PIXELS = "In pixels, for the file does not say how large one is."
+IN_PIXELS = "In pixels, because the pixel spacing is unknown."
 
 
 def loading(title: str) -> str:
@@ -149,8 +151,6 @@ def consensus_by(count: int) -> str:
 # ---- Batch
 
 TAB_BATCH = "Batch"
-BATCH_MOST_IMAGES = 200
-BATCH_UNPACKED_MB = 500
 BATCH_FILES = "Images or zip archives"
 BATCH_FOLDER = "Choose a folder"
 BATCH_START, BATCH_STOP = "Analyse all", "Stop"
@@ -161,7 +161,7 @@ BATCH_LIMITS = (
     "`python -m busi_demo batch`."
 )
 BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
-BATCH_CHANGED = "The files have changed, and the table is still that of before: analyse all to have one of these."
+BATCH_CHANGED = "The files have changed and the table is out of date: press Analyse all to update it."
 BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
 BATCH_LOADING = "Loading the approach, the first time takes a while …"
 BATCH_STOPPING = "Stopping after this image …"
@@ -264,7 +264,7 @@ def no_cases(title: str) -> str:
 def case_caption(kind: str, predicted: str, confidence: float, overlap: float | None) -> str:
     """What stands below the picture of a case."""
     if kind == CONFIDENT_ERROR or overlap is None:
-        return f"{predicted} {confidence:.0%}"
+        return f"{predicted} {percent(confidence)}"
     return f"Dice {overlap:.2f}"
 
 

@@ -66,7 +66,7 @@ class KnownImage:
         return _SENTENCES[self.split]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownImages:
     """All images of the list."""
 

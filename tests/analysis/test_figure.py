@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from busi_demo.analysis.figure import DISCLAIMER, PANELS, figure_image, figure_pdf, five_panels
-from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PREDICTED, TOO_MUCH, TRUTH, percent
+from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PREDICTED, TOO_MUCH, TRUTH
+from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY
-from busi_demo.types import CLASSES, InputError, Prediction
+from busi_demo.types import CLASSES, Agreement, InputError, Prediction
 
 SHAPES = [(60, 800), (800, 60), (20, 20), (300, 440), (440, 300)]
 
@@ -42,6 +43,7 @@ def answer(shape: tuple[int, int] = (30, 40), mask: np.ndarray | None = None, ev
         cam_class="malignant",
         cam_peak=3.14159 * evidence,
         threshold=0.5,
+        agreement=Agreement.AGREES,
     )
 
 

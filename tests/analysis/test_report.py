@@ -11,10 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from busi_demo.analysis.measurements import measure
+from busi_demo.analysis.analysis import Analysis, Facts
+from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
+from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, Prediction
 from busi_demo.weights.known_images import KnownImage
 
@@ -34,17 +36,16 @@ def mirrored(image: np.ndarray) -> Prediction:
 def full() -> dict:
     truth = disc(72, 96, 30, 40, 12)
     seen = KnownImage("benign (1).png", "BUSI", "benign", "train", "0" * 16)
-    return report(
-        PREDICTION, CONFIG, title="Joint CNN", settings={"cam_method": "grad_cam"}, ground_truth=truth,
-        measurements=measure(MASK, PREDICTION.spacing), trust=assess(PREDICTION, mirrored), seen=seen,
-        created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2))),
-    )  # fmt: skip
+    facts = Facts(assess(PREDICTION, mirrored), seen, True, CONFIG)
+    created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+    return report(Analysis(Answer(PREDICTION, truth), facts), created)
 
 
 def bare() -> dict:
     nothing = np.zeros_like(MASK)
     probabilities = dict(zip(CLASSES, (0.1, 0.1, 0.8), strict=True))
-    return report(replace(PREDICTION, mask=nothing, probabilities=probabilities, warnings=(), spacing=None), {})
+    prediction = replace(PREDICTION, mask=nothing, probabilities=probabilities, warnings=(), spacing=None)
+    return report(Analysis(Answer(prediction), Facts(known_images_available=True)))
 
 
 def texts(page: Figure) -> str:
@@ -56,9 +57,15 @@ def test_the_model_the_settings_and_the_time_are_told():
     assert (content["schema"], content["schema_version"]) == ("busi_demo.analysis.report", 1)
     assert content["created"] == "2026-01-02T01:04:05+00:00"
     assert content["model"] == {
-        "approach": "multitask_cnn", "title": "Joint CNN", "weights_sha256": "ab" * 32, "git_commit": "cd" * 20,
+        "approach": "multitask_cnn", "title": APPROACHES["multitask_cnn"].title, "weights_sha256": "ab" * 32,
+        "git_commit": "cd" * 20,
     }  # fmt: skip
-    assert content["settings"] == {"mask_threshold": 0.4, "cam_class": "malignant", "cam_method": "grad_cam"}
+    assert content["settings"] == {
+        "mask_threshold": 0.4,
+        "cam_class": "malignant",
+        "cam_method": "grad_cam",
+        "cam_opacity": 0.55,
+    }
     assert content["image"] == {"width": 96, "height": 72, "spacing_mm": [0.2, 0.1]}
     assert content["disclaimer"] == NOT_A_DEVICE
 
@@ -75,7 +82,7 @@ def test_what_was_found_is_told():
 def test_trust_at_another_threshold_is_told_as_such():
     assert full()["trust"]["reservation"] is None
     trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
-    content = report(PREDICTION, CONFIG, trust=trust)
+    content = report(Analysis(Answer(PREDICTION), Facts(trust, config=CONFIG)))
     assert content["trust"]["reservation"] == trust.reservation(0.4)
     for page in report_pages(content, PANELS):
         assert "own threshold of 0.5, not at the chosen 0.4" in texts(page).replace("\n", " ")
@@ -127,6 +134,14 @@ def test_what_is_missing_is_said_in_words():
     _, second = report_pages(bare(), PANELS)
     for words in ("nothing to measure", "Not examined", "no ground truth given", "no match found", "unknown"):
         assert words in texts(second)
+
+
+def test_without_the_list_of_known_images_nothing_is_said_of_a_match():
+    content = report(Analysis(Answer(PREDICTION), Facts(known_images_available=False)))
+    assert content["seen"] is None and content["known_images_available"] is False
+    _, second = report_pages(content, PANELS)
+    assert "unknown: the list of known images is missing" in texts(second)
+    assert "no match found" not in texts(second)
 
 
 @pytest.mark.parametrize("size", [(900, 500), (300, 3000), (3000, 200)])

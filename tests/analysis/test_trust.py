@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from busi_demo.analysis.trust import Check, Level, Trust, assess, check_agreement, check_cam, check_flip, check_margin
-from busi_demo.types import Prediction
+from busi_demo.imaging.masks import agreeing_mask, chosen_mask
+from busi_demo.imaging.text import percent
+from busi_demo.types import Agreement, Prediction
 
 SHAPE = (10, 10)
 
@@ -32,6 +34,7 @@ def prediction(mask: np.ndarray = LESION, benign: float = 0.1, malignant: float 
         cam_class=max(probabilities, key=probabilities.__getitem__),
         cam_peak=1.0,
         threshold=0.5,
+        agreement=Agreement.AGREES,
     )
     return replace(made, **fields)
 
@@ -56,7 +59,7 @@ def test_evidence_is_weighed_against_the_area(inside, level):
     check = check_cam(prediction(cam=cam(inside)))
     assert check.level is level
     assert check.value == pytest.approx(inside * 10, abs=1e-4)
-    assert f"{inside:.0%} of it on 10.0%" in check.sentence
+    assert f"{percent(inside)} of it on 10.0%" in check.sentence
 
 
 def test_of_a_lesion_that_fills_the_image_the_evidence_need_only_lie_inside():
@@ -105,18 +108,23 @@ def test_nothing_outlined_on_either_side_is_stable():
     assert check_flip(normal, mirror(normal)).level is Level.GREEN
 
 
-@pytest.mark.parametrize(("peak", "malignant", "level"), [
-    (0.9, 0.8, Level.GREEN), (0.3, 0.8, Level.AMBER), (0.04, 0.8, Level.RED), (0.9, 0.1, Level.RED),
-    (0.3, 0.1, Level.GREEN),
+@pytest.mark.parametrize(("peak", "malignant", "min_area", "level"), [
+    (0.9, 0.8, 0.003, Level.GREEN), (0.3, 0.8, 0.003, Level.AMBER), (0.04, 0.8, 0.003, Level.RED),
+    (0.9, 0.1, 0.003, Level.RED), (0.3, 0.1, 0.003, Level.GREEN), (0.9, 0.1, 0.2, Level.GREEN),
 ])  # fmt: skip
-def test_outline_and_class(peak, malignant, level):
-    one = prediction(mask_probability=np.where(LESION, peak, 0).astype(np.float32), malignant=malignant)
+def test_outline_and_class(peak, malignant, min_area, level):
+    """The last one is a speck below the least area, which is no outline."""
+    probability = np.where(LESION, peak, 0).astype(np.float32)
+    predicted = prediction(malignant=malignant).predicted_class
+    mask, agreement, _ = agreeing_mask(probability, predicted, 0.5, min_area)
+    one = prediction(mask, mask_probability=probability, malignant=malignant, agreement=agreement)
     assert check_agreement(one).level is level
 
 
-def test_a_speck_is_no_outline():
-    normal = prediction(malignant=0.1)
-    assert check_agreement(normal, min_area=0.2).level is Level.GREEN
+def test_a_chosen_threshold_that_outlines_a_lesion_in_a_normal_image_is_a_contradiction():
+    mask, agreement, _ = chosen_mask(LESION.astype(np.float32), "normal", 0.5, 0.003)
+    check = check_agreement(prediction(mask, malignant=0.1, agreement=agreement))
+    assert (check.level, check.sentence) == (Level.RED, "The class is normal, but a lesion is outlined.")
 
 
 @pytest.mark.parametrize(("malignant", "benign", "level"), [

@@ -11,9 +11,10 @@ import pytest
 from helpers import disc, picture, save_grey
 
 from busi_demo.batch.items import BatchItem, StoredFile, find_items
-from busi_demo.batch.rows import COLUMNS, answer, counts, csv_text
+from busi_demo.batch.rows import COLUMNS, analyse_item, counts, csv_text
+from busi_demo.imaging import GreyImage
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.types import CLASSES, Agreement, Prediction
 
 TRUTH = disc(72, 96, 30, 30, 9) | disc(72, 96, 30, 70, 9)
 
@@ -24,7 +25,7 @@ class Fixed:
     def __init__(self, key: str, error: Exception | None = None) -> None:
         self.key, self.error = key, error
 
-    def predict(self, path: Path) -> Prediction:
+    def predict(self, image: GreyImage, shared: object = None) -> Prediction:
         if self.error:
             raise self.error
         mask = np.zeros((72, 96), dtype=bool)
@@ -32,7 +33,7 @@ class Fixed:
         return Prediction(
             approach=self.key, image=picture(1), mask=mask, mask_probability=mask.astype(np.float32),
             probabilities=dict(zip(CLASSES, (0.123456, 0.876443, 0.000101), strict=True)), cam=mask.astype(np.float32),
-            cam_class="malignant", cam_peak=1.0, threshold=0.5, warnings=("Dark.",),
+            cam_class="malignant", cam_peak=1.0, threshold=0.5, agreement=Agreement.AGREES, warnings=("Dark.",),
         )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def item(tmp_path: Path) -> BatchItem:
 
 
 def test_a_row_by_hand(item):
-    (found,) = answer(item, [Fixed("two_stage")])
+    (found,) = analyse_item(item, [Fixed("two_stage")])
     assert tuple(found.row) == COLUMNS
     both = disc(72, 96, 30, 30, 9).sum()  # of the two discs, alike in size, the left one is inside
     assert found.row == {
@@ -55,20 +56,26 @@ def test_a_row_by_hand(item):
         "p_benign": 0.1235, "p_malignant": 0.8764, "p_normal": 0.0001, "lesion_area_fraction": 0.5,
         "dice": round(2 * both / (72 * 48 + 2 * both), 4), "iou": round(both / (72 * 48 + both), 4),
         "width": 96, "height": 72, "warnings": "Dark.", "error": None}  # fmt: skip
-    np.testing.assert_array_equal(found.ground_truth, TRUTH)
+    np.testing.assert_array_equal(found.answer.ground_truth, TRUTH)
     assert found.figure_name == "malignant/a.png.two_stage.png"
-    assert found.figure().width > 2 * found.figure().height
+    assert found.answer.figure().width > 2 * found.answer.figure().height
 
 
 def test_without_a_mask_there_is_no_overlap(item):
-    (found,) = answer(replace(item, masks=()), [Fixed("two_stage")])
-    assert found.row["dice"] is None and found.row["iou"] is None and found.ground_truth is None
+    (found,) = analyse_item(replace(item, masks=()), [Fixed("two_stage")])
+    assert found.row["dice"] is None and found.row["iou"] is None and found.answer.ground_truth is None
 
 
 def test_several_approaches_and_their_consensus(item):
-    found = answer(item, [Fixed(key) for key in APPROACHES])
+    found = analyse_item(item, [Fixed(key) for key in APPROACHES])
     assert [f.row["approach"] for f in found] == [*APPROACHES, CONSENSUS]
     assert found[-1].row["p_malignant"] == 0.8764
+
+
+def test_each_file_is_decoded_once_for_all_approaches(item, predictors, decoded):
+    found = analyse_item(item, list(predictors.values()))
+    assert len(found) == len(APPROACHES) + 1 and found[0].row["error"] is None
+    assert [Path(path).name for path in decoded] == ["a.png", "a_mask.png", "a_mask_1.png"]
 
 
 @pytest.mark.parametrize("change", [
@@ -78,27 +85,27 @@ def test_what_cannot_be_used_is_one_row_with_its_sentence(item, predictors, tmp_
     (tmp_path / "bad.png").write_text("not an image")
     bad = StoredFile(tmp_path / "bad.png")
     values = {"image": bad} if change.get("image") else {"masks": (bad,)} if "masks" in change else change
-    (found,) = answer(replace(item, **values), [predictors["multitask_cnn"]])
+    (found,) = analyse_item(replace(item, **values), [predictors["multitask_cnn"]])
     assert found.row["error"].startswith("bad.png") and found.row["error"].endswith(".")
     known = {name for name, value in found.row.items() if value is not None}
-    assert known == {"image", "true_class", "error"} and found.figure() is None
+    assert known == {"image", "true_class", "error"} and found.answer is None
 
 
 def test_an_unexpected_error_costs_one_row_too(item, caplog):
-    (found,) = answer(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
+    (found,) = analyse_item(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
     assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError: boom): leave it out."
     assert "Traceback" in caplog.text
 
 
 def test_where_the_server_keeps_its_files_is_not_in_a_row(item, caplog):
     full = OSError(errno.ENOSPC, "No space left on device", "/srv/uploads/a.png")
-    (found,) = answer(item, [Fixed("two_stage", full)])
+    (found,) = analyse_item(item, [Fixed("two_stage", full)])
     assert found.row["error"] == "malignant/a.png could not be read (No space left on device): try it again."
     assert "/srv/uploads/a.png" in caplog.text
 
 
 def test_csv_reads_back_and_starts_no_formula(item):
-    row = answer(item, [Fixed("two_stage")])[0].row
+    row = analyse_item(item, [Fixed("two_stage")])[0].row
     text = csv_text([row, dict.fromkeys(COLUMNS) | {"image": '=1+1,"', "error": "no"}])
     assert "\r" not in text and text.endswith("\n")
     first, second = csv.DictReader(io.StringIO(text))

@@ -9,7 +9,7 @@ from helpers import ROOT, disc, picture, save_grey
 from playwright.sync_api import Page, expect
 from serving import paste
 
-from busi_demo.analysis.panels import percent
+from busi_demo.imaging.text import percent
 from busi_demo.inference.consensus import DISAGREEMENT, Consensus, consensus
 from busi_demo.models import APPROACHES
 from busi_demo.ui import texts

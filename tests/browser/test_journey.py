@@ -12,7 +12,7 @@ from helpers import ROOT, disc, picture, save_grey, write_dicom
 from playwright.sync_api import Download, Page, expect
 from serving import drop, paste
 
-from busi_demo.analysis.figure import percent
+from busi_demo.imaging.text import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import texts
 

@@ -10,7 +10,7 @@ from helpers import ROOT, picture, save_grey
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from busi_demo.analysis.panels import percent
+from busi_demo.imaging.text import percent
 from busi_demo.inference.consensus import consensus
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import Prediction

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_ground_truth_is_scored(predict, images, tmp_path):
     assert answer["iou"] == pytest.approx(both / (found | truth).sum())
     status, (words,), _ = predict(images[0], "--approach", "multitask_cnn", "--ground-truth", mask)
     assert f"Dice {answer['dice']:.3f}, IoU {answer['iou']:.3f}" in words
+
+
+def test_image_and_mask_are_decoded_once_for_all_approaches(predict, images, tmp_path, decoded):
+    mask = save_grey(tmp_path / "truth.png", disc(80, 120, 40, 60, 20))
+    status, lines, _ = predict(images[0], "--approach", "all", "--ground-truth", mask, "--json")
+    assert status == 0 and len(lines) == len(APPROACHES)
+    assert decoded == [str(images[0]), str(mask)]
+
+
+def test_all_leaves_out_the_approaches_without_weights_and_says_so(
+    predict, images, weights_folder, tmp_path, monkeypatch
+):
+    shutil.copytree(weights_folder / "multitask_cnn", tmp_path / "some" / "multitask_cnn")
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "some")
+    status, lines, (note,) = predict(images[0], "--approach", "all")
+    assert status == 0 and len([line for line in lines if "wide.png" in line]) == 1
+    assert note == "note: Left out, because there are no weights: two_stage, multitask_resnet50, multitask_unet."
 
 
 def test_a_ground_truth_belongs_to_one_image(predict, images, tmp_path):

@@ -20,7 +20,7 @@ from busi_demo.evaluation.faithfulness import (
     replacement_auc,
 )
 from busi_demo.imaging.masks import energy_inside
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.types import CLASSES, Agreement, Prediction
 
 HEIGHT, WIDTH = 56, 84  # patches of 4 x 6 pixels
 MASK = np.zeros((HEIGHT, WIDTH), dtype=bool)
@@ -208,7 +208,8 @@ class TestRankCorrelation:
 def prediction(cam: np.ndarray, shown: str = "malignant") -> Prediction:
     probabilities = {name: 0.9 if name == shown else 0.05 for name in CLASSES}
     maps = MASK, MASK.astype(np.float32), probabilities, cam.astype(np.float32)
-    return Prediction("toy", lesion_image(), *maps, shown, cam_peak=float(cam.max()), threshold=0.5)
+    fields = {"cam_peak": float(cam.max()), "threshold": 0.5, "agreement": Agreement.AGREES}
+    return Prediction("toy", lesion_image(), *maps, shown, **fields)
 
 
 def examine(cam: np.ndarray, shown: str = "malignant", truth: np.ndarray | None = MASK, others=()) -> CamResult:

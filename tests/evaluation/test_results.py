@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import answer
 
-from busi_demo.analysis.answer import prediction_record
+from busi_demo.analysis.answer import Answer
 from busi_demo.evaluation.results import ImageResult, result_of_row, result_row
 from busi_demo.types import Prediction
 
@@ -44,7 +44,7 @@ def prediction() -> Prediction:
 def test_a_prediction_is_recorded_in_plain_values():
     truth = np.zeros((4, 5), dtype=bool)
     truth[1:3, 3:5] = True  # 4 pixels, 2 of them predicted: Dice 4 / 10, IoU 2 / 8
-    record = prediction_record(prediction(), truth, ["resized"])
+    record = Answer(prediction(), truth, ("resized",)).record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record == {
         "approach": "two_stage", "predicted_class": "malignant",
         "probabilities": {"benign": 0.2, "malignant": 0.7, "normal": 0.1}, "lesion_area_fraction": 0.3,
@@ -52,6 +52,6 @@ def test_a_prediction_is_recorded_in_plain_values():
 
 
 def test_without_a_ground_truth_no_overlap_is_recorded():
-    record = prediction_record(prediction())
+    record = Answer(prediction()).record()
     assert record["dice"] is None and record["iou"] is None
     assert record["warnings"] == ["dark"]

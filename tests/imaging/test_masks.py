@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from helpers import disc
 
-from busi_demo.imaging.masks import Agreement, agreeing_mask, agreement, lesion_mask
+from busi_demo.imaging.masks import agreeing_mask, chosen_mask, lesion_mask
+from busi_demo.types import Agreement
 
 LESION, SPECK = disc(50, 60, 20, 20, 8), disc(50, 60, 40, 50, 1)
 
@@ -33,38 +34,38 @@ def test_a_region_of_just_the_least_area_stays():
 
 @pytest.mark.parametrize("verdict", ["benign", "malignant"])
 def test_a_tumour_with_a_mask_needs_no_words(verdict):
-    mask, notes = agreeing_mask(probability(0.9), verdict, 0.5, 0.003)
-    assert np.array_equal(mask, LESION) and notes == ()
+    mask, agreement, notes = agreeing_mask(probability(0.9), verdict, 0.5, 0.003)
+    assert np.array_equal(mask, LESION) and notes == () and agreement is Agreement.AGREES
 
 
 def test_normal_withdraws_the_mask_and_says_how_large_it_was():
-    mask, (note,) = agreeing_mask(probability(0.9), "normal", 0.5, 0.003)
-    assert not mask.any()
+    mask, agreement, (note,) = agreeing_mask(probability(0.9), "normal", 0.5, 0.003)
+    assert not mask.any() and agreement is Agreement.WITHDRAWN
     assert f"{LESION.mean():.1%}" in note and "withdrawn" in note
 
 
 def test_normal_without_a_mask_needs_no_words():
-    mask, notes = agreeing_mask(probability(0.3), "normal", 0.5, 0.003)
-    assert not mask.any() and notes == ()
+    mask, agreement, notes = agreeing_mask(probability(0.3), "normal", 0.5, 0.003)
+    assert not mask.any() and notes == () and agreement is Agreement.AGREES
 
 
 def test_a_tumour_with_a_faint_mask_is_cut_at_half_its_peak():
-    mask, (note,) = agreeing_mask(probability(0.3), "benign", 0.5, 0.003)
-    assert np.array_equal(mask, LESION)
-    assert "15%" in note and "50%" in note
+    mask, agreement, (note,) = agreeing_mask(probability(0.3), "benign", 0.5, 0.003)
+    assert np.array_equal(mask, LESION) and agreement is Agreement.FAINT
+    assert "15.0%" in note and "50.0%" in note
 
 
 def test_a_tumour_whose_confident_core_is_a_speck_is_cut_at_half_the_threshold():
     halo = np.where(SPECK, 0.9, probability(0.3)).astype(np.float32)
-    mask, (note,) = agreeing_mask(halo, "benign", 0.5, 0.003)
+    mask, agreement, (note,) = agreeing_mask(halo, "benign", 0.5, 0.003)
     assert np.array_equal(mask, LESION)  # the speck stays too small
-    assert "25%" in note
+    assert "25.0%" in note and agreement is Agreement.FAINT
 
 
 @pytest.mark.parametrize("faint", [probability(0.04), probability(0.3, SPECK)], ids=["below 5 %", "a speck"])
 def test_a_tumour_with_nothing_to_outline_stays_empty_and_is_told(faint):
-    mask, notes = agreeing_mask(faint, "malignant", 0.5, 0.003)
-    assert not mask.any()
+    mask, agreement, notes = agreeing_mask(faint, "malignant", 0.5, 0.003)
+    assert not mask.any() and agreement is Agreement.CONTRADICTS
     assert notes == ("The class is malignant, but no lesion was outlined: the two do not agree.",)
 
 
@@ -72,6 +73,25 @@ def test_a_tumour_with_nothing_to_outline_stays_empty_and_is_told(faint):
     (0.9, "malignant", Agreement.AGREES), (0.3, "normal", Agreement.AGREES), (0.9, "normal", Agreement.WITHDRAWN),
     (0.3, "benign", Agreement.FAINT), (0.04, "benign", Agreement.CONTRADICTS),
 ])  # fmt: skip
-def test_the_agreement_can_be_asked_for_alone(peak, verdict, expected):
-    assert agreement(probability(peak), verdict, 0.5, 0.003) is expected
-    assert bool(agreeing_mask(probability(peak), verdict, 0.5, 0.003)[1]) == (expected is not Agreement.AGREES)
+def test_a_sentence_stands_exactly_where_mask_and_class_do_not_agree(peak, verdict, expected):
+    _, agreement, notes = agreeing_mask(probability(peak), verdict, 0.5, 0.003)
+    assert agreement is expected
+    assert bool(notes) == (expected is not Agreement.AGREES)
+
+
+@pytest.mark.parametrize(("peak", "verdict", "expected"), [
+    (0.9, "malignant", Agreement.AGREES), (0.3, "normal", Agreement.AGREES), (0.9, "normal", Agreement.CONTRADICTS),
+    (0.3, "benign", Agreement.CONTRADICTS),
+])  # fmt: skip
+def test_at_a_chosen_threshold_a_sentence_stands_where_mask_and_class_contradict(peak, verdict, expected):
+    mask, agreement, notes = chosen_mask(probability(peak), verdict, 0.5, 0.003)
+    assert np.array_equal(mask, LESION & (peak > 0.5))
+    assert agreement is expected and bool(notes) == (expected is Agreement.CONTRADICTS)
+
+
+def test_a_share_that_is_not_all_of_it_is_not_written_as_100_percent():
+    """One function writes every share: 0.9996 must not read 100.0 % in one place and >99.9 % in another."""
+    almost = np.full((100, 100), 0.9, dtype=np.float32)
+    almost[0, :4] = 0
+    _, _, (note,) = agreeing_mask(almost, "normal", 0.5, 0.003)
+    assert "over >99.9% of the image" in note and "100.0%" not in note

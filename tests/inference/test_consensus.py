@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from busi_demo.analysis.answer import consensus_record
+from busi_demo.analysis.answer import Answer, consensus_record
 from busi_demo.inference.cam_methods import find_cam_method
 from busi_demo.inference.consensus import DISAGREEMENT, consensus, majority_mask, overlap_matrix, own_outlines
 from busi_demo.models import CONSENSUS
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.types import CLASSES, Agreement, Prediction
 
 SHAPE = (2, 4)
 
@@ -36,7 +36,7 @@ def member(
         cam=lesion.astype(np.float32),
         cam_class=named,
         cam_peak=cam,
-        **{"threshold": 0.5, "seconds": 0.25, **fields},
+        **{"threshold": 0.5, "agreement": Agreement.AGREES, "seconds": 0.25, **fields},
     )
 
 
@@ -53,7 +53,8 @@ def test_probabilities_threshold_and_time():
 def test_an_outline_that_two_members_share_counts_once():
     """Two of four draw with the same networks. Where one of these withdraws its outline, that is a vote of its own."""
     shared, other, third = mask(0, 1, 2), mask(2, 3), mask(3)
-    four = [member(BENIGN, m, probability=p) for m, p in ((shared, 0.9), (shared, 0.9), (other, 0.8), (third, 0.7))]
+    drawn = ((shared, 0.9, "a"), (shared, 0.9, "a"), (other, 0.8, "b"), (third, 0.7, "c"))
+    four = [member(BENIGN, lesion, p, outline_key=key) for lesion, p, key in drawn]
     found, without = consensus(four), consensus(four[1:])
     np.testing.assert_array_equal(found.prediction.mask, mask(2, 3))  # two of three votes each
     np.testing.assert_array_equal(found.prediction.mask, without.prediction.mask)
@@ -151,7 +152,8 @@ def test_warnings_on_the_image_stay_once():
 def test_a_comparison_is_recorded_in_plain_values():
     ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
     ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
-    record = consensus_record(consensus(ours), mask(0, 1), ["resized"])
+    found = consensus(ours)
+    record = consensus_record(found, Answer(found.prediction, mask(0, 1), ("resized",)))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["overlap"] == {"a": {"a": 1, "b": 0.4}, "b": {"a": 0.4, "b": 1}}
     assert (record["classes_agree"], record["median_dice"], record["disagree"]) == (False, 0.4, True)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from helpers import picture
 
 from busi_demo.inference.consensus import ConsensusPredictor, consensus, load_consensus
 from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.types import InputError
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,16 @@ def test_it_answers_with_the_consensus_of_all(ensemble, predictors):
     assert found.approach == ensemble.key == CONSENSUS
     assert found.probabilities == pytest.approx(dict(expected.probabilities), abs=1e-6)
     np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+def test_approaches_without_weights_take_no_part(weights_folder, tmp_path):
+    keys = list(APPROACHES)[1:3]
+    for key in keys:
+        shutil.copytree(weights_folder / key, tmp_path / key)
+    assert [member.key for member in load_consensus(tmp_path).members] == keys
+    shutil.rmtree(tmp_path / keys[0])
+    with pytest.raises(InputError, match=f"at least two approaches, found {keys[1]}: fetch"):
+        load_consensus(tmp_path)
 
 
 def test_its_probabilities_are_those_of_its_predictions(ensemble):

@@ -73,11 +73,11 @@ def test_a_chosen_threshold_is_neither_withdrawn_nor_helped():
     assert not normal.prediction().mask.any() and "withdrawn" in normal.prediction().warnings[1]
     chosen = normal.prediction(threshold=0.5)
     assert np.array_equal(chosen.mask, disc(64, 64, 32, 32, 8))
-    assert chosen.warnings[1].startswith("The class is normal, yet at 50% an outline covers")
+    assert chosen.warnings[1].startswith("The class is normal, yet at 50.0% an outline covers")
     faint = look_of(hill() / 3)
     assert faint.prediction().mask.any() and "faint" in faint.prediction().warnings[1]
     assert not faint.prediction(threshold=0.5).mask.any()
-    assert "the highest mask probability is 30%" in faint.prediction(threshold=0.5).warnings[1]
+    assert "the highest mask probability is 30.0%" in faint.prediction(threshold=0.5).warnings[1]
 
 
 def test_each_class_can_be_explained():
@@ -109,23 +109,23 @@ def test_what_is_kept_is_small(predictors, approach):
 
 def test_threads_share_a_look(predictors, approach):
     look = predictors[approach].forward_pass(picture(2))
-    wishes = [(t, c, m) for t in (0.3, 0.6) for c in CLASSES for m in CAM_METHODS]
-    alone = [look.prediction(*wish) for wish in wishes]
+    views = [(t, c, m) for t in (0.3, 0.6) for c in CLASSES for m in CAM_METHODS]
+    alone = [look.prediction(*view) for view in views]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda wish: look.prediction(*wish), wishes))
+        together = list(pool.map(lambda view: look.prediction(*view), views))
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.mask, other.mask) and np.array_equal(one.cam, other.cam)
 
 
-@pytest.mark.parametrize(("wish", "message"), [
+@pytest.mark.parametrize(("view", "message"), [
     ({"threshold": 0.0}, "strictly between 0 and 1, got 0.0"),
     ({"threshold": float("nan")}, "strictly between 0 and 1, got nan"),
     ({"cam_class": "cyst"}, "no class 'cyst' to explain: choose one of benign, malignant, normal"),
     ({"cam_method": "magic"}, "no CAM method 'magic': choose one of grad_cam"),
 ])  # fmt: skip
-def test_a_wrong_wish_is_refused(wish, message):
+def test_a_setting_out_of_range_is_refused(view, message):
     with pytest.raises(InputError, match=message):
-        look_of(hill()).prediction(**wish)
+        look_of(hill()).prediction(**view)
 
 
 def test_a_chosen_mask_drops_specks():

@@ -22,7 +22,7 @@ from gradio_client.exceptions import AppError
 from helpers import ROOT, disc, picture, save_grey, write_dicom
 from PIL import Image
 
-from busi_demo.analysis.view import Settings
+from busi_demo.analysis.view import View
 from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice, iou
@@ -30,9 +30,10 @@ from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import texts
 from busi_demo.ui.analyse import steps as analyse_steps
-from busi_demo.ui.analyse.controls import settings
+from busi_demo.ui.analyse.controls import view_of
 from busi_demo.ui.analyse.downloads import maker
 from busi_demo.ui.analyse.tab import AnalyseTab
+from busi_demo.ui.endpoints import analyse_endpoint
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.ui.session import Session
 from busi_demo.weights import store as weights
@@ -88,16 +89,16 @@ def ask(tab: AnalyseTab, image: str | None, approach: str = DEFAULT_APPROACH, ma
 DEFAULTS = (0.5, 0.55, "predicted", "grad_cam", None)
 
 
-def see(tab: AnalyseTab, session: Session, *wishes: Any, narrow: bool = False) -> dict[Any, Any]:
+def see(tab: AnalyseTab, session: Session, *settings: Any, narrow: bool = False) -> dict[Any, Any]:
     """What `view` shows of it, with the image still in the input."""
-    return tab.view(narrow, session.shown, session, *(wishes or DEFAULTS))
+    return tab.view(narrow, session.shown, session, *(settings or DEFAULTS))
 
 
 def refused(tab: AnalyseTab, session: Session) -> str:
     """The sentence of an answer that is a refusal: results are hidden and not replaced."""
     shown = see(tab, session)
     assert shown[tab.results].constructor_args["visible"] is False
-    assert tab.figure not in shown and session.examined is None
+    assert tab.figure not in shown and session.analysed is None
     assert 'role="alert"' in shown[tab.card]
     return text(shown[tab.card])
 
@@ -142,18 +143,20 @@ def test_a_mask_adds_dice_and_iou(tab, image, mask, predictors):
 def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predictors, monkeypatch):
     """Threshold, opacity, class, method and spacing: each shows what `ForwardPass` says, from the one forward pass."""
     session = ask(tab, image)[tab.session]
-    look, before = session.examined.look, value(see(tab, session)[tab.figure])
-    monkeypatch.setattr(type(predictors[DEFAULT_APPROACH]), "look", lambda *_: pytest.fail("the network ran again"))
+    look, before = session.analysed.forward_pass, value(see(tab, session)[tab.figure])
+    monkeypatch.setattr(
+        type(predictors[DEFAULT_APPROACH]), "forward_pass", lambda *_: pytest.fail("the network ran again")
+    )
     share = look.prediction(threshold=0.4).lesion_area_fraction
     lower = see(tab, session, 0.4, 0.55, "predicted", "grad_cam", None)
     assert f"({share:.1%} of the image)" in text(lower[tab.findings])
     figures = [value(lower[tab.figure])]
-    wishes = (
+    settings = (
         (0.5, 0.9, "predicted", "grad_cam"),
         (0.5, 0.55, "benign", "grad_cam"),
         (0.5, 0.55, "normal", "layer_cam"),
     )
-    figures += [value(see(tab, session, *wish, None)[tab.figure]) for wish in wishes]
+    figures += [value(see(tab, session, *request, None)[tab.figure]) for request in settings]
     seen = see(tab, session, 0.4, 0.55, "normal", "eigen_cam", 0.25)
     assert "Eigen-CAM" in text(seen[tab.findings])
     findings = text(seen[tab.findings])
@@ -167,7 +170,7 @@ def test_a_spacing_that_no_ultrasound_has_is_refused_with_a_sentence(tab, image,
     session = ask(tab, image)[tab.session]
     card = text(see(tab, session, *DEFAULTS[:4], spacing)[tab.card])
     assert "pixel spacing must lie between 0.001 and 5 mm per pixel, got" in card
-    make = maker("report.pdf", lambda seen, wish: seen.report_pdf(wish), "")
+    make = maker("report.pdf", lambda analysis: pytest.fail("a report was made"), "")
     with pytest.raises(gr.Error, match="pixel spacing must lie between"):
         make(session, *DEFAULTS[:4], spacing)
 
@@ -180,13 +183,13 @@ def test_the_threshold_box_means_what_it_shows_once_it_is_left(tab, typed, meant
 def test_reset_brings_the_defaults_back(tab, image):
     session = ask(tab, image)[tab.session]
     assert tab.controls.defaults(session) == DEFAULTS[:4]
-    assert settings(session, *DEFAULTS) == Settings()
-    assert settings(session, 0.3, 0.2, "benign", "layer_cam", 0.1) == Settings(0.3, "benign", "layer_cam", 0.2, 0.1)
+    assert view_of(session, *DEFAULTS) == View()
+    assert view_of(session, 0.3, 0.2, "benign", "layer_cam", 0.1) == View(0.3, "benign", "layer_cam", 0.2, 0.1)
 
 
 def test_another_approach_brings_its_own_threshold(tab, image):
     changed = ask(tab, image)
-    assert changed[tab.controls.threshold] == changed[tab.session].examined.look.threshold
+    assert changed[tab.controls.threshold] == changed[tab.session].analysed.forward_pass.threshold
     assert tab.controls.threshold not in ask(tab, image, session=changed[tab.session])
     assert tab.controls.threshold in ask(tab, image, "multitask_cnn", session=changed[tab.session])
 
@@ -195,17 +198,23 @@ def test_what_is_found_has_words_beside_the_colours(tab, image):
     session = ask(tab, image)[tab.session]
     shown = see(tab, session)
     findings = text(shown[tab.findings])
-    word = texts.LEVELS[session.examined.trust.level.name.lower()][1]
+    word = texts.LEVELS[session.analysed.facts.trust.level.name.lower()][1]
     assert word in text(shown[tab.card]) and word in findings
-    assert all(check.sentence in unescape(findings) for check in session.examined.trust.checks)
-    assert texts.NOT_SEEN in findings
+    assert all(check.sentence in unescape(findings) for check in session.analysed.facts.trust.checks)
+    assert texts.SEEN_UNKNOWN in findings and texts.NOT_SEEN not in findings  # there is no list beside these weights
+
+
+def test_an_image_that_is_on_no_list_was_not_seen_before(tab, image, monkeypatch):
+    monkeypatch.setattr("busi_demo.analysis.analysis.known_images_available", lambda: True)
+    findings = text(see(tab, ask(tab, image)[tab.session])[tab.findings])
+    assert texts.NOT_SEEN in findings and texts.SEEN_UNKNOWN not in findings
 
 
 def test_every_download_is_a_file_of_its_kind(tab, image, mask):
     session = ask(tab, image, mask=mask)[tab.session]
     made = {}
     for button, (ending, make) in tab.downloads.files.items():
-        made[ending] = make(session.examined, Settings(threshold=0.4, cam_method="layer_cam"))
+        made[ending] = make(session.analysed.analysis(View(threshold=0.4, cam_method="layer_cam")))
         assert button.elem_id
     assert made["figure.png"].startswith(b"\x89PNG") and made["figure.pdf"].startswith(b"%PDF")
     assert made["report.pdf"].startswith(b"%PDF")
@@ -227,15 +236,58 @@ def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_p
     shown, *kept, opened, _ = tab.place(other, mask, 0.1, session)
     assert shown == other and kept == [None, None] and opened.pending
     assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.session])[tab.card])
-    _, *kept, opened, _ = tab.place(other, "given first.png", 0.2, session)  # on purpose, before their image
+    _, *kept, opened, _ = tab.place(other, "given first.png", 0.2, Session())  # before any image: they belong to it
     assert kept == ["given first.png", 0.2]
+
+
+@pytest.mark.parametrize("order", ["before its image", "while it is analysed", "after its analysis", "example"])
+def test_a_typed_spacing_goes_with_its_image_whenever_it_was_typed(tab, image, tmp_path, order):
+    """The spacing is no part of a run: it may be typed before or after the network has answered."""
+    typed = 0.1
+    other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
+    if order == "example":
+        *_, session, _ = tab.pick(SimpleNamespace(index=0))
+    else:
+        first = typed if order == "before its image" else None
+        shown, _, spacing, session, _ = tab.place(image, None, first, Session())
+        assert (shown, spacing) == (image, first)
+        if order != "while it is analysed":
+            session = ask(tab, image, session=session, spacing=first)[tab.session]
+    _, _, spacing, session, _ = tab.place(other, None, typed, session)
+    assert spacing is None and session.spacing is None
+
+
+def test_a_spacing_that_was_typed_for_an_expired_image_is_taken_out_with_it(tab, tmp_path):
+    changed = ask(tab, str(tmp_path / "gone.png"), spacing=0.1)
+    assert changed[tab.spacing] is None and changed[tab.image] is None
+
+
+def test_an_upload_and_its_mask_are_decoded_once(tab, image, mask, decoded):
+    shown, _, _, session, _ = tab.place(image, None, None, Session())
+    session = ask(tab, shown, session=session)[tab.session]
+    session = ask(tab, shown, mask=mask, session=session)[tab.session]
+    session = ask(tab, shown, "multitask_cnn", mask=mask, session=session)[tab.session]
+    see(tab, session)
+    assert decoded == [image, mask]
+
+
+@pytest.mark.parametrize("name", ["scan.tif", "IM_0001"])
+def test_an_upload_with_a_stand_in_is_decoded_once(tab, tmp_path, name, decoded):
+    path = tmp_path / name
+    if name == "IM_0001":
+        write_dicom(path, picture(1, HEIGHT, WIDTH), spacing=0.2)
+    else:
+        save_grey(path, picture(1, HEIGHT, WIDTH))
+    shown, _, _, session, _ = tab.place(str(path), None, None, Session())
+    assert shown != str(path) and ask(tab, shown, session=session)[tab.session].analysed
+    assert decoded == [str(path)]
 
 
 def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     bad = tmp_path / "notes <b>.png"
     bad.write_text("not an image")
-    shown, _, _, opened, wish = tab.place(str(bad), None, None, Session())
-    assert shown is None and wish != tab.wish.value
+    shown, _, _, opened, request = tab.place(str(bad), None, None, Session())
+    assert shown is None and request != tab.request.value
     session = ask(tab, shown, session=opened)[tab.session]
     assert refused(tab, session).startswith("notes &lt;b&gt;.png cannot be read as an image")
 
@@ -281,7 +333,7 @@ def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
     with Image.open(shown) as stand_in:
         assert stand_in.format == "PNG" and stand_in.size == (WIDTH, HEIGHT)
     found = ask(tab, shown, session=session)[tab.session]
-    assert found.original == str(path) and found.examined.look.grey.spacing == pytest.approx((0.2, 0.2))
+    assert found.original == str(path) and found.analysed.forward_pass.grey.spacing == pytest.approx((0.2, 0.2))
 
 
 def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
@@ -292,16 +344,16 @@ def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
 
 
 def test_an_example_brings_its_mask_from_the_server(tab):
-    image, mask, _, session, wish = tab.pick(SimpleNamespace(index=0))
+    image, mask, _, session, request = tab.pick(SimpleNamespace(index=0))
     np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
     np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
-    assert session.shown is None and session.examined is None and wish != tab.wish.value
+    assert session.shown is None and session.analysed is None and request != tab.request.value
     assert tab.view(False, "example.png", session, *DEFAULTS) == gr.skip()  # it has still to be analysed
 
 
 def test_taking_the_image_away_takes_the_result_along(tab):
     no_image, no_mask, no_spacing, session = tab.reset()
-    assert no_image is no_mask is no_spacing is session.examined is None
+    assert no_image is no_mask is no_spacing is session.analysed is None
     empty = tab.view(False, no_image, session, *DEFAULTS)
     assert text(empty[tab.card]) == texts.WAITING and empty[tab.results].constructor_args["visible"] is False
 
@@ -316,14 +368,14 @@ def test_an_answer_that_comes_late_is_not_shown(tab, image):
 
 
 def test_clicks_and_clears_are_answered_in_their_order(tab):
-    """All that changes the inputs waits in one queue, so that the last wish wins, and none is lost."""
+    """All that changes the inputs waits in one queue, so that the last request wins, and none is lost."""
     fns = [fn for fn in tab.blocks.fns.values() if fn.fn]
     events = [fn for fn in fns if fn.fn.__name__ in ("place", "pick", "reset")]
     assert len(events) == 4 and all(fn.queue and fn.trigger_mode == "multiple" for fn in events)
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
     (run,) = [fn for fn in fns if fn.fn.__name__ == "run"]
     views = [fn for fn in fns if fn.fn.__name__ == "view"]
-    assert (tab.wish._id, "change") in run.targets and any(fn.trigger_after == run._id for fn in views)
+    assert (tab.request._id, "change") in run.targets and any(fn.trigger_after == run._id for fn in views)
     assert all(fn.trigger_mode == "always_last" for fn in (run, *views))
     # Gradio forgets what is put off while its predecessor is being cancelled.
     assert not any(fn.cancels for fn in tab.blocks.fns.values())
@@ -392,6 +444,12 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
     assert parameters["approach"]["parameter_default"] == DEFAULT_APPROACH
 
 
+def test_the_documentation_of_the_endpoint_names_every_key():
+    documentation = str(analyse_endpoint.__doc__)
+    assert all(key in documentation for key in (*APPROACHES, *CAM_METHODS)) and "_KEYS" not in documentation
+    assert f"{DEFAULT_APPROACH} (the default)" in documentation
+
+
 def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, predictors):
     client = Client(url, verbose=False)
     figure, answer, record = client.predict(handle_file(image), api_name="/analyse")
@@ -401,7 +459,11 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     assert answer["label"] == record["predicted_class"] == expected.predicted_class
     assert record["approach"] == DEFAULT_APPROACH and record["dice"] is None
     assert record["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
-    assert record["seen"] is None and record["trust"]["level"] in {"green", "amber", "red"}
+    assert (
+        record["seen"] is None
+        and record["known_images_available"] is False
+        and record["trust"]["level"] in {"green", "amber", "red"}
+    )
     assert [check["level"] for check in record["trust"]["checks"]]
 
     keywords = {"threshold": 0.3, "cam_class": "normal", "cam_method": "layer_cam", "opacity": 0.9}
@@ -448,7 +510,7 @@ def test_files_of_the_server_stay_there(url):
     assert httpx.get(f"{call}/{event}", timeout=60).text.startswith("event: error")
 
 
-def test_manners(url):
+def test_no_analytics_no_history_and_no_request_to_other_servers(url):
     config = httpx.get(f"{url}config").json()
     assert config["analytics_enabled"] is False and config["run_history"] is False
     assert httpx.get(f"{url}monitoring").status_code == 403
@@ -484,5 +546,6 @@ def test_a_port_in_use_is_one_sentence(run_script):
 
 def test_importing_the_app_loads_no_network():
     """Explanations and plots come with the first analysis: the first page does not wait for them."""
-    code = "import app, sys; sys.exit(any(m in sys.modules for m in ('pytorch_grad_cam', 'busi_demo.predictor')))"
+    late = ("pytorch_grad_cam", "busi_demo.inference.predictor")
+    code = f"import app, sys; sys.exit(any(name in sys.modules for name in {late}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from busi_demo.analysis.view import Settings
+from busi_demo.analysis.view import View
 from busi_demo.imaging.masks import THRESHOLD
 from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
 from busi_demo.types import CLASSES
@@ -22,7 +22,7 @@ class Controls:
     """Threshold, opacity, class and method of the CAM, in a row, made inside an open `gr.Blocks`.
 
     Attributes:
-        components: in the order in which `settings` takes their values.
+        components: in the order in which `view_of` takes their values.
     """
 
     def __init__(self) -> None:
@@ -47,20 +47,20 @@ class Controls:
         self.components = [self.threshold, self.opacity, self.cam_class, self.method]
 
     def defaults(self, session: Session) -> tuple[Any, ...]:
-        """Values of all components as they were before anybody touched them."""
-        threshold = session.examined.look.threshold if session.examined else THRESHOLD
+        """Default values of all components."""
+        threshold = session.analysed.forward_pass.threshold if session.analysed else THRESHOLD
         return threshold, CAM_OPACITY, PREDICTED, DEFAULT_CAM_METHOD
 
 
-def settings(
+def view_of(
     session: Session, threshold: float, opacity: float, cam_class: str, method: str, spacing: float | None
-) -> Settings:
-    """What the controls say.
+) -> View:
+    """The view that the controls describe.
 
-    A threshold that stands where the approach has it is nobody's wish: the mask then agrees with the class.
+    A threshold that equals the one of the approach counts as not chosen: the mask then agrees with the class.
     """
-    own = session.examined.look.threshold if session.examined else THRESHOLD
-    return Settings(
+    own = session.analysed.forward_pass.threshold if session.analysed else THRESHOLD
+    return View(
         threshold=None if abs(threshold - own) < _STEP / 2 else threshold,
         cam_class=None if cam_class == PREDICTED else cam_class,
         cam_method=method,

@@ -1,4 +1,4 @@
-"""Files that a person takes along; each is made when its button is pressed."""
+"""Files to download; each is made when its button is pressed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from busi_demo.analysis.view import Settings
 from busi_demo.types import InputError
 from busi_demo.ui import texts
-from busi_demo.ui.analyse.controls import settings
+from busi_demo.ui.analyse.controls import view_of
 from busi_demo.ui.events import DRAW, PRIVATE
 from busi_demo.ui.session import Session
 
 if TYPE_CHECKING:
-    from busi_demo.analysis.analysis import Examined
+    from busi_demo.analysis.analysis import Analysis
 
 _SAVE = """
 file => Object.assign(document.createElement("a"), { href: file.url, download: file.orig_name }).click()
@@ -28,38 +27,51 @@ class Downloads:
     """Buttons, made inside an open row.
 
     Attributes:
-        file: the links behind them, which nobody sees; to be rendered outside of what is shown and hidden.
+        file: the hidden links behind the buttons; to be rendered outside of what is shown and hidden.
         files: button -> ending of its file's name, and what makes the file.
     """
 
     def __init__(self) -> None:
-        self.files: dict[gr.Button, tuple[str, Callable[[Examined, Settings], bytes]]] = {
-            _button(texts.FIGURE_PNG, "figure-png"): ("figure.png", lambda seen, wish: seen.view(wish).figure_png()),
-            _button(texts.FIGURE_PDF, "figure-pdf"): ("figure.pdf", lambda seen, wish: seen.view(wish).figure_pdf()),
-            _button(texts.REPORT_PDF, "report-pdf"): ("report.pdf", lambda seen, wish: seen.report_pdf(wish)),
-            _button(texts.REPORT_JSON, "report-json"): ("report.json", lambda seen, wish: seen.report_json(wish)),
+        self.files: dict[gr.Button, tuple[str, Callable[[Analysis], bytes]]] = {
+            _button(texts.FIGURE_PNG, "figure-png"): ("figure.png", lambda analysis: analysis.figure_png()),
+            _button(texts.FIGURE_PDF, "figure-pdf"): ("figure.pdf", lambda analysis: analysis.figure_pdf()),
+            _button(texts.REPORT_PDF, "report-pdf"): ("report.pdf", _pdf_report),
+            _button(texts.REPORT_JSON, "report-json"): ("report.json", _json_report),
         }
         with gr.Column(render=False, elem_id="download-file") as self.file:
-            # One each: files that are made at a time must not take each other's place.
+            # One each, so that files made at the same time do not replace each other.
             self._links = [gr.DownloadButton() for _ in self.files]
 
     def listen(self, session: gr.State, controls: Sequence[Any]) -> None:
-        """Make and hand out a file at the press of its button.
+        """Make and send a file when its button is pressed.
 
         Args:
             session: of the page.
-            controls: what `settings` takes behind the session.
+            controls: what `view_of` takes after the session.
         """
         for (button, (ending, make)), link in zip(self.files.items(), self._links, strict=True):
             made = button.click(maker(ending, make, link.GRADIO_CACHE), [session, *controls], link, **DRAW)
             made.success(None, link, None, js=_SAVE, **PRIVATE)
 
 
+def _json_report(analysis: Analysis) -> bytes:
+    from busi_demo.analysis.report import report, report_json
+
+    return report_json(report(analysis))
+
+
+def _pdf_report(analysis: Analysis) -> bytes:
+    from busi_demo.analysis.report import report
+    from busi_demo.analysis.report_pdf import report_pdf
+
+    return report_pdf(report(analysis), analysis.figure(columns=3))
+
+
 def _button(text: str, elem_id: str) -> gr.Button:
     return gr.Button(text, size="sm", min_width=150, scale=0, elem_id=elem_id)
 
 
-def maker(ending: str, make: Callable[[Examined, Settings], bytes], folder: str) -> Callable[..., str]:
+def maker(ending: str, make: Callable[[Analysis], bytes], folder: str) -> Callable[..., str]:
     """The listener behind a button.
 
     Args:
@@ -69,13 +81,13 @@ def maker(ending: str, make: Callable[[Examined, Settings], bytes], folder: str)
     """
 
     def file(session: Session, *controls: Any) -> str:
-        if session.examined is None or session.original is None:
+        if session.analysed is None or session.original is None:
             raise gr.Error(texts.EXPIRED, print_exception=False)
         try:
-            content = make(session.examined, settings(session, *controls))
+            content = make(session.analysed.analysis(view_of(session, *controls)))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        name = f"{Path(session.original).stem}.{session.examined.look.approach}.{ending}"
+        name = f"{Path(session.original).stem}.{session.analysed.forward_pass.approach}.{ending}"
         return save_bytes_to_cache(content, name, folder)
 
     return file

@@ -1,36 +1,32 @@
-"""What else can be said of an answer, as HTML below the figure."""
+"""Trust, measurements, known images and the map: sections of HTML below the figure."""
 
 from __future__ import annotations
 
 from html import escape
 
-from busi_demo.analysis.analysis import Analysis, Examined
+from busi_demo.analysis.analysis import Analysis, Facts
 from busi_demo.analysis.measurements import Measurements
 from busi_demo.analysis.trust import Level, Trust
 from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.types import Prediction
 from busi_demo.ui import texts
-from busi_demo.weights.known_images import KnownImage
 
 
-def findings(examined: Examined, analysis: Analysis) -> str:
-    """Sections beside each other: how far to trust the answer, measurements, seen before, the map.
-
-    Args:
-        examined: what the network made of the image.
-        analysis: how it is seen.
-    """
+def findings(analysis: Analysis) -> str:
+    """Sections beside each other: how far to trust the answer, measurements, seen before, the map."""
     sections = (
-        _trust(examined.trust, analysis.prediction.threshold),
+        _trust(analysis.facts.trust, analysis.prediction.threshold),
         _measurements(analysis.measurements),
-        _seen(examined.seen),
+        _seen(analysis.facts),
         _about_the_map(analysis.prediction),
     )
     return f'<div class="findings">{"".join(sections)}</div>'
 
 
-def trust_line(trust: Trust, threshold: float) -> str:
+def trust_line(trust: Trust | None, threshold: float) -> str:
     """The traffic light in one line, with the worst of what was found, for a mask cut at a threshold."""
+    if trust is None:
+        return ""
     worst = next(check for check in trust.checks if check.level is trust.level)
     sentence = texts.NOTHING_AGAINST if trust.level is Level.GREEN else worst.sentence
     return f'<p class="trust">{_light(trust.level)} {escape(sentence)}{_reservation(trust, threshold)}</p>'
@@ -48,7 +44,9 @@ def _reservation(trust: Trust, threshold: float) -> str:
     return f" <small>{escape(sentence)}</small>" if sentence else ""
 
 
-def _trust(trust: Trust, threshold: float) -> str:
+def _trust(trust: Trust | None, threshold: float) -> str:
+    if trust is None:
+        return ""
     rows = "".join(
         f"<li>{_light(check.level)} <b>{escape(check.name)}.</b> {escape(check.sentence)}</li>"
         for check in trust.checks
@@ -67,8 +65,11 @@ def _measurements(found: Measurements | None) -> str:
     return _section(texts.MEASUREMENTS, body)
 
 
-def _seen(known: KnownImage | None) -> str:
-    sentence = known.sentence if known else texts.NOT_SEEN
+def _seen(facts: Facts) -> str:
+    known = facts.known_image
+    sentence = texts.NOT_SEEN if facts.known_images_available else texts.SEEN_UNKNOWN
+    if known:
+        sentence = known.sentence
     which = f"<p><small>{escape(known.image)}, {escape(known.source)}</small></p>" if known else ""
     return _section(texts.SEEN, f"<p>{escape(sentence)}</p>{which}<p><small>{texts.SEEN_NOTE}</small></p>")
 

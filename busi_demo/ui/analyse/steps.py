@@ -1,58 +1,42 @@
-"""From the files in the inputs to a session, without components."""
+"""From the files in the inputs to an analysed session, without components."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from busi_demo.imaging import read_image, read_mask
 from busi_demo.models import APPROACHES
 from busi_demo.types import InputError
 from busi_demo.ui import texts
+from busi_demo.ui.intake import read_inputs
 from busi_demo.ui.session import Session
 
 _answered: set[str] = set()
 
 
 def loading(approach: str) -> str | None:
-    """What to say while an approach is used for the first time; `None` where its weights are loaded."""
+    """The message while an approach is used for the first time; `None` where its weights are loaded."""
     return None if approach in _answered else texts.loading(APPROACHES[approach].title)
 
 
-def look_at(image: str, approach: str, mask: str | None, spacing: float | None, session: Session) -> Session:
+def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float | None, session: Session) -> Session:
     """Run the network over the inputs as they stand.
 
     Args:
         image, mask: paths of what the inputs show.
         approach: key of the approach.
         spacing: millimetres per pixel that the person gave.
-        session: what was opened or analysed last.
+        session: what was opened or analysed last; what it has read is not read again.
     Returns:
-        The session from now on; it names the files that stay in the inputs, and says why where there is no answer.
+        The session from now on; it names the files that stay in the inputs, and has a refusal where there is no answer.
     """
-    from busi_demo.analysis.analysis import examine  # loads what the first page need not wait for
+    from busi_demo.analysis.analysis import analyse_image  # loads what the first page need not wait for
 
-    original = session.original if session.original and image == session.shown else image
-    if not all(Path(path).is_file() for path in (original, mask) if path):
-        return Session(refusal=texts.EXPIRED)
+    found = read_inputs(image, mask, spacing, session)
+    if found.refusal or found.grey is None or found.truth is None:
+        return found
     try:
-        examined = examine(original, approach, mask)
+        analysed = analyse_image(found.grey, approach, *found.truth)
     except InputError as error:
-        return Session(
-            shown=image if _readable(read_image, original) else None,
-            original=original,
-            mask=mask if mask and _readable(read_mask, mask) else None,
-            spacing=spacing,
-            refusal=str(error),
-        )
+        return replace(found, refusal=str(error))
     _answered.add(approach)
-    return Session(image, original, mask, spacing, examined)
-
-
-def _readable(read: Callable[[str], Any], path: str) -> bool:
-    try:
-        read(path)
-    except InputError:
-        return False
-    return True
+    return replace(found, analysed=analysed)

@@ -11,11 +11,10 @@ import gradio as gr
 from busi_demo.gallery.load import Example
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError
-from busi_demo.ui import html as cards
-from busi_demo.ui import texts
-from busi_demo.ui.analyse import steps as analyse_steps
-from busi_demo.ui.analyse.controls import Controls, settings
+from busi_demo.ui import html, texts
+from busi_demo.ui.analyse.controls import Controls, view_of
 from busi_demo.ui.analyse.downloads import Downloads
+from busi_demo.ui.analyse.steps import analyse_inputs, loading
 from busi_demo.ui.endpoints import declare_analyse_endpoint
 from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
 from busi_demo.ui.gallery import example_gallery
@@ -28,9 +27,9 @@ from busi_demo.ui.theme import NARROW
 class AnalyseTab:
     """Components and listeners of the tab, made inside an open `gr.Blocks`.
 
-    The rule: what is shown belongs to the inputs as they stand. A new image, approach or mask is analysed at once, the
-    button does so again, and an image that is taken away takes its result along. Two steps see to it: `run` asks the
-    network and remembers the answer, `view` alone decides what is shown of it, and comes after every `run`.
+    What is shown always belongs to the inputs as they stand. A new image, approach or mask is analysed at once, the
+    button analyses again, and removing the image removes its result. `run` runs the network and stores the answer;
+    `view` alone decides what is shown, and follows every `run`.
 
     Args:
         examples: the gallery.
@@ -56,7 +55,7 @@ class AnalyseTab:
                         label=texts.SPACING, info=texts.SPACING_INFO, step=0.001, elem_id="spacing"
                     )
             with gr.Column(scale=5, min_width=280):
-                self.card = gr.HTML(cards.hint(texts.WAITING), elem_id="card", padding=False)
+                self.card = gr.HTML(html.hint(texts.WAITING), elem_id="card", padding=False)
         if examples:
             real = any(example.real for example in examples)
             gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
@@ -73,7 +72,7 @@ class AnalyseTab:
             self.findings = gr.HTML(elem_id="findings", padding=False)
         self.downloads.file.render()
         self.narrow = gr.Checkbox(visible=False)
-        self.wish = gr.State((Session(), 0))  # what was put into the inputs; another number: it has to be analysed
+        self.request = gr.State((Session(), 0))  # what was put into the inputs, and when; a change starts an analysis
         self.redraw = gr.Button("", elem_id="redraw")
         self.session = session_state()
         self._listen()
@@ -81,16 +80,16 @@ class AnalyseTab:
 
     def _listen(self) -> None:
         controls, settings = self.controls, [*self.controls.components, self.spacing]
-        inputs = [self.image, self.approach, self.mask, self.spacing, self.session, self.wish]
-        placed = [self.image, self.mask, self.spacing, self.session, self.wish]
-        self.run_outputs = [self.card, self.session, self.image, self.mask, controls.threshold]
+        inputs = [self.image, self.approach, self.mask, self.spacing, self.session, self.request]
+        placed = [self.image, self.mask, self.spacing, self.session, self.request]
+        self.run_outputs = [self.card, self.session, self.image, self.mask, self.spacing, controls.threshold]
         seen = [self.narrow, self.image, self.session, *settings]
         self.view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        wishes = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.wish.change]
-        ran = gr.on(wishes, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
+        triggers = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.request.change]
+        ran = gr.on(triggers, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, seen, self.view_outputs, **draw)
 
         change = {**INPUTS, "trigger_mode": "multiple"}
@@ -117,69 +116,70 @@ class AnalyseTab:
         mask: str | None,
         spacing: float | None,
         session: Session,
-        wish: tuple[Session, int] = (Session(), 0),
+        request: tuple[Session, int] = (Session(), 0),
     ) -> Iterator[dict[Any, Any]]:
-        """Ask the network about the inputs as they stand, and remember what it said.
+        """Run the network over the inputs as they stand, and store its answer.
 
         Args:
             image, mask: paths of what the inputs show.
             approach: key of the approach.
             spacing: millimetres per pixel that the person gave.
             session: what was analysed last.
-            wish: what was put into the inputs last, and when; a run that came late may have replaced the session.
+            request: what was put into the inputs last, and when; a run that came late may have replaced the session.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
         if image is None:
             yield {self.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
             return
-        if message := analyse_steps.loading(approach):
-            yield {self.card: cards.hint(message)}
-        before = session.examined
-        opened = wish[0] if image == wish[0].shown else session
-        found = analyse_steps.look_at(image, approach, mask, spacing, opened)
+        if message := loading(approach):
+            yield {self.card: html.hint(message)}
+        before = session.analysed
+        opened = request[0] if image == request[0].shown else session
+        found = analyse_inputs(image, approach, mask, spacing, opened)
         changed: dict[Any, Any] = {self.session: found}
-        for component, old, new in ((self.image, image, found.shown), (self.mask, mask, found.mask)):
+        for component, old, new in (
+            (self.image, image, found.shown), (self.mask, mask, found.mask), (self.spacing, spacing, found.spacing)
+        ):  # fmt: skip
             if old != new:
                 changed[component] = new
-        if found.examined and (before is None or before.look.approach != approach):
-            changed[self.controls.threshold] = found.examined.look.threshold
+        if found.analysed and (before is None or before.forward_pass.approach != approach):
+            changed[self.controls.threshold] = found.analysed.forward_pass.threshold
         yield changed
 
-    def view(self, narrow: bool, image: str | None, session: Session, *wishes: Any) -> Any:
+    def view(self, narrow: bool, image: str | None, session: Session, *settings: Any) -> Any:
         """Decide what is shown.
 
         Args:
-            narrow: whether the window is that of a telephone.
+            narrow: whether the window is as narrow as on a phone.
             image: path of what the image input shows.
             session: what was analysed last.
-            wishes: values of the controls and the spacing.
+            settings: values of the controls and the spacing.
         Returns:
             Component -> what it shows now.
         """
         from busi_demo.ui.analyse.findings import findings  # loads what the first page need not wait for
-        from busi_demo.ui.analyse.verdict import answer, verdict
+        from busi_demo.ui.analyse.verdict import verdict
 
         hidden = gr.Column(visible=False)
         if session.refusal:
-            return {self.card: cards.alert(session.refusal), self.results: hidden}
+            return {self.card: html.alert(session.refusal), self.results: hidden}
         if image is None:
-            return {self.card: cards.hint(texts.WAITING), self.results: hidden}
-        if session.pending or (session.examined and image != session.shown):
+            return {self.card: html.hint(texts.WAITING), self.results: hidden}
+        if session.pending or (session.analysed and image != session.shown):
             return gr.skip()  # a newer image is being analysed, and viewed when that is done
-        if session.examined is None:
-            return {self.card: cards.alert(texts.FORGOTTEN), self.results: hidden}
+        if session.analysed is None:
+            return {self.card: html.alert(texts.FORGOTTEN), self.results: hidden}
         try:
-            analysis = session.examined.view(settings(session, *wishes))
+            analysis = session.analysed.analysis(view_of(session, *settings))
         except InputError as error:
-            return {self.card: cards.alert(str(error))}
+            return {self.card: html.alert(str(error))}
+        alt = texts.figure_alt(analysis.answer.title, html.named(analysis.prediction))
         return {
-            self.card: verdict(session.examined, analysis),
+            self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
-            self.figure: gr.Image(
-                analysis.figure(columns=1 if narrow else 5), alt_text=texts.figure_alt(analysis.title, answer(analysis))
-            ),
-            self.findings: findings(session.examined, analysis),
+            self.figure: gr.Image(analysis.figure(columns=1 if narrow else 5), alt_text=alt),
+            self.findings: findings(analysis),
         }
 
     def place(
@@ -192,9 +192,9 @@ class AnalyseTab:
             mask, spacing: what stands in the other inputs.
             session: what was opened or analysed last.
         Returns:
-            Image, mask, spacing, session, and the wish to analyse them.
+            Image, mask, spacing, session, and the request to analyse them.
         """
-        if path is None:  # taken away meanwhile
+        if path is None:  # removed in the meantime
             return (*self.reset(), (Session(), time.monotonic_ns()))
         found = opened(path, self.image.GRADIO_CACHE, session, mask, spacing)
         return found.shown, found.mask, found.spacing, found, (found, time.monotonic_ns())
@@ -205,7 +205,7 @@ class AnalyseTab:
         return example.image, example.mask, None, Session(pending=True), (Session(), time.monotonic_ns())
 
     def reset(self) -> tuple[None, None, None, Session]:
-        """What is left in the inputs when the image is taken away."""
+        """What the inputs hold after the image was removed."""
         return None, None, None, Session()
 
 

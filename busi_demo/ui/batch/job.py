@@ -11,17 +11,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from busi_demo.analysis.figure import png_bytes
 from busi_demo.batch.items import Limits, find_items
-from busi_demo.batch.rows import Row, answer, counts, csv_text
-from busi_demo.inference.predictor import load_predictor
-from busi_demo.models import approaches_of, title_of
+from busi_demo.batch.rows import Row, analyse_item, counts, csv_text
+from busi_demo.inference.predictor import load_predictors
+from busi_demo.models import title_of
 from busi_demo.ui import texts
+from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
 
 LIMITS = Limits(
-    images=texts.BATCH_MOST_IMAGES,
-    file_bytes=texts.LARGEST_UPLOAD_MB * 10**6,
-    archive_bytes=texts.BATCH_UNPACKED_MB * 10**6,
+    images=BATCH_MOST_IMAGES,
+    file_bytes=LARGEST_UPLOAD_MB * 10**6,
+    archive_bytes=BATCH_UNPACKED_MB * 10**6,
 )
 
 
@@ -34,6 +34,7 @@ class Progress:
         done, total: images.
         next_name: image that is next; `None` at the end.
         table, figures: the CSV file, and a zip archive of it and the figures; `None` until the end.
+        note: a sentence on approaches that were left out; `None` where none was.
     """
 
     rows: list[Row]
@@ -42,23 +43,24 @@ class Progress:
     next_name: str | None = None
     table: Path | None = None
     figures: Path | None = None
+    note: str | None = None
 
 
 def run_batch(
     paths: Sequence[str], approach: str, folder: str, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Progress]:
-    """Analyse files one after the other; tells how far it is before the first and after each, then that it has ended.
+    """Analyse files one after the other; yields the progress before each image and at the end.
 
     Args:
         paths: image files and zip archives.
         approach: a key of `APPROACHES`, or `busi_demo.batch.ALL`.
-        folder: receives a new folder with table and figures, which goes again if the caller does not wait for the end.
-        stopped: asked before each image; once true, that was all.
+        folder: receives a new folder with table and figures, which is deleted if the caller stops before the end.
+        stopped: asked before each image; once true, the batch ends.
     Raises:
-        InputError: there is nothing to do, too much, or an approach has no weights.
+        InputError: there is nothing to do, too much, or no approach that was chosen has weights.
     """
     items = find_items([Path(path) for path in paths], LIMITS)
-    predictors = [load_predictor(key) for key in approaches_of(approach)]
+    predictors, left_out = load_predictors(approach)
     rows: list[Row] = []
     Path(folder).mkdir(parents=True, exist_ok=True)
     results = Path(tempfile.mkdtemp(dir=folder, prefix="batch_"))
@@ -67,20 +69,20 @@ def run_batch(
     try:
         with zipfile.ZipFile(figures, "w") as archive:  # stored: PNG is compressed
             for item in items:
-                yield Progress(list(rows), done, len(items), item.name)
+                yield Progress(list(rows), done, len(items), item.name, note=left_out)
                 if stopped():
                     break
-                for found in answer(item, predictors):
-                    rows.append(found.row)
-                    if picture := found.figure():
-                        archive.writestr(f"figures/{found.figure_name}", png_bytes(picture))
+                for result in analyse_item(item, predictors):
+                    rows.append(result.row)
+                    if result.answer:
+                        archive.writestr(f"figures/{result.figure_name}", result.answer.figure_png())
                 done += 1
             archive.writestr(table.name, csv_text(rows))
         table.write_text(csv_text(rows), encoding="utf-8", newline="")
-    except BaseException:  # GeneratorExit too: nobody will fetch these pictures
+    except BaseException:  # GeneratorExit too: the files will not be downloaded
         shutil.rmtree(results, ignore_errors=True)
         raise
-    yield Progress(rows, done, len(items), None, table, figures)
+    yield Progress(rows, done, len(items), None, table, figures, left_out)
 
 
 def cells(row: Row) -> list[Any]:
@@ -100,4 +102,5 @@ def progress_card(now: Progress) -> str:
     else:
         text = texts.batch_progress(now.done, now.total, now.next_name)
     bar = f'<progress max="{now.total}" value="{now.done}" aria-label="{texts.TAB_BATCH}"></progress>'
-    return f'<section role="status">{bar}<p>{escape(text)}</p></section>'
+    note = f'<p class="note">{escape(now.note)}</p>' if now.note else ""
+    return f'<section role="status">{bar}<p>{escape(text)}</p>{note}</section>'

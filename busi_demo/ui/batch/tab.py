@@ -11,8 +11,7 @@ import gradio as gr
 
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError, reason_of
-from busi_demo.ui import html as cards
-from busi_demo.ui import texts
+from busi_demo.ui import html, texts
 from busi_demo.ui.endpoints import declare_batch_endpoint
 from busi_demo.ui.events import LONG, PRIVATE, QUICK
 
@@ -42,7 +41,7 @@ class BatchTab:
                     self.start = gr.Button(texts.BATCH_START, variant="primary", elem_id="batch-start")
                     self.stop = gr.Button(texts.BATCH_STOP, variant="stop", interactive=False, elem_id="batch-stop")
                 gr.Markdown(texts.BATCH_LIMITS, elem_id="batch-limits")
-        self.card = gr.HTML(cards.hint(texts.BATCH_WAITING), elem_id="batch-card", padding=False)
+        self.card = gr.HTML(html.hint(texts.BATCH_WAITING), elem_id="batch-card", padding=False)
         with gr.Row():
             self.csv = gr.DownloadButton(texts.BATCH_CSV, visible=False, elem_id="batch-csv")
             self.figures = gr.DownloadButton(texts.BATCH_FIGURES, visible=False, elem_id="batch-figures")
@@ -75,9 +74,9 @@ class BatchTab:
             Component -> what it shows now.
         """
         if refusal := _refusal(files):
-            yield {self.card: cards.alert(refusal)}
+            yield {self.card: html.alert(refusal)}
             return
-        yield {self.card: cards.hint(texts.BATCH_LOADING), self.start: gr.Button(interactive=False)}
+        yield {self.card: html.hint(texts.BATCH_LOADING), self.start: gr.Button(interactive=False)}
         from busi_demo.ui.batch.job import cells, progress_card, run_batch  # loads what the first page need not
 
         session = str(request.session_hash)
@@ -96,18 +95,18 @@ class BatchTab:
             logging.getLogger(__name__).warning("%s", error)
             sentence = texts.batch_failed(reason_of(error)) if isinstance(error, OSError) else str(error)
             buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-            yield {self.card: cards.alert(sentence), **buttons}
+            yield {self.card: html.alert(sentence), **buttons}
         finally:
             self._stopping.discard(session)
 
     def mark_as_old(self, table: str | None) -> Any:
         """Say, once files are added or taken away, that the table that may stand below is of others."""
-        return cards.hint(texts.BATCH_CHANGED) if table else gr.skip()
+        return html.hint(texts.BATCH_CHANGED) if table else gr.skip()
 
     def ask_to_stop(self, request: gr.Request) -> dict[Any, Any]:
         """Let the batch of this session end after the image that is being looked at."""
         self._stopping.add(str(request.session_hash))
-        return {self.card: cards.hint(texts.BATCH_STOPPING), self.stop: gr.Button(interactive=False)}
+        return {self.card: html.hint(texts.BATCH_STOPPING), self.stop: gr.Button(interactive=False)}
 
 
 def _refusal(files: list[str] | None) -> str | None:

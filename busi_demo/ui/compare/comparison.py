@@ -5,38 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from busi_demo.analysis.figure import figure_image, five_panels
-from busi_demo.analysis.panels import percent
-from busi_demo.imaging import read_image, read_mask
-from busi_demo.imaging.masks import dice, iou
-from busi_demo.inference.consensus import Consensus, consensus
-from busi_demo.inference.predictor import load_predictor
+from busi_demo.analysis.answer import Answer
+from busi_demo.imaging import GreyImage
+from busi_demo.imaging.text import percent
+from busi_demo.inference.consensus import DISAGREEMENT, Consensus, consensus
+from busi_demo.inference.predictor import SharedPasses, load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, title_of
-from busi_demo.types import InputError, Prediction
+from busi_demo.types import InputError
 from busi_demo.ui import texts
-from busi_demo.ui.html import bar, data_table, overlap
+from busi_demo.ui.html import bar, data_table, named, overlap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """What is known so far.
+    """The answers so far.
 
     Attributes:
         answers: key -> answer of an approach, or the sentence on why it has none; in the order of `APPROACHES`.
-        ground_truth: bool (H, W); `None` where it is unknown.
-        notes: sentences on how the ground truth was read.
         consensus: `None` until all have answered, and where fewer than two did.
+        together: the prediction of the consensus as an answer; `None` where `consensus` is.
     """
 
-    answers: dict[str, Prediction | str]
-    ground_truth: np.ndarray | None
-    notes: tuple[str, ...]
+    answers: dict[str, Answer | str]
     consensus: Consensus | None = None
+    together: Answer | None = None
 
     @property
     def finished(self) -> bool:
@@ -44,43 +39,38 @@ class Comparison:
         return len(self.answers) == len(APPROACHES)
 
     @property
-    def predictions(self) -> list[Prediction]:
-        """Of the approaches that answered."""
-        return [answer for answer in self.answers.values() if isinstance(answer, Prediction)]
+    def answered(self) -> list[Answer]:
+        """The answers there are."""
+        return [answer for answer in self.answers.values() if isinstance(answer, Answer)]
 
 
-def compare(image: str | Path, mask: str | Path | None = None) -> Iterator[Comparison]:
-    """Ask one approach after the other, and tell after each what is known; at the end there is a consensus.
+def compare(
+    image: GreyImage, ground_truth: np.ndarray | None = None, notes: tuple[str, ...] = ()
+) -> Iterator[Comparison]:
+    """Ask one approach after the other, and yield what is known after each; the last one has a consensus.
 
+    Args:
+        image: as read.
+        ground_truth, notes: from `read_ground_truth`.
     Raises:
-        InputError: a file cannot be used. An approach without weights costs only its own answer.
+        InputError: the image cannot be used. An approach without weights costs only its own answer.
     """
-    shape = read_image(image).pixels.shape
-    truth, notes = read_mask(mask, shape) if mask else (None, ())
-    answers: dict[str, Prediction | str] = {}
+    answers: dict[str, Answer | str] = {}
+    shared = SharedPasses()
     for key in APPROACHES:
         try:
-            answers[key] = load_predictor(key).predict(image)
+            answers[key] = Answer(load_predictor(key).predict(image, shared), ground_truth, notes)
         except InputError as error:
             answers[key] = str(error)
-        known = Comparison(dict(answers), truth, notes)
-        if known.finished and len(known.predictions) > 1:
-            known = Comparison(known.answers, truth, notes, consensus(known.predictions))
+        known = Comparison(dict(answers))
+        if known.finished and len(known.answered) > 1:
+            found = consensus([answer.prediction for answer in known.answered])
+            known = Comparison(known.answers, found, Answer(found.prediction, ground_truth, notes))
         yield known
 
 
-def panels(prediction: Prediction, ground_truth: np.ndarray | None, columns: int) -> Image.Image:
-    """The five panels as an RGB image, `columns` of them in a row."""
-    return figure_image(five_panels(prediction, ground_truth, title_of(prediction.approach), columns))
-
-
-def named(prediction: Prediction) -> str:
-    """The predicted class with its probability."""
-    return f"{prediction.predicted_class} ({percent(prediction.confidence)})"
-
-
 def progress(known: Comparison | None) -> str:
-    """Who has answered, who is looking and who waits, for the card."""
+    """Which approach has answered, which is running and which waits, for the card."""
     answers = known.answers if known else {}
     states = [_state(answers[key]) if key in answers else texts.WAITS for key in APPROACHES]
     if len(answers) < len(states):
@@ -93,33 +83,31 @@ def progress(known: Comparison | None) -> str:
 
 def verdict(known: Comparison) -> str:
     """The consensus for the card: class, probabilities, whether the approaches agree, and warnings."""
-    found = known.consensus
-    if found is None:
+    consensus, answer = known.consensus, known.together
+    if consensus is None or answer is None:
         sentences = [answer for answer in known.answers.values() if isinstance(answer, str)]
         return "".join(f'<p class="alert" role="alert">{escape(s)}</p>' for s in (texts.NO_CONSENSUS, *sentences))
-    prediction, truth = found.prediction, known.ground_truth
-    warnings = [w for w in prediction.warnings if not (found.disagree and w == prediction.warnings[0])]
-    scores = _scores(prediction, truth)
+    prediction = answer.prediction
     parts = [
-        f'<p class="by">{texts.consensus_by(len(found.members))}</p>',
+        f'<p class="by">{texts.consensus_by(len(consensus.members))}</p>',
         f"<h2>{prediction.predicted_class.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
-        f'<p class="alert">{escape(prediction.warnings[0])}</p>'
-        if found.disagree
+        f'<p class="alert">{escape(DISAGREEMENT)}</p>'
+        if consensus.disagree
         else f'<p class="agree">{texts.APPROACHES_AGREE}</p>',
         *(bar(name, p, name == prediction.predicted_class) for name, p in prediction.probabilities.items()),
-        overlap(*scores),
-        *(f'<p class="note">{escape(sentence)}</p>' for sentence in (*warnings, *known.notes)),
+        overlap(answer.dice, answer.iou),
+        *(f'<p class="note">{escape(sentence)}</p>' for sentence in (*consensus.further_warnings, *answer.notes)),
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
 
 def agreement(known: Comparison) -> str:
     """Two tables: what each approach says, and how far their outlines overlap."""
-    truth = known.ground_truth
-    columns = texts.ANSWER_COLUMNS if truth is not None else texts.ANSWER_COLUMNS[:-1]
-    rows = [_answer_row(key, answer, truth) for key, answer in known.answers.items()]
-    if known.consensus:
-        rows.append(_answer_row(CONSENSUS, known.consensus.prediction, truth))
+    scored = any(answer.ground_truth is not None for answer in known.answered)
+    columns = texts.ANSWER_COLUMNS if scored else texts.ANSWER_COLUMNS[:-1]
+    rows = [_answer_row(key, answer)[: len(columns)] for key, answer in known.answers.items()]
+    if known.together:
+        rows.append(_answer_row(CONSENSUS, known.together)[: len(columns)])
     tables = data_table(texts.ANSWERS, columns, rows)
     if known.consensus:
         titles = [title_of(member.approach) for member in known.consensus.members]
@@ -130,16 +118,14 @@ def agreement(known: Comparison) -> str:
     return f'<div class="tables">{tables}</div>'
 
 
-def _state(answer: Prediction | str) -> str:
-    return answer if isinstance(answer, str) else named(answer)
+def _state(answer: Answer | str) -> str:
+    return answer if isinstance(answer, str) else named(answer.prediction)
 
 
-def _scores(prediction: Prediction, truth: np.ndarray | None) -> tuple[float | None, float | None]:
-    return (None, None) if truth is None else (dice(prediction.mask, truth), iou(prediction.mask, truth))
-
-
-def _answer_row(key: str, answer: Prediction | str, truth: np.ndarray | None) -> list[str]:
+def _answer_row(key: str, answer: Answer | str) -> list[str]:
     if isinstance(answer, str):
-        return [title_of(key), answer, "", *([""] if truth is not None else [])]
-    lesion = percent(answer.lesion_area_fraction) if answer.mask.any() else texts.NO_LESION
-    return [title_of(key), named(answer), lesion, *([f"{dice(answer.mask, truth):.3f}"] if truth is not None else [])]
+        return [title_of(key), answer, "", ""]
+    mask = answer.prediction.mask
+    lesion = percent(answer.prediction.lesion_area_fraction) if mask.any() else texts.NO_LESION
+    dice = "" if answer.dice is None else f"{answer.dice:.3f}"
+    return [title_of(key), named(answer.prediction), lesion, dice]

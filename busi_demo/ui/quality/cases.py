@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from busi_demo.analysis.figure import figure_image, five_panels
+from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
 from busi_demo.evaluation.held_out import Judge, held_out_by, judge_of
@@ -18,6 +18,7 @@ from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
+from busi_demo.ui.html import named
 from busi_demo.weights import store as weights
 
 _THUMBNAIL = (320, 320)
@@ -56,11 +57,10 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
         raise InputError(texts.case_gone(result.image))
     pixels, truth = sample.read()
     predictor = _judge(key)(sample)
-    prediction = predictor.predict(pixels)
-    known, heading = truth if sample.mask_complete else None, f"{predictor.title}, {result.image}"
-    wide, narrow = (figure_image(five_panels(prediction, known, heading, columns)) for columns in (5, 1))
-    answer = f"{prediction.predicted_class} ({prediction.confidence:.1%})"
-    return wide, narrow, texts.figure_alt(predictor.title, answer)
+    answer = Answer(predictor.predict(pixels), truth if sample.mask_complete else None)
+    heading = f"{answer.title}, {result.image}"
+    wide, narrow = (answer.figure(columns, title=heading) for columns in (5, 1))
+    return wide, narrow, texts.figure_alt(answer.title, named(answer.prediction))
 
 
 def _judge(key: str) -> Judge:

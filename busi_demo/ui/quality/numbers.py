@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from busi_demo.evaluation.card.tables import COMPARED, METRICS
+from busi_demo.imaging.text import percent
 from busi_demo.ui import texts
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def cases(quality: Quality) -> str:
     rows = []
     for kind, result in found:
         overlap = "" if result.mask_dice is None else f"{result.mask_dice:.3f}"
-        cells = (kind, result.image, result.predicted_class, f"{result.confidence:.1%}", overlap)
+        cells = (kind, result.image, result.predicted_class, percent(result.confidence), overlap)
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.CASE_HEADS)
     return _scrolling(f"<tr>{heads}</tr>", rows)

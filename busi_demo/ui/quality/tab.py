@@ -8,8 +8,7 @@ import gradio as gr
 
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError
-from busi_demo.ui import html as cards
-from busi_demo.ui import texts
+from busi_demo.ui import html, texts
 from busi_demo.ui.events import MODEL, PRIVATE
 
 
@@ -22,7 +21,7 @@ class QualityTab:
 
     def __init__(self, tab: gr.Tab) -> None:
         gr.Markdown(texts.QUALITY_INTRO)
-        self.overview = gr.HTML(cards.hint(texts.QUALITY_WAITING), elem_id="quality-overview", padding=False)
+        self.overview = gr.HTML(html.hint(texts.QUALITY_WAITING), elem_id="quality-overview", padding=False)
         self.approach = gr.Radio(
             [(model.title, key) for key, model in APPROACHES.items()],
             value=DEFAULT_APPROACH, label=texts.QUALITY_APPROACH, elem_id="quality-approach",
@@ -62,7 +61,7 @@ class QualityTab:
         self.card.expand(self.show_card, None, self.card_text, **PRIVATE)
 
     def show(self, approach: str) -> dict[Any, Any]:
-        """Everything of one approach; the files are read anew each time.
+        """Everything of one approach; the files are read each time.
 
         Args:
             approach: its key.
@@ -75,7 +74,7 @@ class QualityTab:
         try:
             known = quality.read_quality()
         except InputError as error:
-            return {self.overview: cards.alert(str(error)), **hidden}
+            return {self.overview: html.alert(str(error)), **hidden}
         if approach not in known:
             approach = next(iter(known), DEFAULT_APPROACH)
         choices = [(found.title, key) for key, found in known.items()]
@@ -108,7 +107,7 @@ class QualityTab:
             _, result = read_quality()[approach].cases()[event.index]
             wide, narrow, alt = case_figures(approach, result)
         except InputError as error:
-            note = gr.HTML(cards.alert(str(error)), visible=True)
+            note = gr.HTML(html.alert(str(error)), visible=True)
             return {self.case_note: note, self.wide: _hide(), self.narrow: _hide()}
         return {
             self.case_note: _hide(),

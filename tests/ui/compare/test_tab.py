@@ -14,6 +14,7 @@ import pytest
 from helpers import disc, picture, save_grey
 from PIL import Image
 
+from busi_demo.analysis.answer import Answer
 from busi_demo.gallery.load import Example
 from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import DISAGREEMENT, consensus
@@ -92,7 +93,10 @@ def test_the_warning_stands_where_they_disagree(agree, image, predictors):
     if not agree and one.predicted_class == "normal":
         shares = dict(zip(one.probabilities, (1.0, 0.0, 0.0), strict=True))
     other = replace(one, approach="multitask_cnn", probabilities=shares)
-    known = comparison.Comparison({"two_stage": one, "multitask_cnn": other}, None, (), consensus([one, other]))
+    found = consensus([one, other])
+    known = comparison.Comparison(
+        {"two_stage": Answer(one), "multitask_cnn": Answer(other)}, found, Answer(found.prediction)
+    )
     card = comparison.verdict(known)
     assert (f'<p class="alert">{DISAGREEMENT}</p>' in card) != agree and (texts.APPROACHES_AGREE in card) == agree
     assert "do not rely on any of them" in DISAGREEMENT
@@ -134,8 +138,8 @@ def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_compared(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
-    shown, mask, session, wish = tab.place(str(path))
-    assert mask is None and session.original == str(path) and wish != tab.wish.value
+    shown, mask, session, request = tab.place(str(path))
+    assert mask is None and session.original == str(path) and request != tab.request.value
     with Image.open(shown) as picture_shown:
         assert picture_shown.format == "PNG"
     steps = list(tab.run(shown, None, session))
@@ -150,11 +154,23 @@ def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     assert shown is None and "notes.txt cannot be read as an image" in text(refusal[tab.card])
 
 
+def test_the_image_and_the_mask_are_decoded_once_for_all_approaches(tab, image, mask, decoded):
+    shown, _, session, _ = tab.place(image)
+    *_, end = tab.run(shown, mask, session)
+    assert texts.consensus_by(len(APPROACHES)) in text(end[tab.card])
+    assert decoded == [image, mask]
+
+
+def test_the_endpoint_decodes_once_as_well(image, mask, decoded):
+    compare_endpoint(image, mask)
+    assert decoded == [image, mask]
+
+
 def test_the_last_wish_is_answered_last(tab):
     """Upload, file, example and clear wait in one line; there is one run, which clearing the image stops."""
     (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
     events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
-    assert (tab.wish._id, "change") in run.targets and run.trigger_mode == "always_last"
+    assert (tab.request._id, "change") in run.targets and run.trigger_mode == "always_last"
     assert len(events) == 4 and all(fn.trigger_mode == "multiple" for fn in events)
     (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
     assert stopped.cancels == [run._id] and stopped.targets == [(tab.image._id, "clear")]
@@ -162,8 +178,8 @@ def test_the_last_wish_is_answered_last(tab):
 
 
 def test_an_example_and_the_way_back(tab):
-    image, mask, session, wish = tab.pick(SimpleNamespace(index=0))
-    assert session.shown is None and wish != tab.wish.value
+    image, mask, session, request = tab.pick(SimpleNamespace(index=0))
+    assert session.shown is None and request != tab.request.value
     np.testing.assert_array_equal(np.asarray(image), picture(5))
     assert np.asarray(mask).any()
     shown = tab.reset()
