@@ -72,7 +72,7 @@ def test_an_archive_gives_the_table_of_its_folder(batch, source, tmp_path):
 
 def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
     """Ctrl+C in the third image; then the failed one, mended, and the open ones are done, the others not again."""
-    seen, answer = [], batch_cli.answer
+    seen, answer = [], batch_cli.analyse_item
 
     def stumbling(item, predictors):
         seen.append(item.name)
@@ -80,7 +80,7 @@ def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
             raise KeyboardInterrupt
         return answer(item, predictors)
 
-    monkeypatch.setattr(batch_cli, "answer", stumbling)
+    monkeypatch.setattr(batch_cli, "analyse_item", stumbling)
     status, rows, complaints = batch(source, *FAST, "--no-figures")
     assert status == 130 and [row["image"] for row in rows] == ["bad.png", "benign/benign case (1).png"]
     assert complaints[-1] == "stopped: the same command goes on from here"
@@ -104,9 +104,9 @@ def test_what_was_found_in_another_image_of_that_name_is_not_shown(batch, tmp_pa
 
 
 def test_only_changed_images_and_masks_are_done_anew(batch, source, tmp_path, monkeypatch):
-    seen, answer = [], batch_cli.answer
+    seen, answer = [], batch_cli.analyse_item
     monkeypatch.setattr(
-        batch_cli, "answer", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
+        batch_cli, "analyse_item", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
     )
     (source / "bad.png").unlink()
     before = batch(source, *FAST, "--no-figures")[1]
