@@ -31,6 +31,7 @@ SLOW = ("training", "test_read_only.py", "test_readme.py", "ui/test_mcp.py")
 """Folders and files, relative to `tests`, where every test is slow."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by folder, keep those of a file in one process, and those of the browser too.
 

@@ -160,7 +160,7 @@ def test_the_package_itself_is_cheap_to_import():
 
 
 def test_the_page_starts_without_libraries_that_only_an_image_needs():
-    late = ("torchvision", "timm", "pytorch_grad_cam", "pydicom")
+    late = ("torchvision", "timm", "pytorch_grad_cam", "pydicom", "busi_demo.inference.predictor")
     code = f"import sys, app; sys.exit(any(name in sys.modules for name in {late}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ)).returncode == 0
 

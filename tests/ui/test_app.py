@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import ROOT, disc, picture, save_grey, write_dicom
+from helpers import disc, picture, save_grey, write_dicom
 from PIL import Image
 
 from busi_demo.analysis.view import View
@@ -542,10 +540,3 @@ def test_a_port_in_use_is_one_sentence(run_script):
         taken.listen()
         status, _, _ = run_script("app.py", "--host", "127.0.0.1", "--port", taken.getsockname()[1])
     assert re.match(r"error: 127\.0\.0\.1:\d+ cannot be served", str(status)) and "--port" in status
-
-
-def test_importing_the_app_loads_no_network():
-    """Explanations and plots come with the first analysis: the first page does not wait for them."""
-    late = ("pytorch_grad_cam", "busi_demo.inference.predictor")
-    code = f"import app, sys; sys.exit(any(name in sys.modules for name in {late}))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
