@@ -13,10 +13,10 @@ demo: venv  ## start the app on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev-installed  ## all tests, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.dev-installed  ## the tests that need neither a browser nor training
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not slow"
 
 check: $(VENV)/.dev-installed  ## style and types
 	$(BIN)/ruff check .

@@ -31,21 +31,15 @@ SLOW = ("training", "test_read_only.py", "test_readme.py", "ui/test_mcp.py")
 """Folders and files, relative to `tests`, where every test is slow."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests by folder, keep those of a file in one process, and those of the browser too.
-
-    With `-n 2 --dist loadgroup` no fixture of a module is made twice, and there is one app for the browser. The longest
-    groups start first, so that no process waits for the other one at the end.
-    """
+    """Mark the tests by folder. The longest files start first, so that no process waits for the other one at the end;
+    `--dist loadfile` keeps those of a file in one process, so that no fixture of a module is made twice."""
     for item in items:
         place = item.path.relative_to(TESTS)
-        browser = place.parts[0] == "browser"
-        if browser:
+        if place.parts[0] == "browser":
             item.add_marker("browser")
         elif place.as_posix() in SLOW or place.parts[0] in SLOW:
             item.add_marker("slow")
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else place.as_posix()))
     items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.get_closest_marker("slow")))
 
 
