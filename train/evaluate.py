@@ -13,8 +13,16 @@ from busi_demo.data.locate import find_data
 from busi_demo.data.splits import fingerprints, near_duplicate_groups
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cams import summarise_cams
-from busi_demo.evaluation.evaluate import certain, choose, drawn, measure, other_report, tell_trained, weights_sha256
-from busi_demo.evaluation.held_out import held_out_by, judge_of
+from busi_demo.evaluation.evaluate import (
+    choose,
+    measure,
+    note_trained,
+    other_report,
+    random_subset,
+    weights_sha256,
+    with_certain_class,
+)
+from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
@@ -69,12 +77,12 @@ def evaluate() -> None:
     held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
     samples = choose(index_folder(root), root.name, arguments.images, held_out)
     if arguments.images != "validation":
-        tell_trained(samples, folders, root.name)
-    samples, uncertain = certain(samples)
+        note_trained(samples, folders, root.name)
+    samples, uncertain = with_certain_class(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
-    examined = drawn(samples, arguments.faithfulness)
-    results, area_shares, cams = measure(judge_of(predictor, held_out), samples, arguments.figures, examined)
+    examined = random_subset(samples, arguments.faithfulness)
+    results, area_shares, cams = measure(held_out_predictors(predictor, held_out), samples, arguments.figures, examined)
     summary = summarise(results)
     more: dict[str, Any] = {}
     weights = None

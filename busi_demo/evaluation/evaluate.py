@@ -16,8 +16,8 @@ from tqdm import tqdm
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample, locked_test
 from busi_demo.evaluation.cams import CamResult, examine_cam
-from busi_demo.evaluation.held_out import HeldOut, Judge
-from busi_demo.evaluation.results import ImageResult, judged, result_of_row
+from busi_demo.evaluation.held_out import HeldOut, PredictorFor
+from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
@@ -56,7 +56,7 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     return chosen
 
 
-def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
+def with_certain_class(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
     """The samples with a certain class, and the number of the others. An uncertain class cannot be scored, so those
     samples are left out, with a note on standard error.
 
@@ -72,7 +72,7 @@ def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
     return kept, len(samples) - len(kept)
 
 
-def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
+def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
     """Write a note on how many of these images an approach was trained on; scores on those are too high."""
     splits = [read_split(folder) for folder in folders if has_split(folder)]
     trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
@@ -120,7 +120,7 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, A
 
 
 def measure(
-    judge: Judge, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
+    predictor_for: PredictorFor, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
 ) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
     """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
 
@@ -136,10 +136,10 @@ def measure(
     randomised = cache(lambda predictor: [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS)])
     generator = np.random.default_rng(0)
     for sample in tqdm(samples, "measuring", disable=None):
-        predictor = judge(sample)
+        predictor = predictor_for(sample)
         image, truth = sample.read()
         answer = Answer(predictor.predict(image), truth)
-        results.append(judged(answer, sample.name, sample.label, sample.mask_complete))
+        results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
         scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)
         if sample in examined:
@@ -158,7 +158,7 @@ def measure(
     return results, area_shares, cams
 
 
-def drawn(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
+def random_subset(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
     """A random subset of the samples, the same in every call.
 
     Args:

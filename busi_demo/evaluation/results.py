@@ -1,4 +1,4 @@
-"""How one image went in an evaluation, and its row in the report."""
+"""The result of one image in an evaluation, and its row in the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.types import CLASSES
 
 
-def judged(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
+def image_result(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
     """Compare an answer with the truth.
 
     Args:
@@ -50,7 +50,7 @@ def result_of_row(row: Mapping[str, Any]) -> ImageResult:
     """Undo `result_row`; the seconds, which are not in it, become 0.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such row.
+        KeyError, TypeError, ValueError: the row has another form.
     """
     return ImageResult(
         image=row["image"],
@@ -65,7 +65,7 @@ def result_of_row(row: Mapping[str, Any]) -> ImageResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """How one image went.
+    """The result of one image.
 
     Attributes:
         image: name of the image.
@@ -106,7 +106,7 @@ class ImageResult:
 
     @property
     def predicted_class(self) -> str:
-        """The most probable class; of equals the first in `CLASSES`."""
+        """The most probable class; ties go to the first in `CLASSES`."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property

@@ -377,7 +377,7 @@ def test_an_ensemble_is_made_by_two_commands():
     assert "instead of" not in card
 
 
-def test_of_an_ensemble_it_is_told_who_judged():
+def test_the_card_says_which_network_of_an_ensemble_was_measured_on_an_image():
     report = evaluation("multitask_unet", "validation", 1)
     ensemble = ApproachFacts(ensemble_config("multitask_unet"), None, {"validation": report})
     card = model_card({"multitask_unet": ensemble}, PUBLISHED)
