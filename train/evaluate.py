@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
-from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.project import json_bytes, save_whole
@@ -39,7 +40,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure one approach on a folder in BUSI layout.")
     parser.add_argument("--data", help="the folder (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
     parser.add_argument("--approach", choices=[*APPROACHES, CONSENSUS], default=DEFAULT_APPROACH,
-                        help=f"{CONSENSUS}: all of them together (default: %(default)s)")  # fmt: skip
+                        help=f"{CONSENSUS}: all that have weights together (default: %(default)s)")  # fmt: skip
     parser.add_argument("--images", default="all", metavar="all|validation|locked_test|FILE.csv",
                         help="which images: every one of the folder (default), those that the weights were not trained "
                              "on (of an ensemble, each by the network that was not), the locked test list, or those "
@@ -69,10 +70,24 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def measured_keys(approach: str, weights_folder: Path) -> list[str]:
+    """The approach, or for `CONSENSUS` the approaches with weights, with a note on standard error on the others.
+
+    Raises:
+        InputError: fewer than two approaches have weights for a consensus.
+    """
+    if approach != CONSENSUS:
+        return [approach]
+    keys = consensus_keys(weights_folder)
+    if missing := [key for key in APPROACHES if key not in keys]:
+        print(f"note: left out of the consensus, because there are no weights: {', '.join(missing)}", file=sys.stderr)
+    return keys
+
+
 def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
-    keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
+    keys = measured_keys(arguments.approach, arguments.weights)
     folders = [arguments.weights / key for key in keys]
     held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
     samples = choose(index_folder(root), root.name, arguments.images, held_out)

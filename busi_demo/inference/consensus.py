@@ -211,11 +211,13 @@ class ConsensusPredictor:
         return ConsensusPredictor([member.randomised(seed) for member in self.members])
 
 
-def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
-    """Load every approach that has weights, see `load_predictor`; the others take no part in the consensus.
+def consensus_keys(weights_folder: Path | None = None) -> list[str]:
+    """Keys of the approaches that take part in a consensus: those with weights, in the order of `APPROACHES`.
 
+    Args:
+        weights_folder: holds one folder for each approach; by default the project's `weights`.
     Raises:
-        InputError: fewer than two approaches have weights, or those of one are damaged.
+        InputError: fewer than two approaches have weights.
     """
     keys = available_approaches(weights_folder)
     if len(keys) < 2:
@@ -223,4 +225,13 @@ def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
             f"A consensus needs the weights of at least two approaches, found {', '.join(keys) or 'none'}: fetch the "
             "repository's weights folder, or train more of them."
         )
-    return ConsensusPredictor([load_predictor(key, weights_folder) for key in keys])
+    return keys
+
+
+def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
+    """Load the approaches of `consensus_keys`, see `load_predictor`; the members have the order of these keys.
+
+    Raises:
+        InputError: fewer than two approaches have weights, or those of one are damaged.
+    """
+    return ConsensusPredictor([load_predictor(key, weights_folder) for key in consensus_keys(weights_folder)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -335,6 +336,30 @@ class TestEvaluate:
         assert row["image"] == path.name
         assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
         assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
+
+    def test_the_consensus_leaves_out_an_approach_without_weights(
+        self, evaluate, busi, weights_folder, predictors, tmp_path
+    ):
+        """The report names the approaches that took part, and no other."""
+        keys = ["multitask_cnn", "multitask_unet"]
+        for key in keys:
+            shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+            write_split(tmp_path / "weights" / key / "split.csv", ("benign case (1).png", "validation"))
+        words = ("--approach", "consensus", "--weights", tmp_path / "weights", "--images", "validation")
+        status, report, err = evaluate(*words, "--bootstrap", 0)
+        assert status == 0 and list(report["weights_sha256"]) == keys
+        missing = ", ".join(key for key in APPROACHES if key not in keys)
+        assert f"note: left out of the consensus, because there are no weights: {missing}\n" in err
+        expected = consensus([predictors[key].predict(busi / "benign" / "benign case (1).png") for key in keys])
+        (row,) = report["per_image"]
+        assert row["probabilities"] == pytest.approx(dict(expected.prediction.probabilities), abs=1e-6)
+
+    def test_a_consensus_of_a_single_approach_is_refused(self, evaluate, weights_folder, tmp_path):
+        shutil.copytree(weights_folder / "multitask_cnn", tmp_path / "weights" / "multitask_cnn")
+        status, report, err = evaluate("--approach", "consensus", "--weights", tmp_path / "weights")
+        assert (status, report) == (2, None)
+        (line,) = err.splitlines()
+        assert line.startswith("error: A consensus needs the weights of at least two approaches, found multitask_cnn")
 
     def test_an_uncertain_class_is_measured_against_nothing(self, evaluate, busi, tmp_path):
         """benign (433) was published as malignant too."""

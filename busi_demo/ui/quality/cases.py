@@ -13,9 +13,9 @@ from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
 from busi_demo.evaluation.held_out import PredictorFor, held_out_by, held_out_predictors
 from busi_demo.evaluation.results import ImageResult
-from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
-from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.models import CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.html import named
@@ -64,7 +64,7 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
 
 
 def _predictor_for(key: str) -> PredictorFor:
-    keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
+    keys, folder = consensus_keys() if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
     try:
         source = weights.read_config(folder / keys[0]).data["main"]  # whatever its folder is called on this machine
         held_out = held_out_by([folder / one for one in keys], source)
