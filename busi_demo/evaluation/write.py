@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from busi_demo.evaluation.history import history_csv
 from busi_demo.evaluation.plots import DPI, confusion_matrix_figure, learning_curves, reliability_figure, roc_figure
 from busi_demo.evaluation.results import ImageResult, probability_matrix
 from busi_demo.project import save_whole
@@ -85,15 +85,6 @@ def write_report(
         files["history.csv"] = history_csv(history).encode()
         files["learning_curves.png"] = _png(learning_curves(history, title=title, earlier=earlier))
     return [save_whole(folder / name, content) for name, content in files.items()]
-
-
-def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of a training run as CSV text, the columns those of the first row; `None` becomes an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
 
 
 def _number(value: float | None) -> str:

@@ -12,10 +12,10 @@ import torch
 
 from busi_demo.analysis.figure import figure_image, five_panels
 from busi_demo.data.phantom import make_phantom
-from busi_demo.evaluation.history import stages_of
+from busi_demo.evaluation.history import history_csv, stages_of
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult
-from busi_demo.evaluation.write import history_csv, write_report
+from busi_demo.evaluation.write import write_report
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models.base import ApproachModel
