@@ -26,7 +26,7 @@ from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.split_file import TRAIN, VALIDATION, SplitRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingData:
     """The data of a run and the facts to record of them.
 

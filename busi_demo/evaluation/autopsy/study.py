@@ -36,7 +36,7 @@ Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """(train uint8 (N, S, S), labels int (N,), test uint8 (M, S, S), seed) -> predicted labels int (M,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Files:
     """All files of a folder in BUSI layout, images and masks treated alike.
 
