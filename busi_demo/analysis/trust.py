@@ -96,7 +96,7 @@ def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) 
 
 
 def check_cam(prediction: Prediction) -> Check:
-    """Check whether the class evidence lies on the outlined lesion; applies if the map explains the predicted tumour."""
+    """Check whether the class evidence lies on the outlined lesion; applies if it explains the predicted tumour."""
     name, verdict = "Evidence on the lesion", prediction.predicted_class
     if verdict == "normal" or not prediction.mask.any():
         return Check(name, None, "Does not apply: no lesion is outlined that the evidence could lie on.")
