@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--bootstrap", type=int, default=RESAMPLES, metavar="N",
-                        help="resamples for the 95 %% intervals, drawn by near-duplicate group (default "
+                        help="resamples for the 95 %% intervals, by near-duplicate group (default "
                              f"{RESAMPLES}); 0 for no intervals")  # fmt: skip
     parser.add_argument(
         "--compare",
@@ -57,11 +57,11 @@ def parse() -> argparse.Namespace:
         help="the --output of another approach on the same images: adds the paired differences",
     )
     parser.add_argument("--faithfulness", type=int, nargs="?", const=0, metavar="N",
-                        help="also examine the Grad-CAMs, of N images drawn at random or of all (0): some 50 runs of "
-                             "the network an image")  # fmt: skip
+                        help="also examine the Grad-CAMs of N random images, or of all (0): about 50 runs "
+                             "of the network per image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
-                             "kept out of git, for pictures of a data set must not be published")  # fmt: skip
+                             "ignored by git, because pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")

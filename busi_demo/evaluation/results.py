@@ -18,8 +18,8 @@ def image_result(answer: Answer, image: str, label: str, mask_complete: bool = T
     Args:
         image: name of the image.
         label: its true class.
-        mask_complete: whether the ground truth outlines every lesion. An incomplete one, one without a lesion, and none
-            at all give neither Dice nor IoU.
+        mask_complete: whether the ground truth outlines every lesion. Without a complete mask that has a lesion, Dice
+            and IoU are `None`.
     """
     prediction, truth = answer.prediction, answer.ground_truth
     scored = mask_complete and truth is not None and bool(truth.any())
@@ -71,13 +71,13 @@ class ImageResult:
         image: name of the image.
         label: its true class, one of `CLASSES`.
         probabilities: class name -> probability in [0, 1], all of `CLASSES` in their order, summing to 1.
-        mask_dice: Dice of the predicted mask in [0, 1]; `None` where the true mask is empty, as that of every normal
-            image is, or incomplete.
-        mask_iou: IoU of the predicted mask in [0, 1]; `None` exactly where `mask_dice` is.
+        mask_dice: Dice of the predicted mask in [0, 1]; `None` if the true mask is empty, as for normal images, or
+            incomplete.
+        mask_iou: IoU of the predicted mask in [0, 1]; `None` exactly if `mask_dice` is.
         predicted_mask_fraction: share of the image's pixels inside the predicted mask, in [0, 1].
         seconds: wall time of the prediction, in seconds.
     Raises:
-        ValueError: a field has another range or other keys than said here.
+        ValueError: a field has another range or other keys.
     """
 
     image: str

@@ -234,7 +234,7 @@ def write_split(path: Path, *rows: tuple[str, ...], source: str = "busi") -> Non
 class TestEvaluate:
     @pytest.fixture
     def evaluate(self, run_script, busi, weights_folder, tmp_path):
-        """Evaluate the small CNN on the folder `busi`; returns exit status, report and complaints."""
+        """Evaluate the small CNN on the folder `busi`; returns exit status, report and standard error."""
 
         def run(*words: object):
             output = tmp_path / "out" / "report.json"
@@ -279,9 +279,7 @@ class TestEvaluate:
         assert report["auc"]["benign"] is None
 
     @pytest.mark.parametrize("images", ["validation", "some.csv"])
-    def test_a_name_that_two_classes_share_is_no_validation_image_in_both(
-        self, evaluate, busi, weights_folder, tmp_path, images
-    ):
+    def test_validation_images_are_identified_by_class_and_name(self, evaluate, busi, weights_folder, tmp_path, images):
         """benign/0.png was validated on; malignant/0.png was trained on and must not be measured as if it were not."""
         for seed, label in enumerate(("benign", "malignant")):
             save_grey(busi / label / "0.png", picture(100 + seed))
@@ -296,7 +294,7 @@ class TestEvaluate:
         assert (status, err) == (0, "")
         assert [(row["image"], row["class"]) for row in report["per_image"]] == [("0.png", "benign")]
 
-    def test_a_list_without_classes_means_every_class(self, evaluate, busi, tmp_path):
+    def test_a_list_without_classes_selects_every_class(self, evaluate, busi, tmp_path):
         for seed, label in enumerate(("benign", "malignant")):
             save_grey(busi / label / "0.png", picture(100 + seed))
             save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
@@ -307,8 +305,8 @@ class TestEvaluate:
         figures = sorted(str(path.relative_to(tmp_path / "figures")) for path in (tmp_path / "figures").rglob("*.png"))
         assert figures == ["benign/0.png", "malignant/0.png"]
 
-    def test_images_of_another_data_set_validate_nothing(self, evaluate, weights_folder):
-        """They may bear the same names: those of a further training set were trained on."""
+    def test_images_of_another_data_set_are_not_validation_images(self, evaluate, weights_folder):
+        """Images of another training set may have the same names, and were trained on."""
         split = weights_folder / "multitask_cnn" / "split.csv"
         write_split(split, ("benign case (1).png", "validation"), source="elsewhere")
         try:
@@ -318,8 +316,8 @@ class TestEvaluate:
         assert (status, report) == (2, None)
         assert err.rstrip().endswith("validates on elsewhere, not on busi: give that folder with --data.")
 
-    def test_the_consensus_is_measured_like_an_approach(self, evaluate, busi, weights_folder, predictors):
-        """On the images that validate for all of them; here one does."""
+    def test_the_consensus_is_evaluated_like_an_approach(self, evaluate, busi, weights_folder, predictors):
+        """On the images that all approaches held out; here there is one."""
         for i, key in enumerate(APPROACHES):
             rows = ("benign case (1).png", "validation"), ("malignant case (1).png", "train" if i else "validation")
             write_split(weights_folder / key / "split.csv", *rows)
@@ -361,7 +359,7 @@ class TestEvaluate:
         (line,) = err.splitlines()
         assert line.startswith("error: A consensus needs the weights of at least two approaches, found multitask_cnn")
 
-    def test_an_uncertain_class_is_measured_against_nothing(self, evaluate, busi, tmp_path):
+    def test_images_of_an_uncertain_class_are_left_out(self, evaluate, busi, tmp_path):
         """benign (433) was published as malignant too."""
         save_grey(busi / "benign" / "benign (433).png", picture(90))
         save_grey(busi / "benign" / "benign (433)_mask.png", disc(72, 96, 36, 48, 10))
@@ -378,7 +376,7 @@ class TestEvaluate:
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
         assert [path.name for path in (tmp_path / "figures" / "benign").iterdir()] == ["benign case (2).png"]
 
-    def test_intervals_and_subgroups_stand_beside_the_metrics(self, evaluate, busi):
+    def test_the_report_has_intervals_and_subgroups(self, evaluate, busi):
         save_grey(busi / "benign" / "benign case (9).png", picture(1)[:, ::-1])  # the mirror image of benign case (1)
         save_grey(busi / "benign" / "benign case (9)_mask.png", disc(72, 96, 36, 48, 8))
         status, report, _ = evaluate("--bootstrap", 300)
@@ -397,7 +395,7 @@ class TestEvaluate:
         assert list(report["subgroups"]["calipers"]) == ["unknown"]
         assert report["subgroups"]["class"]["benign"]["intervals"].keys() >= {"accuracy", "lesion_dice"}
 
-    def test_without_bootstrap_the_rest_is_the_same(self, evaluate):
+    def test_without_bootstrap_all_other_values_are_the_same(self, evaluate):
         full, bare = evaluate()[1], evaluate("--bootstrap", 0)[1]
         assert full["intervals"]["resamples"] == 2000 and "intervals" not in bare
         assert "intervals" not in bare["subgroups"]["class"]["benign"]
