@@ -61,7 +61,7 @@ def write_report(
             classification_report.txt, metrics.json (the summary) and, where there is a history, history.csv and
             learning_curves.png.
         title: what was measured on which split, for example 'multitask_unet, BUSI validation'.
-        summary: `metrics.summarise(results)`; further plain JSON values may stand in it.
+        summary: `metrics.summarise(results)`; it may contain further JSON values.
         results: what the summary was made of.
         history: rows of the training run, see `learning_curves`; empty where only an evaluation was run.
         earlier: rows of the stages of training before, the oldest first; they are drawn, not written.
@@ -92,10 +92,10 @@ def _number(value: float | None) -> str:
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure as PNG with a palette: a third of the size, for reports are committed."""
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
+    """The figure as PNG with a palette: a third of the size, because reports are committed."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=DPI)
     # Not the default median cut: it gives a thin line the colour of another.
-    palette = Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = Image.open(full).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(small, format="PNG", optimize=True)
     return small.getvalue()

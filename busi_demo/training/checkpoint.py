@@ -65,7 +65,7 @@ class RunFolder:
 
         Args:
             settings: of `run_settings`.
-            resume: whether to go on with a run that this folder holds.
+            resume: whether to continue an unfinished run in this folder.
         Raises:
             InputError: an unfinished run lies here and `resume` is False, or it had other settings or weights.
         """
@@ -77,7 +77,7 @@ class RunFolder:
             if state["finished"]:
                 return None
             raise InputError(
-                f"{self.path} holds an unfinished run: add --resume to go on with it, give another --run-dir, "
+                f"{self.path} holds an unfinished run: add --resume to continue it, give another --run-dir, "
                 "or delete that folder."
             )
         if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):

@@ -60,8 +60,8 @@ def finish(
         earlier: name of an earlier stage of the training -> its history.
         whole: written instead of `model`, which is the part of it that was not trained on the validation fold
             (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
-        detector: the weights whose network is the detector of the model. Where they lie in `output`, they are referred
-            to instead of stored again.
+        detector: the weights whose network is the detector of the model. If they are in `output`, a reference to them
+            is stored instead of a copy.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     logits, masks = network_outputs(model, data.validation, preprocess, precision="fp32")
