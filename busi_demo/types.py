@@ -19,12 +19,12 @@ class InputError(ValueError):
 
 
 def reason_of(error: Exception) -> str:
-    """What went wrong, for a message that a page may show: the text of an OSError names a folder of the server."""
+    """The cause of an error, for a message on a page. Only the reason of an OSError is used: its text names a path."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 class Agreement(Enum):
-    """Whether the predicted class and the lesion mask agree, known when a prediction is made."""
+    """Whether the predicted class and the lesion mask agree. Set when a prediction is made."""
 
     AGREES = "agrees"
     """A tumour class with a mask, or the class normal without one."""
@@ -33,7 +33,7 @@ class Agreement(Enum):
     FAINT = "faint"
     """The class is a tumour, and its mask was found only at a lower threshold."""
     CONTRADICTS = "contradicts"
-    """A tumour class without a mask; or, at a threshold that a person chose, the class normal with a mask."""
+    """A tumour class without a mask; or the class normal with a mask, at a threshold chosen by a person."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,8 @@ class ModelOutput:
     Attributes:
         mask_logits: float (N, 1, S, S), S the input size; sigmoid gives the lesion probability of each pixel.
         class_logits: float (N, 3) in the order of `CLASSES`; softmax gives the class probabilities.
-        features: float (N, C, h, w), the maps that the classification head pooled. `head(features)` is `class_logits`.
-        head: the module from `features` to `class_logits`, by which Grad-CAM explains without a second forward pass.
+        features: float (N, C, h, w), input of the classification head. `head(features)` is `class_logits`.
+        head: the module from `features` to `class_logits`; Grad-CAM uses it without a second forward pass.
         boxes: float (N, 4) as x0, y0, x1, y1 in input pixels: the part of the input that `features` covers; `None`
             where that is the whole input.
     """
@@ -69,18 +69,18 @@ class Prediction:
         cam: float32 (H, W) in [0, 1], class evidence for `cam_class` relative to its strongest pixel; all zero where
             there is no positive evidence.
         cam_class: the class that `cam` explains.
-        cam_peak: raw value that 1.0 in `cam` stands for, in logit units for Grad-CAM, a share of the map's total
+        cam_peak: raw value of the strongest pixel of `cam`, in logit units for Grad-CAM, a share of the map's total
             for the mean of a consensus; 0.0 where there is no positive evidence.
         threshold: lowest mask probability of a lesion pixel, in (0, 1).
         agreement: whether the predicted class and the mask agree.
-        warnings: sentences that belong beside the answer.
+        warnings: sentences to show with the answer.
         seconds: wall time of the prediction, in seconds.
-        spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where the file does not say.
-        outline_key: key of the approach whose weights drew the outline; predictions with one key share a network.
-            `None`: this prediction shares none.
+        spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where it is unknown.
+        outline_key: key of the approach that made the mask probabilities; predictions with the same key share that
+            network. `None`: this prediction shares no network.
         cam_method: key of the method that made `cam`, see `busi_demo.inference.cam_methods`.
     Raises:
-        ValueError: a field has another shape, dtype or range than said here.
+        ValueError: a field has another shape, dtype or range.
     """
 
     approach: str

@@ -24,7 +24,7 @@ def prediction() -> Prediction:
     return answer(mask, image=np.arange(20, dtype=np.uint8).reshape(4, 5))
 
 
-def test_answers_derived_from_the_fields(prediction):
+def test_derived_properties(prediction):
     assert prediction.predicted_class == "malignant"
     assert prediction.confidence == 0.7
     assert prediction.lesion_area_fraction == pytest.approx(6 / 20)
@@ -84,7 +84,7 @@ ARRAYS = {np.ndarray: lambda: np.arange(3), torch.Tensor: lambda: torch.arange(3
 
 
 def example_of(kind: object, known: dict[str, type]) -> object:
-    """A value of a type as far as it holds arrays; `None` where it holds none."""
+    """A value of a type with all arrays in it; `None` for a type without arrays."""
     if kind in ARRAYS:
         return ARRAYS[kind]()
     if dataclasses.is_dataclass(kind):
@@ -101,7 +101,7 @@ def example_of(kind: object, known: dict[str, type]) -> object:
 
 
 def test_every_dataclass_that_holds_arrays_can_be_compared():
-    """NumPy has no single answer to whether two arrays are equal, so the `==` that a dataclass makes would raise."""
+    """Arrays compare element by element, so the generated `==` of a dataclass would raise."""
     known = dataclasses_of_the_package()
     pairs = {
         name: (one, example_of(kind, known))

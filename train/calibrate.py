@@ -15,7 +15,7 @@ from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import judge_held_out, load_member
+from busi_demo.training.join import evaluate_held_out, load_member
 from busi_demo.training.recipe import main
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
@@ -32,7 +32,7 @@ def calibrate() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     arguments = parser.parse_args()
     member = load_member(arguments.weights / arguments.approach, {})
-    results, calibration = judge_held_out([member], index_folder(find_data(arguments.data)))
+    results, calibration = evaluate_held_out([member], index_folder(find_data(arguments.data)))
     write_approach(
         member.folder,
         replace(member.weights, calibration=calibration),

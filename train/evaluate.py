@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ from busi_demo.data.locate import find_data
 from busi_demo.data.splits import fingerprints, near_duplicate_groups
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cams import summarise_cams
-from busi_demo.evaluation.evaluate import certain, choose, drawn, measure, other_report, tell_trained, weights_sha256
-from busi_demo.evaluation.held_out import held_out_by, judge_of
+from busi_demo.evaluation.evaluate import (
+    choose,
+    measure,
+    note_trained,
+    other_report,
+    random_subset,
+    weights_sha256,
+    with_certain_class,
+)
+from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
-from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.project import json_bytes, save_whole
@@ -31,7 +40,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure one approach on a folder in BUSI layout.")
     parser.add_argument("--data", help="the folder (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
     parser.add_argument("--approach", choices=[*APPROACHES, CONSENSUS], default=DEFAULT_APPROACH,
-                        help=f"{CONSENSUS}: all of them together (default: %(default)s)")  # fmt: skip
+                        help=f"{CONSENSUS}: all that have weights together (default: %(default)s)")  # fmt: skip
     parser.add_argument("--images", default="all", metavar="all|validation|locked_test|FILE.csv",
                         help="which images: every one of the folder (default), those that the weights were not trained "
                              "on (of an ensemble, each by the network that was not), the locked test list, or those "
@@ -39,7 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--bootstrap", type=int, default=RESAMPLES, metavar="N",
-                        help="resamples for the 95 %% intervals, drawn by near-duplicate group (default "
+                        help="resamples for the 95 %% intervals, by near-duplicate group (default "
                              f"{RESAMPLES}); 0 for no intervals")  # fmt: skip
     parser.add_argument(
         "--compare",
@@ -48,11 +57,11 @@ def parse() -> argparse.Namespace:
         help="the --output of another approach on the same images: adds the paired differences",
     )
     parser.add_argument("--faithfulness", type=int, nargs="?", const=0, metavar="N",
-                        help="also examine the Grad-CAMs, of N images drawn at random or of all (0): some 50 runs of "
-                             "the network an image")  # fmt: skip
+                        help="also examine the Grad-CAMs of N random images, or of all (0): about 50 runs "
+                             "of the network per image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
-                             "kept out of git, for pictures of a data set must not be published")  # fmt: skip
+                             "ignored by git, because pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
@@ -61,20 +70,34 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def measured_keys(approach: str, weights_folder: Path) -> list[str]:
+    """The approach, or for `CONSENSUS` the approaches with weights, with a note on standard error on the others.
+
+    Raises:
+        InputError: fewer than two approaches have weights for a consensus.
+    """
+    if approach != CONSENSUS:
+        return [approach]
+    keys = consensus_keys(weights_folder)
+    if missing := [key for key in APPROACHES if key not in keys]:
+        print(f"note: left out of the consensus, because there are no weights: {', '.join(missing)}", file=sys.stderr)
+    return keys
+
+
 def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
-    keys = list(APPROACHES) if arguments.approach == CONSENSUS else [arguments.approach]
+    keys = measured_keys(arguments.approach, arguments.weights)
     folders = [arguments.weights / key for key in keys]
     held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
     samples = choose(index_folder(root), root.name, arguments.images, held_out)
     if arguments.images != "validation":
-        tell_trained(samples, folders, root.name)
-    samples, uncertain = certain(samples)
+        note_trained(samples, folders, root.name)
+    samples, uncertain = with_certain_class(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
-    examined = drawn(samples, arguments.faithfulness)
-    results, area_shares, cams = measure(judge_of(predictor, held_out), samples, arguments.figures, examined)
+    examined = random_subset(samples, arguments.faithfulness)
+    results, area_shares, cams = measure(held_out_predictors(predictor, held_out), samples, arguments.figures, examined)
     summary = summarise(results)
     more: dict[str, Any] = {}
     weights = None

@@ -16,10 +16,10 @@ from busi_demo.data.locate import find_data
 from busi_demo.evaluation.history import mean_history
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import (
+    evaluate_held_out,
     joined,
     joined_facts,
     joined_split,
-    judge_held_out,
     load_members,
     with_size,
 )
@@ -47,7 +47,7 @@ def join() -> None:
             raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
         members = [with_size(member, size) for member in members]
     model, split = joined(members), joined_split(members)
-    results, calibration = judge_held_out(members, index_folder(find_data(arguments.data)))
+    results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
     write_approach(
         arguments.output / model.key,
         replace(members[0].weights, model=model, calibration=calibration),

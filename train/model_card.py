@@ -1,4 +1,4 @@
-"""Write the model card from the JSON files beside the weights: python train/model_card.py [--output MODEL_CARD.md]"""
+"""Write the model card from the JSON files of the weights: python train/model_card.py [--output MODEL_CARD.md]"""
 
 from __future__ import annotations
 

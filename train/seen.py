@@ -96,28 +96,28 @@ def write_and_measure() -> None:
     left = [source for source, *_ in splits if source not in (*by_source, "phantoms")]
     if left:
         print(f"note: {len(left)} images of {', '.join(sorted(set(left)))} were not given with --extra")
-    tell_rates(KnownImages(tuple(known)), by_source, hashed, main_name)
+    print_rates(KnownImages(tuple(known)), by_source, hashed, main_name)
 
 
-def tell_rates(
+def print_rates(
     known: KnownImages,
     by_source: dict[str, list[FileSample]],
     hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]],
     main_name: str,
 ) -> None:
-    """Print how many altered copies are recognised, and how many images match an image that they are no duplicate of:
+    """Print how many altered copies are recognised, and how many images match an image that is not a duplicate:
     one of the main set that published audits put into another group, or one of another set."""
     group = {name: row["known_group"] for name, row in image_notes().items()}
     for source, samples in by_source.items():
-        found, false_same, false_other = 0, 0, 0
+        hits, false_same, false_other = 0, 0, 0
         for sample, (hashes, copy) in zip(samples, hashed[source], strict=True):
             own = source, sample.label, sample.name
-            found += any((m.source, m.label, m.image) == own for m in known.matches(copy))
+            hits += any((m.source, m.label, m.image) == own for m in known.matches(copy))
             matches = known.matches(hashes)
             false_other += any(m.source != source for m in matches)
             own_group = group.get(sample.name)
             false_same += any(m.source == source and group.get(m.image) != own_group for m in matches)
-        print(f"{source}, {len(samples)} images: {found / len(samples):.2%} of altered copies found; matching another "
+        print(f"{source}, {len(samples)} images: {hits / len(samples):.2%} of altered copies found; matching another "
               f"data set: {false_other} ({false_other / len(samples):.2%})", end="")  # fmt: skip
         audited = source == main_name
         print(f"; another group: {false_same} ({false_same / len(samples):.2%})" if audited else "")

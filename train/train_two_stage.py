@@ -69,8 +69,11 @@ def whole_parts(start: Path, model: TwoStage) -> dict[str, nn.Module]:
 
 
 def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage, TwoStage | None, Weights | None]:
-    """The network to train, no part of which was trained on the validation fold; where the given detector is an
-    ensemble, the whole network that it is a part of; and the weights of the given detector.
+    """Build the network to train. No part of it was trained on the validation fold.
+
+    Returns:
+        The network; if the given detector is an ensemble, the whole network that it is a part of; and the weights of
+        the given detector.
 
     Raises:
         InputError: weights to start from are missing, do not fit or were trained on that fold.
@@ -94,7 +97,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
 
 
 def parts_of(arguments: argparse.Namespace) -> dict[str, Path]:
-    """Option -> folder of the weights that a part of the network starts from or is."""
+    """Option -> folder of the weights of a part of the network."""
     given = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
     return {name: folder for name, folder in given.items() if folder}
 
@@ -120,7 +123,7 @@ def train(argv: list[str] | None = None) -> None:
     data = load_data(config, preprocess, model)
 
     def run(
-        model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *told: Listener
+        model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *reporters: Listener
     ) -> dict[str, list[dict[str, float]]]:
         """The history of each stage."""
         histories = {}
@@ -129,13 +132,13 @@ def train(argv: list[str] | None = None) -> None:
                 print(f"stage: {folder.name}", flush=True)
             histories[folder.name] = fit(
                 model, objective, data.train, weights_for(settings, data), data.validation, preprocess, settings,
-                folder, resume, listeners=(*listeners_of(arguments, folder), *told), parts_from=parts,
+                folder, resume, listeners=(*listeners_of(arguments, folder), *reporters), parts_from=parts,
             )  # fmt: skip
         return histories
 
     if arguments.tune:
-        tune(parser, arguments, config, lambda c, folder, told: run(
-            build(arguments, c)[0], stages_of(arguments, c, folder), True, told
+        tune(parser, arguments, config, lambda c, folder, reporter: run(
+            build(arguments, c)[0], stages_of(arguments, c, folder), True, reporter
         ))  # fmt: skip
         return
     histories = run(model, stages, arguments.resume)

@@ -1,1 +1,1 @@
-"""What is said of one answer: checks, measurements, the figure and the report."""
+"""Analysis of one answer: checks, measurements, the figure and the report."""

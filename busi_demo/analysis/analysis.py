@@ -1,4 +1,4 @@
-"""One image analysed by one approach: the answer with all that the page and the report show beside it."""
+"""The analysis of one image by one approach: all that the page and the report show."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FINEST, _COARSEST = 0.001, 5  # mm per pixel; ultrasound has about 0.1
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What is known of an image and an approach, whatever the view.
+    """Facts about an image and an approach that do not depend on the view.
 
     Attributes:
-        trust: how far to trust the answer at the approach's own threshold; `None` where it was not assessed.
-        known_image: the known image that this one matches; `None` where there is none.
-        known_images_available: whether there is a list of known images; without one, nothing is known of a match.
+        trust: how far to trust the answer at the approach's own threshold; `None` if it was not assessed.
+        known_image: the known image that this one matches; `None` if there is none.
+        known_images_available: whether there is a list of known images; without one no match can be found.
         config: config.json of the weights.
     """
 
@@ -43,12 +43,12 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """An answer with its facts, in one view: all that a page or a report shows.
+    """An answer and its facts in one view: all that a page or a report shows.
 
     Attributes:
-        answer: the prediction in this view, beside the ground truth.
-        facts: what is known whatever the view.
-        view: how the answer is seen.
+        answer: the prediction in this view, with the ground truth.
+        facts: independent of the view.
+        view: threshold, class activation map and pixel spacing.
     """
 
     answer: Answer
@@ -62,7 +62,7 @@ class Analysis:
 
     @property
     def measurements(self) -> Measurements | None:
-        """Geometry of the predicted mask; `None` where it is empty."""
+        """Geometry of the predicted mask; `None` if the mask is empty."""
         return measure(self.prediction.mask, self.prediction.spacing)
 
     def figure(self, columns: int = 5) -> Image.Image:
@@ -80,13 +80,13 @@ class Analysis:
 
 @dataclass(frozen=True, eq=False)
 class AnalysedImage:
-    """One image after the forward pass: every view of its answer is made from this, without the network.
+    """One image after the forward pass. Every view of its answer is computed from this object without the network.
 
     Attributes:
         forward_pass: the kept forward pass.
-        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
+        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
         notes: sentences on how the ground truth was read.
-        facts: what is known whatever the view.
+        facts: independent of the view.
     """
 
     forward_pass: ForwardPass
@@ -113,10 +113,10 @@ class AnalysedImage:
 def analyse_image(
     image: Source, approach: str, ground_truth: np.ndarray | None = None, notes: tuple[str, ...] = ()
 ) -> AnalysedImage:
-    """Run the network over an image and over its mirror image, which the assessment of trust needs.
+    """Run the network on an image and on its mirror image, which the trust checks need.
 
     Args:
-        image: what `read_image` takes; best a `GreyImage`, which is not decoded again.
+        image: as for `read_image`; a `GreyImage` is not decoded again.
         approach: a key of `busi_demo.models.APPROACHES`.
         ground_truth, notes: from `read_ground_truth`.
     Raises:

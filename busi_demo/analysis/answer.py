@@ -1,4 +1,4 @@
-"""A prediction beside what is known of the truth: its record and its figure."""
+"""A prediction with the ground truth, as a record and as a figure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A prediction beside what is known of the truth.
+    """A prediction with the ground truth.
 
     Attributes:
-        prediction: what an approach, or the consensus, says of an image.
-        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
+        prediction: of an approach or the consensus.
+        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
         notes: sentences on how the ground truth was read.
     """
 
@@ -34,17 +34,17 @@ class Answer:
 
     @property
     def title(self) -> str:
-        """Name of the approach as people read it."""
+        """Display name of the approach."""
         return title_of(self.prediction.approach)
 
     @property
     def dice(self) -> float | None:
-        """Dice of the predicted mask with the ground truth, in [0, 1]; `None` where that is unknown."""
+        """Dice of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
         return None if self.ground_truth is None else dice(self.prediction.mask, self.ground_truth)
 
     @property
     def iou(self) -> float | None:
-        """IoU of the predicted mask with the ground truth, in [0, 1]; `None` where that is unknown."""
+        """IoU of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
         return None if self.ground_truth is None else iou(self.prediction.mask, self.ground_truth)
 
     @property
@@ -54,7 +54,7 @@ class Answer:
 
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
-        lesion_area_fraction, dice, iou, warnings and seconds; what is unknown is `None`."""
+        lesion_area_fraction, dice, iou, warnings and seconds; unknown values are `None`."""
         prediction = self.prediction
         return {
             "approach": prediction.approach,
@@ -71,9 +71,9 @@ class Answer:
         """The five panels as an RGB image; arguments and errors as in `figure.five_panels`.
 
         Args:
-            title: heading beside the probabilities; `self.title` where `None`.
+            title: heading before the probabilities; `None`: `self.title`.
         """
-        from busi_demo.analysis.figure import figure_image  # a table of answers alone needs no Matplotlib
+        from busi_demo.analysis.figure import figure_image  # a table of answers needs no Matplotlib
 
         return figure_image(self._panels(columns, opacity, title))
 
@@ -100,10 +100,10 @@ def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:
 
     Args:
         consensus: of the approaches.
-        answer: `consensus.prediction` beside the ground truth, which is that of each member too.
+        answer: `consensus.prediction` with the ground truth.
     Returns:
         consensus: the record of `answer`.
-        approaches: that of each member.
+        approaches: the record of each member.
         classes_agree, median_dice, disagree: as in `Consensus`.
         overlap: key -> key -> Dice of the two masks.
     """

@@ -1,6 +1,6 @@
 """The five-panel figure of a prediction: input, ground truth, predicted mask, class activation map and overlay.
 
-Drawn on Matplotlib's object interface without pyplot and so without global state: safe in the threads of a server.
+It uses Matplotlib's object interface without pyplot, which has global state, so it is thread-safe.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from busi_demo.inference.cam_methods import CAM_OPACITY, find_cam_method
 from busi_demo.types import InputError, Prediction
 
 PANELS = ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
-"""Titles from left to right; the fourth names another method where one was chosen."""
+"""Titles from left to right; the fourth is the name of the CAM method."""
 
 DISCLAIMER = "Research demo, not a medical device"
 
 DPI = 160
-"""Twice the density at which a five-column figure fills 1200 px of a browser, for sharp text on any screen."""
+"""Twice the density at which a figure of five columns is 1200 px wide, for sharp text on screens of high density."""
 
 # All lengths in inches.
 _SLOT, _GAP, _MARGIN = 2.8, 0.2, 0.2
@@ -47,14 +47,13 @@ def five_panels(
     """Draw a prediction.
 
     Args:
-        prediction: what is shown; every map at the image's own size (H, W), of any aspect ratio.
-        ground_truth: bool (H, W), True inside the true lesion; `None` where it is unknown.
-        title: name of the approach as people read it; its key where `None`.
-        columns: panels a row, 1 to 5. 5 suits a page of 1200 px, 2 or 1 a telephone.
+        prediction: of an image (H, W) of any aspect ratio.
+        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
+        title: display name of the approach; `None`: its key.
+        columns: panels per row, 1 to 5: 5 for a page of 1200 px, 1 or 2 for a phone.
         opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
     Returns:
-        A figure bound to its own Agg canvas, about 3 inches a column wide; `figure_image` makes pixels of it,
-        `figure_pdf` a page.
+        A figure with its own Agg canvas, about 3 inches wide per column; `figure_image` and `figure_pdf` convert it.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
         ValueError: columns is not 1 to 5.
@@ -81,11 +80,11 @@ def five_panels(
 
 
 def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
-    """Pixels of a figure as an "RGB" image; gr.Image takes it as it is, `.save("name.png")` writes it.
+    """Render a figure as an "RGB" image.
 
     Args:
         figure: from `five_panels`.
-        dpi: pixels an inch; five columns are 15.2 inches wide.
+        dpi: pixels per inch; five columns are 15.2 inches wide.
     """
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
@@ -101,7 +100,7 @@ def png_bytes(image: Image.Image) -> bytes:
 
 
 def figure_pdf(figure: Figure) -> bytes:
-    """A figure as a PDF of one page: text stays text, outlines stay lines.
+    """A figure as a PDF file of one page, with text and lines as vectors.
 
     Args:
         figure: from `five_panels`.
@@ -112,8 +111,8 @@ def figure_pdf(figure: Figure) -> bytes:
 
 
 def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of its final width and five titled axes of the image's aspect ratio, of their final size in inches.
-    Where they stand and how high the figure is, `_arrange` settles when it is known what stands below each."""
+    """A figure of its final width, and five titled axes of the image's aspect ratio and of their final size in inches.
+    `_arrange` later sets their positions and the height of the figure, which depend on the captions."""
     aspect = shape[0] / shape[1]
     size = np.array((min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)))
     width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
@@ -131,9 +130,9 @@ def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> 
 
 
 def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
-    """Write what stands above the panels, broken to the figure's width; returns its height in inches."""
+    """Write the heading above the panels, wrapped to the figure's width; returns its height in inches."""
     answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
-    # No line shall begin with a dot or part a name from its number: only the blank behind a dot is one to break at.
+    # Lines may only be broken after a dot, so that a name and its number stay together.
     all_classes = "\N{NO-BREAK SPACE}· ".join(
         f"{name}\N{NO-BREAK SPACE}{percent(p)}" for name, p in prediction.probabilities.items()
     )
@@ -162,7 +161,7 @@ def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
 
 
 def _arrange(figure: Figure, axes: list[Axes], heading: float, columns: int) -> None:
-    """Set the axes row by row below the heading, each row as high as what is drawn in it, and write the footer."""
+    """Place the axes row by row below the heading, each row as high as its content, and write the footer."""
     size = axes[0].bbox.size / figure.dpi
     below = [(panel.bbox.y0 - panel.get_tightbbox().y0) / figure.dpi for panel in axes]
     rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(axes), columns)]

@@ -1,7 +1,7 @@
 """The size and shape of a lesion, from its mask.
 
-This is geometry, computed from an outline that a network or a person drew. It is not an assessment: no BI-RADS
-descriptor or category follows from it, whatever the words have in common.
+This is the geometry of an outline. It is not an assessment: no BI-RADS descriptor or category follows from it, even
+where the same words are used.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ WIDER, TALLER, EVEN = "wider than tall", "taller than wide", "as wide as tall"
 
 @dataclass(frozen=True)
 class Measurements:
-    """What `measure` finds. Areas and the number of regions are of the whole mask, all else of its largest region.
+    """The result of `measure`. The area and the number of regions are of the whole mask, all other values of its
+    largest region.
 
-    A pixel is a rectangle of its spacing, not a point: a single one has an area and a diagonal.
+    A pixel is a rectangle of the size of the spacing, not a point: a single pixel has an area and a diagonal.
 
     Attributes:
-        unit: "mm" where the pixel spacing is known, else "px".
+        unit: "mm" if the pixel spacing is known, else "px".
         regions: number of connected regions (4 neighbours), at least 1.
         area: of all regions, in square units.
         area_fraction: share of the image's area, in (0, 1].
         longest: longest diameter, the largest distance between two points of the region (maximum Feret diameter).
         perpendicular: extent of the region at right angles to its longest diameter.
-        angle: degrees in [0, 90] between the longest diameter and the skin line, for which the image's horizontal
-            stands: 0 is parallel to the skin.
+        angle: degrees in [0, 90] between the longest diameter and the skin line, which is taken to be the image's
+            horizontal: 0 is parallel to the skin.
         width, height: extent along the image's horizontal and vertical.
         orientation: `WIDER`, `TALLER` or `EVEN`, by width and height.
-        roundness: area of the region over that of the circle about its longest diameter, in (0, 1]; 1 is a disc, an
-            ellipse has the ratio of its axes (ISO 9276-6 roundness).
-        equivalent_diameter: diameter of the disc of the region's area.
+        roundness: area of the region divided by that of a disc of its longest diameter, in (0, 1]; 1 for a disc, the
+            ratio of the axes for an ellipse (ISO 9276-6 roundness).
+        equivalent_diameter: diameter of a disc of the same area.
     """
 
     unit: str
@@ -54,7 +55,7 @@ class Measurements:
     equivalent_diameter: float
 
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """Label and value of each measurement, for reading."""
+        """Label and value of each measurement, as text for people."""
         rows = [
             ("Area", f"{self.area:,.{self._digits}f} {self.unit}² ({percent(self.area_fraction)} of the image)"),
             ("Longest diameter", f"{self._length(self.longest)}, {self.angle:.0f}° to the skin line"),
@@ -79,11 +80,12 @@ def measure(mask: np.ndarray, spacing: tuple[float, float] | None = None) -> Mea
     """Measure a lesion.
 
     Args:
-        mask: bool (H, W), True inside the lesion. Of several connected regions the largest counts for all but the
-            area; of equally large ones the first from the top.
-        spacing: millimetres per pixel as (row, column); `None` where it is unknown, and square pixels are taken.
+        mask: bool (H, W), True inside the lesion. Of several connected regions the largest is measured, except for
+            the area; of equally large regions the first from the top.
+        spacing: millimetres per pixel as (row, column); `None` if it is unknown; pixels are then
+            assumed to be square.
     Returns:
-        `None` where the mask is empty.
+        The measurements; `None` if the mask is empty.
     Raises:
         ValueError: mask is not bool (H, W), or spacing is not two finite numbers above 0.
     """

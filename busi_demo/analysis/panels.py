@@ -1,8 +1,8 @@
-"""What is drawn in each of the five panels, and in which colours.
+"""Drawing of the five panels, and their colours.
 
-Outlines are sky blue and yellow of the palette of Okabe and Ito (2008) and differ in line style too; places where they
-disagree differ in hatching. The CAM is drawn in 'inferno', whose lightness rises evenly (van der Walt and
-Smith 2015).
+The outlines are sky blue and yellow from the palette of Okabe and Ito (2008) and also differ in line style; the areas
+where they disagree differ in hatching. The CAM has the colours of 'inferno', with evenly rising lightness (van der Walt
+and Smith 2015).
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ INK, FAINT = "#1a1a1a", "#4d4d4d"
 _NARROWEST_BAR = 1.6  # inches
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 _TINT = 0.3
-_LONGEST_SIDE = 1000  # pixels; a panel has 672 at most, and Matplotlib takes half a minute over 12 million of them
+_LONGEST_SIDE = 1000  # pixels; a panel has at most 672, and Matplotlib needs half a minute for 12 million pixels
 
 
 def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:
-    """Fill a panel with a (H, W) array, its coordinates those of the array's own pixels."""
+    """Fill a panel with a (H, W) array, in the coordinates of the array's pixels."""
     height, width = pixels.shape
     panel.imshow(_shrunk(pixels), extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", **style)
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) -> at most `_LONGEST_SIDE` a side: means as float32, or bool that is True where any of its pixels was, so
-    that no small lesion goes missing. What is small enough comes back as it is."""
+    """Shrink a (H, W) array to at most `_LONGEST_SIDE` per side: means as float32; of a bool array, bool that is True
+    if any of the pixels was, so that small lesions remain. A small array is returned unchanged."""
     size = tuple(min(side, _LONGEST_SIDE) for side in pixels.shape[::-1])
     if size == pixels.shape[::-1]:
         return pixels
@@ -62,7 +62,7 @@ def _caption(panel: Axes, text: str) -> None:
 
 
 def _say(panel: Axes, text: str) -> None:
-    """A sentence in the middle of a panel that has nothing to show, or below it where it is too small for that."""
+    """Write a sentence in the middle of an empty panel, or below a panel that is too small for it."""
     sentence = panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=12)
     sentence.set_color(FAINT)
     if (sentence.get_window_extent().size > panel.bbox.size).any():
@@ -71,19 +71,19 @@ def _say(panel: Axes, text: str) -> None:
 
 
 def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
-    """Draw a bool (H, W) mask in white on black; returns what to say of its size."""
+    """Draw a bool (H, W) mask in white on black; returns a caption with its size."""
     _show(panel, mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
 
 
 def draw_input(panel: Axes, image: np.ndarray) -> None:
-    """The image itself, with its size."""
+    """Draw the image with its size."""
     _show(panel, image, cmap="gray", vmin=0, vmax=255)
     _caption(panel, f"{image.shape[1]} × {image.shape[0]} pixels")
 
 
 def draw_ground_truth(panel: Axes, ground_truth: np.ndarray | None) -> None:
-    """The true mask, where it is known."""
+    """Draw the true mask if it is known."""
     if ground_truth is None:
         _say(panel, "not provided")
     else:
@@ -91,7 +91,7 @@ def draw_ground_truth(panel: Axes, ground_truth: np.ndarray | None) -> None:
 
 
 def draw_predicted_mask(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None) -> None:
-    """The predicted mask, with its agreement with the true one."""
+    """Draw the predicted mask with its overlap with the true mask."""
     text = _draw_mask(panel, prediction.mask)
     if ground_truth is not None:
         text += f"\nDice {dice(prediction.mask, ground_truth):.2f} · IoU {iou(prediction.mask, ground_truth):.2f}"
@@ -99,7 +99,7 @@ def draw_predicted_mask(panel: Axes, prediction: Prediction, ground_truth: np.nd
 
 
 def draw_cam(panel: Axes, prediction: Prediction) -> None:
-    """The class activation map with its scale, or a sentence where it is empty."""
+    """Draw the class activation map with its scale, or a sentence if the map is empty."""
     method = find_cam_method(prediction.cam_method)
     if not prediction.cam.any():
         nothing = f"no positive evidence\nfor {prediction.cam_class}" if method.of_class else "no pattern"
@@ -118,7 +118,7 @@ def draw_cam(panel: Axes, prediction: Prediction) -> None:
 
 
 def draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None, opacity: float) -> None:
-    """Image, CAM, both outlines, and hatched where they disagree."""
+    """Draw image, CAM and both outlines; areas where these disagree are hatched."""
     _show(panel, prediction.image, cmap="gray", vmin=0, vmax=255)
     if prediction.cam.any() and opacity:
         alpha = _shrunk(prediction.cam) * opacity
@@ -146,16 +146,16 @@ def draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray |
 
 
 def _hatch(panel: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> Patch:
-    """Tint and hatch the inside of a bool (H, W) mask; returns what stands for it in a legend."""
+    """Tint and hatch the inside of a bool (H, W) mask; returns its handle for the legend."""
     tint = to_rgba(style["color"], _TINT)
     area = panel.contourf(*_grid(mask), levels=[0.5, 1], colors=[tint], hatches=[style["hatch"]])
     area.set(edgecolor=style["color"], linewidth=0)
-    # On the white of the legend the same colours lie on black, as they do on the image.
+    # The legend is white: a dark patch shows the colours as on the image.
     return Patch(facecolor="#333333", edgecolor=style["color"], hatch=2 * style["hatch"][:2], linewidth=0, label=label)
 
 
 def _grid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns, rows and values of a bool (H, W) mask with an empty border, that what the image cuts is closed too."""
+    """Columns, rows and values of a bool (H, W) mask with an empty border, to close outlines at the image's edge."""
     small = _shrunk(mask)
     rows, columns = (
         (np.arange(-1, few + 1) + 0.5) * many / few - 0.5 for few, many in zip(small.shape, mask.shape, strict=True)
@@ -164,7 +164,7 @@ def _grid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _outline(panel: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
-    """Draw the border of a bool (H, W) mask; a lesion that the image cuts is closed along the image's edge."""
+    """Draw the border of a bool (H, W) mask; the outline of a lesion at the image's edge closes along it."""
     height, width = mask.shape
     lines = panel.contour(
         *_grid(mask), levels=[0.5], colors=style["color"], linestyles=style["linestyle"], linewidths=2,

@@ -1,7 +1,7 @@
-"""The report of one analysed image, as JSON values; `report_pdf` lays it out on paper.
+"""The report of one analysed image, as JSON values; `report_pdf` makes a PDF of it.
 
-It names the weights and the settings, so that the answer can be reproduced, and holds no file name, no path and no text
-from the file, which may name a patient. The image itself is only in the PDF.
+It contains the weights and the settings, so that the answer can be reproduced, and no file name, path or text from the
+file, which may name a patient. Only the PDF contains the image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from busi_demo.analysis.trust import Trust
 from busi_demo.project import json_bytes
 
 SCHEMA, SCHEMA_VERSION = "busi_demo.analysis.report", 1
-"""A change that breaks readers of the JSON increases the version."""
+"""An incompatible change of the JSON increases the version."""
 
 NOT_A_DEVICE = (
     "Research demo, not a medical device. Do not use it for diagnosis or treatment. Measurements are computed geometry "
@@ -28,14 +28,14 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
     """The report of an analysis, as plain JSON values.
 
     Args:
-        created: with a time zone; now where `None`.
+        created: with a time zone; `None`: now.
     Returns:
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
         git_commit), `settings` (mask_threshold, cam_class, cam_method, cam_opacity), `image` (width, height in pixels,
         spacing_mm as row, column), `answer` (predicted_class, probabilities, lesion_area_fraction), `ground_truth`
         (dice, iou), `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence of the
-        known image that this one matches), `known_images_available` and `warnings`; what is unknown is null. Where
-        `known_images_available` is false, a `seen` of null says nothing.
+        known image that this one matches), `known_images_available` and `warnings`; unknown values are null. If
+        `known_images_available` is false, no match can be found and `seen` is null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
     config, known, measurements = facts.config, facts.known_image, analysis.measurements

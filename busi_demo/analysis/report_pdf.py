@@ -1,4 +1,4 @@
-"""A report on paper: two pages of A4, the picture on the first, the numbers on the second."""
+"""The report as a PDF: two A4 pages, the figure on the first, the numbers on the second."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LEVELS = {"green": "#00714f", "amber": "#8a5a00", "red": "#b3261e", None: _FAIN
 _WORDS = {"green": "Green", "amber": "Amber", "red": "Red"}
 
 Rows = Sequence[tuple[str, str] | tuple[str, str, str]]
-"""Label, value and, where it is not ink, the value's colour."""
+"""Label, value and optionally the colour of the value."""
 
 
 def report_pdf(content: Mapping[str, Any], panels: Image.Image) -> bytes:
-    """Lay a report out.
+    """Make a PDF file of a report.
 
     Args:
         content: from `report.report`.
-        panels: the five panels, from `figure.figure_image`; three in a row make the best of the page.
+        panels: the five panels, from `figure.figure_image`; three columns fill the page best.
     Returns:
         The bytes of a PDF file of two pages.
     """
@@ -69,7 +69,7 @@ def _second_page(content: Mapping[str, Any]) -> Figure:
 
 
 class _Page:
-    """An A4 page with heading and footer that is filled from the top; lengths in inches from the lower left corner."""
+    """An A4 page with heading and footer, filled from the top; coordinates in inches from the lower left corner."""
 
     def __init__(self, content: Mapping[str, Any], number: int) -> None:
         self.figure = Figure(figsize=_A4, facecolor="white")
@@ -86,7 +86,7 @@ class _Page:
             self.figure.text(_LEFT / _A4[0], (_BOTTOM + (len(disclaimer) - i) * 0.16) / _A4[1], line, **style)
 
     def section(self, heading: str, rows: Rows) -> None:
-        """A heading over a line, and rows."""
+        """Write a heading, a line and rows."""
         self.y -= 0.12
         self._write(_LEFT, heading, size=11, weight="bold")
         self.y -= 0.24
@@ -96,7 +96,7 @@ class _Page:
         self.rows(rows)
 
     def rows(self, rows: Rows) -> None:
-        """Label on the left, value on the right, both broken to their columns."""
+        """Write labels on the left and values on the right, wrapped to their columns."""
         for label, value, *colour in rows:
             labels = textwrap.wrap(label, _LABEL_LETTERS) or [""]
             values = textwrap.wrap(value, _VALUE_LETTERS) or [""]
@@ -111,7 +111,7 @@ class _Page:
                 self.y -= _LINE
 
     def picture(self, picture: Image.Image) -> None:
-        """As large as the rest of the page allows."""
+        """Place an image, as large as the rest of the page allows."""
         self.y -= 0.1
         width, height = picture.size
         scale = min((_RIGHT - _LEFT) / width, (self.y - self.floor) / height)

@@ -1,6 +1,6 @@
-"""How far to trust one answer: four checks that need no ground truth, each green, amber or red, with a sentence.
+"""Trust in one answer: four checks without ground truth, each green, amber or red, with a sentence.
 
-They find answers that contradict themselves. An answer that passes all of them may still be wrong.
+The checks find inconsistent answers. An answer that passes all of them may still be wrong.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction
 
 CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
-"""How many times as dense the class evidence is on the outlined lesion as on the whole image. A map that is even has 1,
-whatever the lesion; below 1.5 a map is hard to tell from it, at 3 the lesion is what stands out."""
+"""Focus: density of the class evidence on the outlined lesion, relative to the whole image. A uniform map has 1; a map
+below 1.5 is hardly different from a uniform one, and in a map of 3 the lesion stands out."""
 CAM_INSIDE_GREEN = 0.9
-"""Share of the evidence inside the outline that is enough whatever its area: of a lesion over more than a third of the
-image no map could reach a focus of 3."""
+"""Share of the evidence inside the outline that is green for any focus: no map can reach a focus of 3 for a lesion that
+covers more than a third of the image."""
 FLIP_DICE_GREEN, FLIP_DICE_RED = 0.8, 0.5
-"""Dice of the outlines with and without mirroring. At 0.8 they share two thirds of what either covers, at 0.5 only one
-third, so that one no longer tells where the other lies."""
+"""Dice of the outlines with and without mirroring: 0.8 is an IoU of two thirds, 0.5 an IoU of one third."""
 MARGIN_GREEN, MARGIN_RED = 0.4, 0.1
-"""Probability of the first class less that of the second. Between two classes, 0.4 is 70 % against 30 % and 0.1 is
-55 % against 45 %, hardly more than a coin."""
+"""Probability of the first class minus that of the second. For two classes, 0.4 is 70 % against 30 %, and 0.1 is 55 %
+against 45 %."""
 
 
 class Level(IntEnum):
-    """How far to trust; the higher, the worse."""
+    """Result of a check; higher is worse."""
 
     GREEN = 0
     AMBER = 1
@@ -42,10 +41,10 @@ class Check:
     """One check.
 
     Attributes:
-        name: what was looked at, in a few words.
-        level: `None` where the check does not apply.
-        sentence: what was found, in plain words.
-        value: the number behind it, where there is one: focus (see `CAM_FOCUS_GREEN`), Dice or margin.
+        name: title for people.
+        level: `None` if the check does not apply.
+        sentence: the finding, for people.
+        value: focus (see `CAM_FOCUS_GREEN`), Dice or margin; `None` for a check without a number.
     """
 
     name: str
@@ -60,14 +59,14 @@ class Trust:
 
     Attributes:
         checks: at least one of them applies.
-        threshold: mask probability at which the answer was outlined that was checked.
+        threshold: of the mask that was checked.
     """
 
     checks: tuple[Check, ...]
     threshold: float
 
     def reservation(self, threshold: float) -> str | None:
-        """A sentence where the mask that is shown was cut at another threshold than the one that was checked."""
+        """A sentence if the mask that is shown has another threshold than the one that was checked, else `None`."""
         if threshold == self.threshold:
             return None
         return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
@@ -83,8 +82,8 @@ def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) 
 
     Args:
         prediction: the answer to check.
-        predict: answers an image, uint8 (H, W), as `prediction` was made: `Predictor.predict`, or a function of the
-            same approach and threshold. It is called once, with the mirror image: a second run of the network.
+        predict: makes the prediction of an image, uint8 (H, W), with the approach and threshold of `prediction`, for
+            example `Predictor.predict`. It is called once, with the mirror image.
     """
     mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
     checks = (
@@ -97,7 +96,7 @@ def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) 
 
 
 def check_cam(prediction: Prediction) -> Check:
-    """Does the class evidence lie on the outlined lesion? Applies where the map explains the predicted tumour."""
+    """Check whether the class evidence lies on the outlined lesion; applies if it explains the predicted tumour."""
     name, verdict = "Evidence on the lesion", prediction.predicted_class
     if verdict == "normal" or not prediction.mask.any():
         return Check(name, None, "Does not apply: no lesion is outlined that the evidence could lie on.")
@@ -120,10 +119,10 @@ def check_cam(prediction: Prediction) -> Check:
 
 
 def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
-    """Is the answer the same for the mirror image? A lesion is as benign on the left as on the right.
+    """Check whether the answer is the same for the mirror image.
 
     Args:
-        mirrored: the answer to the mirror image, as it came, that is, not flipped back.
+        mirrored: the prediction of the mirror image, not flipped back.
     Raises:
         ValueError: the two images differ in shape.
     """
@@ -144,7 +143,7 @@ def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
 
 
 def check_agreement(prediction: Prediction) -> Check:
-    """Do outline and class agree without help, see `Prediction.agreement`?"""
+    """Check whether outline and class agree, see `Prediction.agreement`."""
     verdict = prediction.predicted_class
     level, sentence = {
         Agreement.AGREES: (
@@ -166,7 +165,7 @@ def check_agreement(prediction: Prediction) -> Check:
 
 
 def check_margin(prediction: Prediction) -> Check:
-    """Does the first class stand clear of the second?"""
+    """Check the margin between the first and the second class."""
     by_class = prediction.probabilities
     first, second, _ = sorted(by_class, key=by_class.__getitem__, reverse=True)
     margin = by_class[first] - by_class[second]
@@ -181,5 +180,5 @@ def check_margin(prediction: Prediction) -> Check:
 
 
 def _level(value: float, green: float, red: float) -> Level:
-    """Green from `green` up, red below `red`, amber between."""
+    """Green from `green`, red below `red`, amber between."""
     return Level.GREEN if value >= green else Level.RED if value < red else Level.AMBER

@@ -1,4 +1,4 @@
-"""How a person wants to see an answer; none of it runs the network."""
+"""The settings with which an answer is shown; to change them does not run the network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from busi_demo.inference.cam_methods import CAM_OPACITY, DEFAULT_CAM_METHOD
 
 @dataclass(frozen=True)
 class View:
-    """A view of an answer; the defaults are those of the approach.
+    """Settings of an answer; the defaults are those of the approach.
 
     Attributes:
         threshold: lowest mask probability of a lesion pixel, in (0, 1); `None`: the threshold of the weights, with a
@@ -17,7 +17,7 @@ class View:
         cam_class: the class that the CAM explains; `None`: the predicted one.
         cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
         opacity: opacity of the strongest pixel of the CAM in the overlay, 0 to 1.
-        spacing: millimetres per pixel, as the person gave them; `None`: what the file says, if it says so.
+        spacing: millimetres per pixel, given by a person; `None`: the spacing in the file, if there is one.
     """
 
     threshold: float | None = None
@@ -28,4 +28,4 @@ class View:
 
 
 DEFAULT_VIEW = View()
-"""The answer as the approach gives it."""
+"""The view with the settings of the approach."""

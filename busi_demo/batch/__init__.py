@@ -1,1 +1,1 @@
-"""Many images: which files there are, and a row for each."""
+"""Analysis of many images: finding the files, and a row for each."""

@@ -1,7 +1,7 @@
-"""Which images a batch has: those of folders, zip archives and single files, with their ground truth.
+"""The images of a batch, from folders, zip archives and single files, with their ground truth.
 
-Archives are never unpacked as a whole: one file at a time is, while it is used, under its bare name in a folder of its
-own. So no path in an archive can lead out of it, and an archive needs no more space than its largest file.
+Archives are never unpacked as a whole. One file at a time is unpacked while it is used, in a temporary folder and
+without its path, so that no path in an archive can lead out of it and the space needed is that of the largest file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from busi_demo.data.busi import IMAGE_SUFFIXES, MASK_STEM
 from busi_demo.types import CLASSES, InputError, reason_of
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".dcm", ".dicom")
-"""What counts as an image in a folder or an archive; a file that is given by itself is always tried."""
+"""Suffixes of images in folders and archives; a file that is given directly may have any name."""
 
 _ORPHAN = "{} is a mask without an image: expected {}.png beside it."
 _TWICE = "{} is there more than once in the batch: rename one of them."
@@ -32,12 +32,12 @@ _ENCRYPTED = 0x1  # of a member's flags
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted.
+    """Limits of a batch.
 
     Attributes:
-        images: most images of a batch.
-        file_bytes: largest file of an archive, unpacked.
-        archive_bytes: largest archive, unpacked.
+        images: number of images.
+        file_bytes: unpacked size of a file in an archive.
+        archive_bytes: unpacked size of an archive.
     """
 
     images: int = 100_000
@@ -51,7 +51,7 @@ class StoredFile:
 
     Attributes:
         path: the file or the archive.
-        member: entry of the archive's table of contents, which names may not identify; `None` for a file.
+        member: entry of the archive's table of contents, because names need not be unique; `None` for a file.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class StoredFile:
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:
-        """The file itself, or the member unpacked for the length of the block.
+        """A context manager that gives the path of the file, or of the unpacked member, which is deleted afterwards.
 
         Raises:
-            InputError: the member is damaged or packed in an unknown way.
+            InputError: the member is damaged or has an unknown compression.
         """
         if self.member is None:
             yield self.path
@@ -83,12 +83,12 @@ class BatchItem:
     """One image of a batch.
 
     Attributes:
-        name: its path inside the folder or the archive, with `/`, after the name of that where the batch has several
-            sources; unique in the batch.
-        image: where it is; `None` where there is a fault.
-        masks: the true masks, one a lesion; empty where there are none.
-        true_class: the class named by its folder; `None` where its folder names none.
-        fault: a sentence on why it cannot be used.
+        name: its path in the folder or the archive, with `/`; if the batch has several sources, the name of the source
+            is the first part. Unique in the batch.
+        image: the file; `None` if there is a fault.
+        masks: the true masks, one per lesion; empty if there are none.
+        true_class: the name of its folder if that is a class, else `None`.
+        fault: a sentence that says why it cannot be used.
     """
 
     name: str
@@ -98,7 +98,7 @@ class BatchItem:
     fault: str | None = None
 
     def sha256(self) -> str | None:
-        """Of the contents of the image and its masks, wherever they lie; `None` where they cannot be read."""
+        """Hash of the contents of the image and its masks; `None` if they cannot be read."""
         if self.image is None:
             return None
         contents = hashlib.sha256()
@@ -112,12 +112,12 @@ class BatchItem:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """An image or a mask.
+class _Candidate:
+    """A file that is an image or a mask.
 
     Attributes:
-        name: its path inside the folder or the archive.
-        fault: a sentence on why it cannot be used.
+        name: its path in the folder or the archive.
+        fault: a sentence that says why it cannot be used.
     """
 
     name: PurePosixPath
@@ -126,30 +126,30 @@ class _Found:
 
 
 def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[BatchItem]:
-    """List the images of a batch, sorted by name; nothing but the tables of contents is read.
+    """List the images of a batch, sorted by name. Image data is not read.
 
-    Left out are hidden files, `__MACOSX`, and files of folders and archives that are no images by their `SUFFIXES`.
-    `NAME_mask.png`, `NAME_mask_1.png`, ... beside `NAME.png` are its ground truth, as in BUSI: in the same folder or
-    archive, or all given as single files.
+    Hidden files, `__MACOSX`, and files in folders and archives without one of `SUFFIXES` are left out.
+    `NAME_mask.png`, `NAME_mask_1.png`, ... are the ground truth of `NAME.png`, as in BUSI, if they are in the same
+    folder or archive, or all given as single files.
 
     Args:
         sources: folders, .zip archives and image files.
     Returns:
-        What cannot be used (a damaged archive, a mask without an image, a name that is there twice, a path that leads
-        out of its archive, a file that is too large) stands among them with its fault.
+        The images. Files that cannot be used are items with a fault: a damaged archive, a mask without an image, a name
+        that occurs twice, a path that leads out of its archive, a file that is too large.
     Raises:
-        InputError: there is nothing, or more than `limits.images`.
+        InputError: there is no image, or there are more than `limits.images`.
     """
-    items, single = list[BatchItem](), list[_Found]()
+    items, single = list[BatchItem](), list[_Candidate]()
     for source in sources:
-        within = f"{source.name}/" if len(sources) > 1 else ""  # "1.png" of two archives may be of two people
+        within = f"{source.name}/" if len(sources) > 1 else ""  # two archives may have different images "1.png"
         try:
             if source.is_dir():
                 items += [replace(item, name=within + item.name) for item in _paired(_in_folder(source))]
             elif source.suffix.lower() == ".zip":
                 items += [replace(item, name=within + item.name) for item in _paired(_in_archive(source, limits))]
             else:
-                single.append(_Found(PurePosixPath(source.name), StoredFile(source)))
+                single.append(_Candidate(PurePosixPath(source.name), StoredFile(source)))
         except InputError as error:
             items.append(BatchItem(source.name, fault=str(error)))
     items += _paired(single)
@@ -162,20 +162,20 @@ def find_items(sources: Sequence[Path], limits: Limits = Limits()) -> list[Batch
     return sorted(_unique(items), key=lambda item: item.name)
 
 
-def _in_folder(folder: Path) -> list[_Found]:
-    found = [(PurePosixPath(path.relative_to(folder).as_posix()), path) for path in sorted(folder.rglob("*"))]
-    return [_Found(name, StoredFile(path)) for name, path in found if _is_wanted(name) and path.is_file()]
+def _in_folder(folder: Path) -> list[_Candidate]:
+    files = [(PurePosixPath(path.relative_to(folder).as_posix()), path) for path in sorted(folder.rglob("*"))]
+    return [_Candidate(name, StoredFile(path)) for name, path in files if _is_visible_image(name) and path.is_file()]
 
 
-def _in_archive(path: Path, limits: Limits) -> list[_Found]:
+def _in_archive(path: Path, limits: Limits) -> list[_Candidate]:
     """The files of a zip archive.
 
     Raises:
-        InputError: it is no zip archive, or unpacks to more than is accepted.
+        InputError: it is not a zip archive, or its unpacked size is too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and _is_wanted(_inner_path(m.filename))]
+            members = [m for m in archive.infolist() if not m.is_dir() and _is_visible_image(_inner_path(m.filename))]
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         message = f"{path.name} cannot be read as a zip archive ({reason_of(error)}): pack it again."
         raise InputError(message) from error
@@ -183,17 +183,17 @@ def _in_archive(path: Path, limits: Limits) -> list[_Found]:
     if unpacked > limits.archive_bytes:
         raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "
                          f"{limits.archive_bytes // _MEGABYTE:,} MB are accepted: split it.")  # fmt: skip
-    found = []
+    candidates = []
     for member in members:
         name, bare = _inner_path(member.filename), _bare_name(member.filename)
         shown = name if _leads_inside(name) else PurePosixPath(f"{path.name}: {bare}")
         fault = _fault_of(member, path.name, limits)
-        found.append(_Found(shown, StoredFile(path, member), fault and f"{bare} {fault}"))
-    return found
+        candidates.append(_Candidate(shown, StoredFile(path, member), fault and f"{bare} {fault}"))
+    return candidates
 
 
 def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | None:
-    """Why a member of an archive cannot be used, as the end of a sentence."""
+    """The end of a sentence that says why a member of an archive cannot be used; `None` if it can."""
     if not _leads_inside(_inner_path(member.filename)):
         return f"has a path that leads out of {archive}: pack it again."
     if member.file_size > limits.file_bytes:
@@ -204,7 +204,7 @@ def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | No
     return None
 
 
-def _is_wanted(name: PurePosixPath) -> bool:
+def _is_visible_image(name: PurePosixPath) -> bool:
     """Whether a file of a folder or an archive is an image and not hidden."""
     hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in name.parts)
     return not hidden and name.suffix.lower() in SUFFIXES
@@ -215,20 +215,20 @@ def _inner_path(name: str) -> PurePosixPath:
 
 
 def _leads_inside(name: PurePosixPath) -> bool:
-    """Whether a path in an archive stays in it, and can be shown."""
+    """Whether a path in an archive stays inside the archive and is printable."""
     return not name.is_absolute() and ".." not in name.parts and ":" not in name.parts[0] and str(name).isprintable()
 
 
 def _bare_name(name: str) -> str:
-    """The last part of a name inside an archive, fit to be the name of a file anywhere, its suffix kept."""
+    """The last part of a name in an archive as a valid file name with the same suffix."""
     return re.sub(r"[^\w.()\- ]|^\.+", "_", _inner_path(name).name)[-100:] or "image"
 
 
-def _paired(found: Sequence[_Found]) -> Iterator[BatchItem]:
-    """Images with their masks, without which they are not used; masks without an image as faults."""
-    times = Counter(file.name for file in found)
-    images, masks = list[_Found](), defaultdict[PurePosixPath, list[_Found]](list)
-    for file in found:
+def _paired(candidates: Sequence[_Candidate]) -> Iterator[BatchItem]:
+    """The images with their masks. An image with a faulty mask, and a mask without an image, become faults."""
+    times = Counter(file.name for file in candidates)
+    images, masks = list[_Candidate](), defaultdict[PurePosixPath, list[_Candidate]](list)
+    for file in candidates:
         if times[file.name] > 1:
             file = replace(file, fault=_TWICE.format(file.name.name))
         if match := MASK_STEM.match(file.name.stem):
@@ -243,19 +243,19 @@ def _paired(found: Sequence[_Found]) -> Iterator[BatchItem]:
         else:
             true_class = folder if folder in CLASSES else None
             yield BatchItem(name, image.file, tuple(mask.file for mask in own), true_class)
-    known = {image.name.with_name(image.name.stem) for image in images}
-    for missing in masks.keys() - known:
+    stems = {image.name.with_name(image.name.stem) for image in images}
+    for missing in masks.keys() - stems:
         for mask in masks[missing]:
             yield BatchItem(str(mask.name), fault=mask.fault or _ORPHAN.format(mask.name.name, missing.name))
 
 
 def _unique(items: Sequence[BatchItem]) -> Iterator[BatchItem]:
-    """The items; those that share a name become faults with names of their own, as they cannot be told apart."""
-    times, seen = Counter(item.name for item in items), Counter[str]()
+    """The items; those that share a name become faults with unique names."""
+    times, count = Counter(item.name for item in items), Counter[str]()
     for item in items:
-        seen[item.name] += 1
+        count[item.name] += 1
         if times[item.name] == 1:
             yield item
         else:
-            name = item.name if seen[item.name] == 1 else f"{item.name} [{seen[item.name]}]"
+            name = item.name if count[item.name] == 1 else f"{item.name} [{count[item.name]}]"
             yield BatchItem(name, fault=item.fault or _TWICE.format(PurePosixPath(item.name).name))

@@ -1,4 +1,4 @@
-"""Many images, one after the other: plain rows, figures and CSV. A file that cannot be used costs one row."""
+"""The results of a batch, image by image: rows, figures and CSV. A file that cannot be used gives one row."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from busi_demo.types import CLASSES, InputError, reason_of
 
 COLUMNS = ("image", "true_class", "approach", "predicted_class", *(f"p_{name}" for name in CLASSES),
            "lesion_area_fraction", "dice", "iou", "width", "height", "warnings", "error")  # fmt: skip
-"""Of every row, in this order."""
+"""The columns of every row, in this order."""
 
 DIGITS = 4
-"""Decimals of shares and overlaps: more would differ with the number of threads that arithmetic is shared between."""
+"""Decimals of shares and overlaps: further decimals depend on the number of threads."""
 
 Row = dict[str, Any]
-"""Column -> text, number or `None`; of a file that could not be used, all but `image`, `true_class` and `error` are
-`None`."""
+"""Column -> text, number or `None`. For a file that could not be used, all columns except `image`, `true_class` and
+`error` are `None`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Result:
     """One row of the batch.
 
     Attributes:
-        row: has the keys `COLUMNS`.
-        answer: what the row is made from; `None` where the file could not be used.
+        row: its keys are `COLUMNS`.
+        answer: the source of the row; `None` if the file could not be used.
     """
 
     row: Row
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def figure_name(self) -> str:
-        """Name of the figure's file; the image's folders, with `/`, stay."""
+        """Relative path of the figure's file, in the folders of the image, with `/`."""
         return f"{self.row['image']}.{self.row['approach']}.png"
 
 
@@ -53,15 +53,15 @@ def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Resul
     """Analyse one image with one or more approaches. The image and its masks are read once.
 
     Returns:
-        One result of each approach in turn and, of several, that of their consensus. Where the image or its ground
-        truth cannot be used, a single result with an error in its row.
+        One result per approach and, for several approaches, that of their consensus. If the image or its ground truth
+        cannot be used, a single result with an error in its row.
     """
     try:
         answers = _answers(item, predictors)
     except InputError as error:
         return [Result(_error_row(item, str(error)))]
     except OSError as error:
-        logging.getLogger(__name__).warning("%s: %s", item.name, error)  # names a folder, which a page must not show
+        logging.getLogger(__name__).warning("%s: %s", item.name, error)  # contains a path, which pages must not show
         return [Result(_error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
     except Exception as error:  # one image must not stop the others
         logging.getLogger(__name__).exception("%s", item.name)
@@ -71,7 +71,7 @@ def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Resul
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Rows as CSV with a heading line. A text that a spreadsheet would take for a formula gets an apostrophe before."""
+    """Rows as CSV with a heading line. An apostrophe precedes texts that a spreadsheet would read as formulas."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -80,12 +80,12 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """How many images the rows are of, and how many of those could not be used."""
+    """The number of images in the rows, and the number of those that could not be used."""
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
 
 
 def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
-    """The answers of all predictors and, of several, of their consensus; raises whatever readers and networks raise."""
+    """The answers of all predictors and, for several, of their consensus. Errors are not caught."""
     if item.image is None:
         raise InputError(item.fault or "There is no file.")
     with ExitStack() as files:
@@ -122,8 +122,8 @@ def _row(item: BatchItem, answer: Answer) -> Row:
 
 
 def _error_row(item: BatchItem, sentence: str) -> Row:
-    known = {"image": item.name, "true_class": item.true_class, "error": " ".join(sentence.split())}
-    return dict.fromkeys(COLUMNS) | known
+    values = {"image": item.name, "true_class": item.true_class, "error": " ".join(sentence.split())}
+    return dict.fromkeys(COLUMNS) | values
 
 
 def _cell(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The subcommand `batch`: a table and the figures of many images, in one process or shared out by torchrun."""
+"""The subcommand `batch`: a table and the figures of many images, in one process or in several with torchrun."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from busi_demo.types import InputError
 from busi_demo.weights.store import approach_folder, available_approaches, read_config
 
 TABLE, SETTINGS = "batch.csv", "batch.json"
-VERSION = 2  # of what lies in the output folder
+VERSION = 2  # of the files in the output folder
 
 
 def add_batch(subcommands: Any) -> None:
-    """Define `batch`: a table and figures of a folder or an archive."""
+    """Add the subcommand `batch`."""
     parser = subcommands.add_parser(
         "batch",
         help="segment and classify a folder or a zip archive of images, write a CSV file and the figures",
-        description="Run again, it goes on where it was interrupted. torchrun --nproc_per_node N -m busi_demo batch "
-        "... shares the images out to N processes; the CSV file is the same.",
+        description="The same command continues an interrupted run. torchrun --nproc_per_node N -m busi_demo batch ... "
+        "divides the images among N processes; the CSV file is the same.",
     )
     parser.add_argument(
         "source", type=Path, metavar="DIR", help="folder or .zip archive; NAME_mask.png is ground truth"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
-                        help=f"receives {TABLE}, figures/ and, to go on by, rows/ and {SETTINGS}")  # fmt: skip
+                        help=f"receives {TABLE}, figures/ and, to continue a run, rows/ and {SETTINGS}")  # fmt: skip
     parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH,
-                        help=f"{ALL}: each of them, and their consensus (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--no-figures", action="store_true", help="only the table: faster")
+                        help=f"{ALL}: every approach and their consensus (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--no-figures", action="store_true", help="write the table only, which is faster")
     parser.set_defaults(run=batch)
 
 
@@ -50,8 +50,8 @@ def batch(arguments: argparse.Namespace) -> int:
     """Run `batch`.
 
     Returns:
-        Exit status: 0; 2 where an image could not be used, which costs its row alone, or nothing could be done; 130
-        after Ctrl+C, with the rows so far in the table.
+        Exit status: 0; 2 if an image could not be used or nothing could be done; 130 after Ctrl+C. The table has the
+        rows of all other images.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     items: list[BatchItem] = []
@@ -60,7 +60,7 @@ def batch(arguments: argparse.Namespace) -> int:
         items, pending = processes.from_main(lambda: _prepare(arguments))
         share = pending[processes.index :: processes.count]
         bad = _analyse(share, arguments, quiet=not processes.is_main)
-        bad = int(total(torch.tensor(bad, device=processes.device)))  # and wait for the others
+        bad = int(total(torch.tensor(bad, device=processes.device)))  # also waits for the other processes
         if processes.is_main:
             _write_table(items, arguments.output)
         leave()
@@ -70,14 +70,16 @@ def batch(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if items and processes.is_main:
             _write_table(items, arguments.output)
-            print("stopped: the same command goes on from here", file=sys.stderr, flush=True)
+            print("stopped: the same command continues from here", file=sys.stderr, flush=True)
         return 130
     return 2 if bad else 0
 
 
 def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[BatchItem]]:
-    """Check and note the settings; returns all images, and those still to be done: the new, the failed and the changed
-    ones; the old results of changed images are deleted.
+    """Check and store the settings. The old results of changed images are deleted.
+
+    Returns:
+        All images, and those to be analysed: the new, the failed and the changed ones.
 
     Raises:
         InputError: the source is missing, empty or holds the output, or the output is of other settings.
@@ -100,13 +102,13 @@ def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[Batch
 
 
 def _keys(choice: str) -> list[str]:
-    """The approaches that will answer: of all, those with weights."""
+    """The approaches of a choice; for `ALL` those with weights."""
     available = available_approaches() if choice == ALL else []
     return available or approaches_of(choice)
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings, or raise InputError where rows of other settings are there already."""
+    """Write the settings, or raise InputError if the folder has rows of other settings."""
     if path.is_file():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +123,8 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: bool) -> int:
-    """Write figures and rows, those first, so that a row stands for finished work; returns how many images failed."""
+    """Write the figures and then the row of each image, so that a row means finished work; returns the number of images
+    that failed."""
     predictors, left_out = load_predictors(arguments.approach)
     if left_out and not quiet:
         print(f"note: {left_out}", file=sys.stderr, flush=True)
@@ -140,7 +143,7 @@ def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: b
 
 
 def _write_table(items: Sequence[BatchItem], output: Path) -> None:
-    """Write the rows there are, in the order of the images."""
+    """Write the table of all rows so far, in the order of the images."""
     rows = [row for item in items for row in _read_rows(output, item)]
     _write(output / TABLE, csv_text(rows))
     images, bad = counts(rows)
@@ -148,7 +151,7 @@ def _write_table(items: Sequence[BatchItem], output: Path) -> None:
 
 
 def _row_path(output: Path, item: BatchItem) -> Path:
-    """A name that any file system takes, whatever the image is called."""
+    """A file name that is valid on every file system for any name of an image."""
     return output / "rows" / f"{hashlib.sha256(item.name.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
 
 
@@ -157,13 +160,13 @@ def _figure_path(output: Path, result: Result) -> Path:
 
 
 def _read_rows(output: Path, item: BatchItem) -> list[Row]:
-    """The rows of an image, one an approach; empty where it was not done yet."""
+    """The rows of an image, one per approach; empty if it was not analysed yet."""
     path = _row_path(output, item)
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 
 def _is_done(output: Path, item: BatchItem) -> bool:
-    """Whether there are rows of an image, of these very files. Those of another one of its name, and its figures, are
+    """Whether there are rows of an image with the same contents. Rows and figures of other contents under its name are
     deleted."""
     if not (path := _row_path(output, item)).is_file():
         return False

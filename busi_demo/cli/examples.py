@@ -1,4 +1,4 @@
-"""The subcommand `examples`: held-out real images for the gallery of the page."""
+"""The subcommand `examples`: held-out real images for the gallery."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from busi_demo.weights import store as weights
 
 
 def add_examples(subcommands: Any) -> None:
-    """Define `examples`."""
-    parser = subcommands.add_parser("examples", help="add held-out real images to the gallery, or take them out")
+    """Add the subcommand `examples`."""
+    parser = subcommands.add_parser("examples", help="add held-out real images to the gallery, or remove them")
     parser.add_argument("--data", metavar="DIR", help="the data set that the weights were trained on, in BUSI layout "
                         "(else $BUSI_DATA, data/Dataset_BUSI_with_GT)")  # fmt: skip
     parser.add_argument("--per-class", type=int, default=3, metavar="N", help="images of each class (default: 3)")
-    parser.add_argument("--remove", action="store_true", help="take them out again")
+    parser.add_argument("--remove", action="store_true", help="remove them")
     parser.set_defaults(run=examples)
 
 
 def examples(arguments: argparse.Namespace) -> int:
-    """Run `examples`; returns the exit status: 0, or 2 after one line of complaint on standard error."""
+    """Run `examples`; returns the exit status: 0, or 2 after an error message on standard error."""
     from busi_demo.data.locate import data_at_hand, find_data
     from busi_demo.gallery.real import held_out, remove_real_examples, write_real_examples
 
@@ -29,7 +29,7 @@ def examples(arguments: argparse.Namespace) -> int:
         if arguments.remove:
             was_there = remove_real_examples()
             print(
-                "took the real images out of the gallery" if was_there else "there were no real images in the gallery"
+                "removed the real images from the gallery" if was_there else "there were no real images in the gallery"
             )
             return 0
         if arguments.per_class < 1:

@@ -1,4 +1,4 @@
-"""The subcommands behind `python -m busi_demo`."""
+"""The subcommand `predict`: figures, masks and numbers of image files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from busi_demo.types import InputError
 
 
 def add_predict(subcommands: Any) -> None:
-    """Define `predict`: figures, masks and numbers for image files."""
+    """Add the subcommand `predict`."""
     parser = subcommands.add_parser("predict", help="segment and classify images, write the five-panel figures")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH, help="default: %(default)s")
@@ -35,7 +35,7 @@ def add_predict(subcommands: Any) -> None:
         metavar="DIR",
         help="receives STEM.APPROACH.png and STEM.APPROACH.mask.png (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line per image and approach")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each image and approach")
     parser.set_defaults(run=predict)
 
 
@@ -43,8 +43,8 @@ def predict(arguments: argparse.Namespace) -> int:
     """Run `predict`.
 
     Returns:
-        Exit status: 0, or 2 where an image or mask could not be used (told in one line on standard error each; all
-        the others are done).
+        Exit status: 0, or 2 if an image or mask could not be used. Each of these gets one line on standard error; all
+        others are analysed.
     """
     try:
         if arguments.ground_truth and len(arguments.images) > 1:
@@ -52,7 +52,7 @@ def predict(arguments: argparse.Namespace) -> int:
         predictors, left_out = load_predictors(arguments.approach)
         arguments.output.mkdir(parents=True, exist_ok=True)
     except (InputError, OSError) as error:
-        return _complain(str(error))
+        return _print_error(str(error))
     if left_out:
         print(f"note: {left_out}", file=sys.stderr, flush=True)
     status, written = 0, dict[str, Path]()
@@ -66,14 +66,14 @@ def predict(arguments: argparse.Namespace) -> int:
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except (InputError, OSError) as error:
-            status = _complain(str(error) if str(path) in str(error) else f"{path}: {error}")
+            status = _print_error(str(error) if str(path) in str(error) else f"{path}: {error}")
     return status
 
 
 def _predict_one(
     path: Path, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
 ) -> list[dict[str, Any]]:
-    """Write figure and mask of every approach; returns what to print of each."""
+    """Write figure and mask of every approach; returns the record of each."""
     grey = read_image(path)
     truth, notes = read_ground_truth(mask_path, grey.pixels.shape)
     lines, shared = [], SharedPasses()
@@ -96,6 +96,6 @@ def _sentence(line: dict[str, Any]) -> str:
     return "\n  ".join([text, *line["warnings"]])
 
 
-def _complain(message: str) -> int:
+def _print_error(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return 2

@@ -1,4 +1,4 @@
-"""The subcommand `publish`: the app and its weights to the Hugging Face Hub."""
+"""The subcommand `publish`: upload the app and its weights to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from busi_demo.weights import hub
 
 
 def add_publish(subcommands: Any) -> None:
-    """Define `publish`."""
+    """Add the subcommand `publish`."""
     parser = subcommands.add_parser("publish", help="put the app and its weights on the Hugging Face Hub")
     parser.add_argument("--space", metavar="OWNER/NAME", help="the Space to create or update; with --weights it loads "
                         "the weights from that repository, otherwise it holds them itself")  # fmt: skip

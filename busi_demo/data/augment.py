@@ -56,7 +56,7 @@ class RandomSpeckle(v2.Transform):
 class RandomCalipers(v2.Transform):
     """Draw measuring crosses and a dotted line at random places, so that such marks do not indicate a lesion.
 
-    Image: uint8 (1, h, w); the mask is left as it is.
+    Image: uint8 (1, h, w); the mask is not changed.
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -66,16 +66,16 @@ class RandomCalipers(v2.Transform):
         if not isinstance(inpt, tv_tensors.Image):
             return inpt
         height, width = F.get_size(inpt)
-        drawn, grey = inpt.clone(), params["grey"]
+        pixels, grey = inpt.clone(), params["grey"]
         ends = (params["ends"] * torch.tensor([height - 1, width - 1])).round().long()
         for row, column in ends.tolist():
-            drawn[:, max(0, row - 3) : row + 4, column] = grey
-            drawn[:, row, max(0, column - 3) : column + 4] = grey
+            pixels[:, max(0, row - 3) : row + 4, column] = grey
+            pixels[:, row, max(0, column - 3) : column + 4] = grey
         if params["dotted"]:
             steps = torch.linspace(0, 1, int((ends[1] - ends[0]).abs().max()) // 4 + 2)[:, None]
             rows, columns = (ends[0] + steps * (ends[1] - ends[0])).round().long().unbind(1)
-            drawn[:, rows, columns] = grey
-        return tv_tensors.wrap(drawn, like=inpt)
+            pixels[:, rows, columns] = grey
+        return tv_tensors.wrap(pixels, like=inpt)
 
 
 def training_augmentation() -> v2.Compose:

@@ -35,7 +35,7 @@ def draw_resamples(groups: Sequence[Any] | np.ndarray, resamples: int = RESAMPLE
 
     Args:
         groups: N group names or numbers, equal for images that belong together.
-        resamples: R, how often; the same seed draws the same.
+        resamples: R, number of resamples; the same seed gives the same resamples.
     Returns:
         float64 (R, N) of whole numbers: how often each image occurs in each resample. With fewer than 4 groups it is
         (0, N), and there are no intervals.
@@ -70,10 +70,10 @@ def metric_values(results: Sequence[ImageResult], weights: np.ndarray) -> dict[s
     bins = np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True)[:, None] == np.arange(BINS)
     gaps = np.abs(weights @ (bins * (correct - confidence)[:, None])).sum(axis=1)
 
-    drawn, predicted, hits = weights @ truth, weights @ called, weights @ (truth & called)  # (R, 3) each
-    precision, recall = _ratio(hits, predicted), _ratio(hits, drawn)
-    f1 = np.where(drawn > 0, _ratio(2 * hits, drawn + predicted), np.nan)
-    complete = (drawn[:, truth.any(axis=0)] > 0).all(axis=1)
+    actual, predicted, hits = weights @ truth, weights @ called, weights @ (truth & called)  # (R, 3) each
+    precision, recall = _ratio(hits, predicted), _ratio(hits, actual)
+    f1 = np.where(actual > 0, _ratio(2 * hits, actual + predicted), np.nan)
+    complete = (actual[:, truth.any(axis=0)] > 0).all(axis=1)
     malignant = CLASSES.index("malignant")
     false_mask = [float(r.predicted_mask_fraction > 0) if r.label == "normal" else None for r in results]
     return {
@@ -160,8 +160,8 @@ def _auc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.nda
     """Share of the drawn (positive, negative) pairs in the right order, ties half: the area under the ROC curve."""
     difference = score[positive][:, None] - score[~positive]
     ordered = (difference > 0) + 0.5 * (difference == 0)
-    drawn, others = weights[:, positive], weights[:, ~positive]
-    return _ratio(((drawn @ ordered) * others).sum(axis=1), drawn.sum(axis=1) * others.sum(axis=1))
+    positives, negatives = weights[:, positive], weights[:, ~positive]
+    return _ratio(((positives @ ordered) * negatives).sum(axis=1), positives.sum(axis=1) * negatives.sum(axis=1))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

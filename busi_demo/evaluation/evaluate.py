@@ -1,4 +1,4 @@
-"""Measure an approach on labelled images: which images, what came of them, and an earlier report to compare with."""
+"""Evaluation of an approach on labelled images: choice of the images, their results, and comparison with a report."""
 
 from __future__ import annotations
 
@@ -16,64 +16,61 @@ from tqdm import tqdm
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample, locked_test
 from busi_demo.evaluation.cams import CamResult, examine_cam
-from busi_demo.evaluation.held_out import HeldOut, Judge
-from busi_demo.evaluation.results import ImageResult, judged, result_of_row
+from busi_demo.evaluation.held_out import HeldOut, PredictorFor
+from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
 
-RANDOM_NETWORKS = 3  # one alone may resemble the trained one by luck
+RANDOM_NETWORKS = 3  # a single one may resemble the trained network by chance
 
 
 def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
-    """The samples that --images asks for. An image is known by its class and name, for two classes may share a name.
+    """The samples of the option --images. Images are identified by class and name, as two classes may share a name.
 
     Args:
-        samples: all of one data set.
-        source: name of that data set.
-        images: what --images says. A row of a CSV file that tells no class means the images of that name in each.
-        held_out: of the approaches that are measured.
+        samples: all samples of a data set.
+        source: name of the data set.
+        images: value of --images. A row without a class in a CSV file selects the images of that name in each class.
+        held_out: of the approaches that are evaluated.
     Raises:
-        InputError: none of them lies in the folder, or the list cannot be read.
+        InputError: no such image is in the folder, or the list cannot be read.
     """
     if images == "all":
         return list(samples)
     if images == "locked_test":
-        wanted: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
+        names: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
     elif images == "validation":
-        wanted = {(label, name) for label, name in held_out}
+        names = {(label, name) for label, name in held_out}
     else:
-        wanted = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
-    keys = {sample: {(sample.label, sample.name), (None, sample.name)} & wanted for sample in samples}
+        names = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
+    keys = {sample: {(sample.label, sample.name), (None, sample.name)} & names for sample in samples}
     chosen = [sample for sample in samples if keys[sample]]
     if not chosen:
-        raise InputError(
-            f"None of the {len(wanted)} images of '{images}' lies in the data folder: give another --data."
-        )
-    if missing := wanted.difference(*keys.values()):
-        print(f"note: {len(missing)} of the {len(wanted)} images of '{images}' are not in the data folder",
+        raise InputError(f"None of the {len(names)} images of '{images}' lies in the data folder: give another --data.")
+    if missing := names.difference(*keys.values()):
+        print(f"note: {len(missing)} of the {len(names)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
     return chosen
 
 
-def certain(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
-    """The samples with a certain class, and the number of the others. An uncertain class cannot be scored, so those
-    samples are left out, with a note on standard error.
+def with_certain_class(samples: Sequence[FileSample]) -> tuple[list[FileSample], int]:
+    """The samples with a certain class, and the number of the others, with a note on standard error on these.
 
     Raises:
-        InputError: none is left.
+        InputError: no sample has a certain class.
     """
     kept = [sample for sample in samples if sample.label_certain]
     if not kept:
         raise InputError("The class of every image chosen is uncertain, nothing can be measured: give other --images.")
     if left_out := len(samples) - len(kept):
-        print(f"note: left out {left_out} of {len(samples)} images, for near-duplicates carry another class",
+        print(f"note: left out {left_out} of {len(samples)} images, because near-duplicates have another class",
               file=sys.stderr)  # fmt: skip
     return kept, len(samples) - len(kept)
 
 
-def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
-    """Write a note on how many of these images an approach was trained on; scores on those are too high."""
+def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
+    """Print a note with the number of these images that an approach was trained on; scores on those are too high."""
     splits = [read_split(folder) for folder in folders if has_split(folder)]
     trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
     if count := sum((sample.label, sample.name) in trained for sample in samples):
@@ -82,9 +79,9 @@ def tell_trained(samples: Sequence[FileSample], folders: Sequence[Path], source:
 
 
 def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
-    """The sha256 of the weights of an approach; of several, key -> sha256."""
-    found = {key: read_config(approach_folder(key, folder)).sha256 for key in keys}
-    return found if len(keys) > 1 else found[keys[0]]
+    """The sha256 of the weights of an approach; for several approaches, key -> sha256."""
+    hashes = {key: read_config(approach_folder(key, folder)).sha256 for key in keys}
+    return hashes if len(keys) > 1 else hashes[keys[0]]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -95,15 +92,17 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path} cannot be read ({error.strerror}): --images takes all, validation, locked_test or a "
                          "CSV file with a column image.") from error  # fmt: skip
     if not rows or "image" not in rows[0]:
-        raise InputError(f"{path} has no column 'image': expected a CSV file with one image name a row.")
+        raise InputError(f"{path} has no column 'image': expected a CSV file with one image name per row.")
     return rows
 
 
 def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, Any], list[ImageResult]]:
-    """The approach of an earlier report and its weights, and its results of these samples, in their order.
+    """Read an earlier report for a comparison.
 
+    Returns:
+        Its approach and weights, as values of the new report, and its results of these samples in their order.
     Raises:
-        InputError: the file cannot be read, is no report, or lacks one of these images.
+        InputError: the file cannot be read, is not a report, or lacks one of these images.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -120,15 +119,17 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, A
 
 
 def measure(
-    judge: Judge, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
+    predictor_for: PredictorFor, samples: Sequence[FileSample], figures: Path | None, examined: Sequence[FileSample]
 ) -> tuple[list[ImageResult], list[float | None], list[CamResult]]:
-    """Predict every sample at its own size, and draw it where a folder is given. Incomplete masks are not scored.
+    """Predict every sample at its own size. Incomplete masks are not scored.
 
     Args:
-        examined: those of the samples whose CAMs are examined.
+        predictor_for: chooses the predictor of a sample.
+        figures: folder for the five panels of every sample; `None` writes none.
+        examined: the samples for which the CAMs are examined.
     Returns:
-        The result of each image; each lesion's share of its image, `None` without a complete mask; the results of
-        the CAMs.
+        The result of each image; the share of each lesion in its image, `None` without a complete mask; the results
+        of the CAMs.
     """
     results: list[ImageResult] = []
     area_shares: list[float | None] = []
@@ -136,10 +137,10 @@ def measure(
     randomised = cache(lambda predictor: [predictor.randomised(seed) for seed in range(RANDOM_NETWORKS)])
     generator = np.random.default_rng(0)
     for sample in tqdm(samples, "measuring", disable=None):
-        predictor = judge(sample)
+        predictor = predictor_for(sample)
         image, truth = sample.read()
         answer = Answer(predictor.predict(image), truth)
-        results.append(judged(answer, sample.name, sample.label, sample.mask_complete))
+        results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
         scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)
         if sample in examined:
@@ -158,7 +159,7 @@ def measure(
     return results, area_shares, cams
 
 
-def drawn(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
+def random_subset(samples: Sequence[FileSample], count: int | None) -> list[FileSample]:
     """A random subset of the samples, the same in every call.
 
     Args:

@@ -14,12 +14,13 @@ from busi_demo.weights.split_file import held_out_folds, read_split
 
 HeldOut = Mapping[tuple[str, str], tuple[int | None, ...]]
 """(class, image) -> for each approach the fold of the image; `None` for an approach of a single network."""
-Judge = Callable[[FileSample], Predictor | ConsensusPredictor]
+PredictorFor = Callable[[FileSample], Predictor | ConsensusPredictor]
 """The predictor that a sample is evaluated with."""
 
 
 def held_out_by(folders: Sequence[Path], source: str) -> HeldOut:
-    """The images of a data set that none of some approaches was trained on; of an ensemble, one network was not.
+    """Find the images of a data set that every one of these approaches held out. An ensemble held out an image that one
+    of its networks was not trained on.
 
     Args:
         folders: one for each approach, see `approach_folder`.
@@ -42,16 +43,15 @@ def _folds(folder: Path, source: str) -> dict[tuple[str, str], int | None]:
     return folds
 
 
-def judge_of(predictor: Predictor | ConsensusPredictor, held_out: HeldOut) -> Judge:
-    """Each image is predicted by the networks that were not trained on it; an image that is not in `held_out`, by all
-    networks."""
+def held_out_predictors(predictor: Predictor | ConsensusPredictor, held_out: HeldOut) -> PredictorFor:
+    """Choose for each image the networks that were not trained on it; for an image that is not in `held_out`, all."""
 
     @cache
     def without(folds: tuple[int | None, ...]) -> Predictor | ConsensusPredictor:
         return predictor.held_out(folds) if isinstance(predictor, ConsensusPredictor) else predictor.held_out(*folds)
 
-    def judge(sample: FileSample) -> Predictor | ConsensusPredictor:
+    def predictor_for(sample: FileSample) -> Predictor | ConsensusPredictor:
         folds = held_out.get((sample.label, sample.name))
         return predictor if folds is None else without(folds)
 
-    return judge
+    return predictor_for

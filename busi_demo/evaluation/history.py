@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,15 @@ History = Sequence[Mapping[str, float]]
 """One row an epoch; a column without a value in an epoch is missing in its row."""
 
 _SUFFIX = re.compile(r"(?:_(?P<stage>(?!fold_\d+$).+?))?(?:_fold_(?P<fold>\d+))?")
+
+
+def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of a training run as CSV text, the columns those of the first row; `None` becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
 
 
 def read_stages(folder: Path, fold: int | None = None) -> list[History]:

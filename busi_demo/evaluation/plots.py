@@ -199,7 +199,7 @@ ROWS = (
 
 
 def cam_figure(cam: Mapping[str, Any], *, title: str) -> Figure:
-    """The mean of each measure with its interval, beside that of an uninformative map.
+    """The mean of each measure with its interval, and that of an uninformative map.
 
     Args:
         cam: of `summarise_cams`; a measure that is undefined is left out.

@@ -1,4 +1,4 @@
-"""How one image went in an evaluation, and its row in the report."""
+"""The result of one image in an evaluation, and its row in the report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.types import CLASSES
 
 
-def judged(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
+def image_result(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
     """Compare an answer with the truth.
 
     Args:
         image: name of the image.
         label: its true class.
-        mask_complete: whether the ground truth outlines every lesion. An incomplete one, one without a lesion, and none
-            at all give neither Dice nor IoU.
+        mask_complete: whether the ground truth outlines every lesion. Without a complete mask that has a lesion, Dice
+            and IoU are `None`.
     """
     prediction, truth = answer.prediction, answer.ground_truth
     scored = mask_complete and truth is not None and bool(truth.any())
@@ -50,7 +50,7 @@ def result_of_row(row: Mapping[str, Any]) -> ImageResult:
     """Undo `result_row`; the seconds, which are not in it, become 0.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such row.
+        KeyError, TypeError, ValueError: the row has another form.
     """
     return ImageResult(
         image=row["image"],
@@ -65,19 +65,19 @@ def result_of_row(row: Mapping[str, Any]) -> ImageResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """How one image went.
+    """The result of one image.
 
     Attributes:
         image: name of the image.
         label: its true class, one of `CLASSES`.
         probabilities: class name -> probability in [0, 1], all of `CLASSES` in their order, summing to 1.
-        mask_dice: Dice of the predicted mask in [0, 1]; `None` where the true mask is empty, as that of every normal
-            image is, or incomplete.
-        mask_iou: IoU of the predicted mask in [0, 1]; `None` exactly where `mask_dice` is.
+        mask_dice: Dice of the predicted mask in [0, 1]; `None` if the true mask is empty, as for normal images, or
+            incomplete.
+        mask_iou: IoU of the predicted mask in [0, 1]; `None` exactly if `mask_dice` is.
         predicted_mask_fraction: share of the image's pixels inside the predicted mask, in [0, 1].
         seconds: wall time of the prediction, in seconds.
     Raises:
-        ValueError: a field has another range or other keys than said here.
+        ValueError: a field has another range or other keys.
     """
 
     image: str
@@ -106,7 +106,7 @@ class ImageResult:
 
     @property
     def predicted_class(self) -> str:
-        """The most probable class; of equals the first in `CLASSES`."""
+        """The most probable class; ties go to the first in `CLASSES`."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property

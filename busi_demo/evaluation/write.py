@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from busi_demo.evaluation.history import history_csv
 from busi_demo.evaluation.plots import DPI, confusion_matrix_figure, learning_curves, reliability_figure, roc_figure
 from busi_demo.evaluation.results import ImageResult, probability_matrix
 from busi_demo.project import save_whole
@@ -61,7 +61,7 @@ def write_report(
             classification_report.txt, metrics.json (the summary) and, where there is a history, history.csv and
             learning_curves.png.
         title: what was measured on which split, for example 'multitask_unet, BUSI validation'.
-        summary: `metrics.summarise(results)`; further plain JSON values may stand in it.
+        summary: `metrics.summarise(results)`; it may contain further JSON values.
         results: what the summary was made of.
         history: rows of the training run, see `learning_curves`; empty where only an evaluation was run.
         earlier: rows of the stages of training before, the oldest first; they are drawn, not written.
@@ -87,24 +87,15 @@ def write_report(
     return [save_whole(folder / name, content) for name, content in files.items()]
 
 
-def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of a training run as CSV text, the columns those of the first row; `None` becomes an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure as PNG with a palette: a third of the size, for reports are committed."""
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
+    """The figure as PNG with a palette: a third of the size, because reports are committed."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=DPI)
     # Not the default median cut: it gives a thin line the colour of another.
-    palette = Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = Image.open(full).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(small, format="PNG", optimize=True)
     return small.getvalue()

@@ -1,14 +1,14 @@
-"""Read any image file as an 8-bit grey array or a mask, or raise `InputError` with one clear sentence.
+"""Read image files as 8-bit grey arrays or masks; `InputError` says in one sentence why a file cannot be read.
 
-Grey values keep their meaning as far as the file tells it:
+Grey values are converted as follows:
 
-- 8 bits: taken as they are. Colour becomes luma (ITU-R BT.601), transparent parts become black.
-- 16 bits: a container that often holds 10 or 12 bits, and no common file says which. The full scale is therefore that
-  of the smallest usual depth (8, 10, 12, 14, 16 bits) that holds the largest value, and black stays black. Stretching
-  minimum to maximum instead would let one hot pixel or a burnt-in caption decide the brightness of the tissue.
-- Floating point, 32 bits or negative numbers (decibels, say): no full scale exists. The range from the smallest to the
-  largest value, zero included, is spread over 0 to 255.
-- DICOM: as the file wants them shown, see `dicom`.
+- 8 bits: unchanged. Colour becomes luma (ITU-R BT.601), transparent parts become black.
+- 16 bits: such a file often holds 10 or 12 bits and does not say which. The full scale is that of the smallest usual
+  depth (8, 10, 12, 14, 16 bits) that holds the largest value, and black stays black. If the minimum and the maximum
+  were stretched to the full range, one hot pixel or a caption would change the brightness of the tissue.
+- Floating point, 32 bits or negative numbers (for example decibels): there is no full scale. The range from the
+  smallest to the largest value, including zero, is scaled to 0 to 255.
+- DICOM: as the file specifies, see `dicom.read_dicom`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 MIN_SIDE = 32
 """Shortest side of a usable image, in pixels."""
 
-_LONGEST = 4  # times the other side; no image of BUSI is near it
+_LONGEST = 4  # times the other side, far more than in any image of BUSI
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class GreyImage:
 
     Attributes:
         pixels: uint8 (H, W), grey values 0 to 255.
-        spacing: millimetres per pixel as (row, column); `None` where the file does not say.
-        notes: sentences on what was changed or looks odd, for the person who gave the image.
+        spacing: millimetres per pixel as (row, column); `None` where it is unknown.
+        notes: sentences for people on what was changed or looks unusual.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
     Raises:
         ValueError: pixels is not uint8 (H, W).
@@ -72,15 +72,15 @@ class MaskSizeError(InputError):
 
 
 def read_image(source: Source) -> GreyImage:
-    """Read an image, upright (EXIF) and grey; see the module's text for what happens to its values.
+    """Read an image, upright (EXIF) and grey; see the module's docstring for the conversion of the values.
 
     Args:
         source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
             DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
-            (H, W, 3 or 4) as RGB or RGBA. A `GreyImage`, which was read before, is returned unchanged.
+            (H, W, 3 or 4) as RGB or RGBA. A `GreyImage` is returned unchanged.
     Raises:
-        InputError: no such file, not an image, damaged, an array of another type or shape, a side under `MIN_SIDE`,
-            or more than `MAX_PIXELS`.
+        InputError: the file is missing, damaged or not an image, an array has another type or shape, a side is shorter
+            than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
     """
     if isinstance(source, GreyImage):
         return source
@@ -103,18 +103,18 @@ def read_image(source: Source) -> GreyImage:
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a lesion mask: white (or 1) inside the lesion, black outside, in any file that `read_image` reads.
+    """Read a lesion mask: white (or 1) inside the lesion, black outside, in any format of `read_image`.
 
-    Soft edges (JPEG, antialiasing) are cut at 128 of 255.
+    Soft edges (JPEG, antialiasing) are thresholded at 128 of 255.
 
     Args:
         source: as for `read_image`; a mask may be smaller than `MIN_SIDE`.
         shape: (H, W) of the image the mask belongs to; a mask of another size but the same aspect ratio (within 3 %)
             is resized to it by nearest neighbour. `None`: the mask keeps its size.
     Returns:
-        bool (H, W), True inside the lesion, and notes on what was changed or looks odd.
+        bool (H, W), True inside the lesion, and notes on what was changed or looks unusual.
     Raises:
-        InputError: as for `read_image`; the picture is not a mask.
+        InputError: as for `read_image`, or the image is not a mask.
         MaskSizeError: the mask has another aspect ratio than `shape`.
     """
     picture, name = decode(source), name_of(source)
@@ -129,10 +129,10 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
             f"is {brightest}; save the mask as a black and white image."
         )
     white, grey_part = int((grey >= 224).sum()), int(((grey >= 32) & (grey < 224)).sum())
-    if grey_part > white:  # soft edges of even a small lesion stay below, ultrasound images have 13 times as many
+    if grey_part > white:  # more than the soft edge of a small lesion; ultrasound images have 13 times as many
         raise InputError(
             f"{name} is not a mask: expected a white lesion on black, but {grey_part:,} pixels are grey and "
-            f"only {white:,} are white; give the mask that belongs to the image, not an ultrasound image."
+            f"only {white:,} are white; give the mask of the image, not an ultrasound image."
         )
     mask = grey >= 128
     if shape is not None and mask.shape != tuple(shape):
@@ -146,7 +146,7 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
 def read_ground_truth(
     source: Undecoded | None, shape: tuple[int, ...] | None
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """`read_mask` of the mask of an image with this shape, (H, W); `None` and no notes where there is no mask."""
+    """`read_mask` for an image of this shape, (H, W); `None` and no notes if `source` is `None`."""
     if source is None:
         return None, ()
     return read_mask(source, (shape[0], shape[1]) if shape else None)

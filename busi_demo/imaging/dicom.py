@@ -1,6 +1,6 @@
-"""Ultrasound DICOM files -> one frame, the pixel spacing, and nothing else that stands in them.
+"""Read one frame and the pixel spacing of an ultrasound DICOM file.
 
-No text of the file and no message of pydicom, which may quote it, is passed on: DICOM files name people.
+DICOM files name patients. No text of the file is passed on, and no message of pydicom, which may quote that text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from busi_demo.imaging.source import MAX_PIXELS, too_large
 from busi_demo.types import InputError
 
-# Warnings of invalid values quote them, into a server's log.
+# Warnings would quote invalid values in a server's log.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
@@ -36,8 +36,8 @@ class Frame:
 
     Attributes:
         pixels: uint8 (H, W) grey or uint8 (H, W, 3) RGB; float32 (H, W) of unknown range where the file holds floats.
-        spacing: millimetres per pixel as (row, column); `None` where the file does not say.
-        notes: sentences on what was chosen or looks odd.
+        spacing: millimetres per pixel as (row, column); `None` where it is unknown.
+        notes: sentences on what was chosen or looks unusual.
     """
 
     pixels: np.ndarray
@@ -48,15 +48,15 @@ class Frame:
 def read_dicom(stream: BinaryIO, name: str) -> Frame:
     """Read the only or the middle frame.
 
-    Values become what the file says is to be seen: rescaled (modality LUT), windowed (the first VOI LUT or window),
-    MONOCHROME1 inverted, and the full scale of its stored bits spread over 0 to 255; palettes and YBR become RGB.
-    Compressed files are read as far as Pillow and pydicom decode them: JPEG baseline and extended, JPEG 2000, RLE.
+    The values are prepared for display as the file specifies: rescaled (modality LUT), windowed (the first VOI LUT or
+    window), MONOCHROME1 inverted, and the full scale of the stored bits scaled to 0 to 255; palettes and YBR become
+    RGB. The compressed formats are those of Pillow and pydicom: JPEG baseline and extended, JPEG 2000, RLE.
 
     Args:
-        stream: of a file with a DICOM preamble, at its start.
-        name: what a message calls the file.
+        stream: a file with a DICOM preamble, at its start.
+        name: of the file, for the messages.
     Raises:
-        InputError: the file is damaged, holds no picture, or is coded in a way that cannot be read.
+        InputError: the file is damaged, has no image, or has an encoding that is not supported.
     """
     try:
         _check_syntax(stream, name)
@@ -83,7 +83,7 @@ def read_dicom(stream: BinaryIO, name: str) -> Frame:
 
 
 def _check_syntax(stream: BinaryIO, name: str) -> None:
-    """Refuse what cannot be decoded by the file's header alone: a deflated file may unpack to any size."""
+    """Refuse unsupported encodings from the header alone: a deflated file may decompress to any size."""
     stream.seek(_HEADER)
     header = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
     syntax = header.TransferSyntaxUID
@@ -106,7 +106,7 @@ def _pixels(dataset: Dataset, index: int, name: str) -> np.ndarray:
     if kind in ("MONOCHROME1", "MONOCHROME2"):
         if stored.dtype.kind == "f":
             return stored.astype(np.float32)
-        grey = _shown(stored, dataset)
+        grey = _display_values(stored, dataset)
         return 255 - grey if kind == "MONOCHROME1" else grey
     if kind == "PALETTE COLOR":
         colours = apply_color_lut(stored, dataset)[..., :3]
@@ -118,8 +118,8 @@ def _pixels(dataset: Dataset, index: int, name: str) -> np.ndarray:
     return np.ascontiguousarray(colours >> (bits - 8) if bits > 8 else colours).astype(np.uint8)
 
 
-def _shown(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Stored integers (H, W) -> uint8 (H, W) as the file wants them shown, before any inversion."""
+def _display_values(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Stored integers (H, W) -> uint8 (H, W) for display, before any inversion."""
     bits = dataset.BitsStored
     darkest = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
     values = apply_modality_lut(stored, dataset)
@@ -131,7 +131,7 @@ def _shown(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         values = apply_voi(values, dataset)
         low, high = 0.0, 2.0 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
     elif _has_window(dataset):
-        # from `low` up to `high`, which a negative slope makes the smaller one
+        # maps `low` to `high`; with a negative slope, `high` is the smaller one
         values = apply_windowing(values, dataset)
     else:
         low, high = min(low, high), max(low, high)
@@ -140,8 +140,8 @@ def _shown(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _has_window(dataset: Dataset) -> bool:
-    """Some files hold an empty window, half of one or one of width 0; LINEAR starts at width 1 (DICOM PS3.3,
-    C.11.2.1)."""
+    """Whether the file has a valid window. Some have an empty or incomplete window, or one of width 0; LINEAR needs
+    a width of at least 1 (DICOM PS3.3, C.11.2.1)."""
     centre, width = (
         np.atleast_1d(np.asarray(dataset.get(keyword), dtype=np.float64)) for keyword in ("WindowCenter", "WindowWidth")
     )
@@ -152,7 +152,8 @@ def _has_window(dataset: Dataset) -> bool:
 
 
 def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """(row, column) in mm per pixel, of the largest calibrated two-dimensional region, else of the whole image."""
+    """Millimetres per pixel as (row, column), of the largest calibrated two-dimensional region or else of the whole
+    image, and notes."""
     regions = [r for r in dataset.get("SequenceOfUltrasoundRegions") or () if _is_calibrated(r)]
     if regions:
         largest = max(regions, key=_area)

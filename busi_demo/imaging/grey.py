@@ -1,4 +1,4 @@
-"""Grey values of any depth, or colours, as 8-bit grey."""
+"""Convert grey values of any depth, and colours, to 8-bit grey."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]
     """The image of a `Picture` -> uint8 (H, W) and notes on scaled values and colour.
 
     Args:
-        name: what a message calls the image.
+        name: of the image, for the messages.
     Raises:
         InputError: a value is not finite.
     """
     if is_deep(image):
         return _to_8_bits(np.asarray(image), name)
     if image.mode == "L":
-        return np.array(image), ()  # a copy, for Pillow's own memory is read-only
+        return np.array(image), ()  # a copy, because Pillow's memory is read-only
     channels = np.asarray(image)
     spread = channels.max(axis=2) - channels.min(axis=2)
-    coloured = float((spread > 48).mean())  # above what JPEG does to grey
+    coloured = float((spread > 48).mean())  # more than JPEG changes grey
     share = percent(coloured)
     note = f"The image has colour (Doppler, a tint or drawn marks?) in {share} of it: only brightness was used."
     return np.array(image.convert("L")), (note,) if coloured > 0.005 else ()
 
 
 def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Integer or float (H, W) of any range -> uint8 (H, W) and notes; the rule is in the package's text."""
+    """Integer or float (H, W) of any range -> uint8 (H, W) and notes; the package's docstring gives the rule."""
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds values that are not numbers (NaN or infinite): export it as an 8-bit PNG.")
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))

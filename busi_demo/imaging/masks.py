@@ -1,4 +1,4 @@
-"""From mask probabilities and the predicted class to a lesion mask; how masks and maps overlap."""
+"""Lesion masks from mask probabilities and the predicted class; overlap of masks and maps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from scipy import ndimage
 from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement
 
-THRESHOLD, MIN_AREA = 0.5, 0.003  # unless the weights say otherwise
+THRESHOLD, MIN_AREA = 0.5, 0.003  # defaults for weights
 _FAINTEST_PEAK = 0.05
 
 
 def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> np.ndarray:
-    """Cut mask probabilities at a threshold and drop regions too small to be a lesion.
+    """Threshold mask probabilities and remove regions that are too small to be a lesion.
 
     Args:
         probability: float (H, W) in [0, 1].
@@ -36,15 +36,15 @@ def agreeing_mask(
 ) -> tuple[np.ndarray, Agreement, tuple[str, ...]]:
     """Make the lesion mask that agrees with the predicted class.
 
-    The class, which weighs the whole image, decides whether there is a lesion; the mask says where. The class normal
-    withdraws the mask. A tumour class without a mask lowers the threshold, once, to half of itself or of the highest
-    probability, whichever is less; below a peak of 0.05 the mask stays empty.
+    The class decides whether there is a lesion, and the mask where it is. For the class normal the mask is withdrawn.
+    For a tumour class without a mask the threshold is lowered once, to half the threshold or half the highest
+    probability, whichever is lower; if the highest probability is below 0.05, the mask stays empty.
 
     Args:
         probability, threshold, min_area: as for `lesion_mask`.
         predicted_class: one of `CLASSES`.
     Returns:
-        bool (H, W), how mask and class agree, and a sentence where they did not agree at the threshold.
+        bool (H, W), their agreement, and a sentence if they did not agree at the threshold.
     """
     mask = lesion_mask(probability, threshold, min_area)
     if predicted_class == "normal":
@@ -70,13 +70,13 @@ def agreeing_mask(
 def chosen_mask(
     probability: np.ndarray, predicted_class: str, threshold: float, min_area: float
 ) -> tuple[np.ndarray, Agreement, tuple[str, ...]]:
-    """Make the lesion mask at a threshold that a person chose; the predicted class does not change it.
+    """Make the lesion mask at a threshold chosen by a person; the predicted class does not change it.
 
     Args:
         probability, threshold, min_area: as for `lesion_mask`.
         predicted_class: one of `CLASSES`.
     Returns:
-        bool (H, W), whether mask and class agree, and a sentence where they do not.
+        bool (H, W), their agreement, and a sentence if they do not agree.
     """
     mask = lesion_mask(probability, threshold, min_area)
     if mask.any() == (predicted_class != "normal"):
@@ -96,7 +96,7 @@ def _share(mask: np.ndarray) -> str:
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Overlap 2 |A and B| / (|A| + |B|) in [0, 1] (Dice 1945); 1.0 where both masks are empty.
+    """Dice coefficient 2 |A and B| / (|A| + |B|) in [0, 1] (Dice 1945); 1.0 where both masks are empty.
 
     Args:
         prediction, truth: bool (H, W), True inside the lesion.
@@ -109,7 +109,8 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Overlap |A and B| / |A or B| in [0, 1] (Jaccard 1912). Arguments, empty masks and errors as in `dice`."""
+    """Intersection over union |A and B| / |A or B| in [0, 1] (Jaccard 1912). Arguments, empty masks and errors as in
+    `dice`."""
     _check_masks(prediction, truth)
     union = int((prediction | truth).sum())
     return int((prediction & truth).sum()) / union if union else 1.0
@@ -124,7 +125,7 @@ def _check_masks(prediction: np.ndarray, truth: np.ndarray) -> None:
 
 
 def energy_inside(saliency: np.ndarray, mask: np.ndarray) -> float | None:
-    """Share of a map's sum that lies inside a mask, in [0, 1]; `None` where the map is all zero.
+    """Share of the sum of a map that lies inside a mask, in [0, 1]; `None` where the map is all zero.
 
     Args:
         saliency: float (H, W), not negative, of any scale.
@@ -138,6 +139,7 @@ def energy_inside(saliency: np.ndarray, mask: np.ndarray) -> float | None:
 
 
 def check_map(saliency: np.ndarray, mask: np.ndarray) -> None:
+    """Raise ValueError unless the arguments are as in `energy_inside`."""
     if saliency.shape != mask.shape or mask.dtype != np.bool_:
         raise ValueError(
             f"Expected a map and a bool mask of one shape, got {saliency.shape} and {mask.dtype} {mask.shape}."

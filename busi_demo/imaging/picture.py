@@ -1,4 +1,4 @@
-"""Any source -> one upright picture, its values not yet made 8-bit grey."""
+"""Decode any source to one upright Pillow image, before the conversion to 8-bit grey."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, name_of, open_stream, too_large
 from busi_demo.types import InputError
 
-# Pillow's names. Everything else stays closed: some of its readers start other programs (EPS) or fetch files.
+# Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _DICOM_MARK = slice(128, 132), b"DICM"
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What a source holds.
+    """A decoded source.
 
     Attributes:
-        image: upright, "L", "RGB" on black, or a mode of more than 8 bits.
-        spacing: millimetres per pixel as (row, column), from a DICOM file alone: the resolution in a PNG, JPEG or TIFF
-            file is that of a print or of nothing at all.
+        image: upright; mode "L", "RGB" (transparent parts black), or a mode of more than 8 bits.
+        spacing: millimetres per pixel as (row, column), from DICOM files only: the resolution in a PNG, JPEG or TIFF
+            file is that of a print, or arbitrary.
         notes: sentences on what was changed.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
     """
@@ -38,7 +38,7 @@ def decode(source: Undecoded) -> Picture:
     """Decode the first page, or the middle frame of a DICOM file.
 
     Raises:
-        InputError: there is nothing that can be decoded.
+        InputError: the source cannot be decoded.
     """
     if isinstance(source, Image.Image):
         return _from_pillow(source, name_of(source))
@@ -52,7 +52,7 @@ def decode(source: Undecoded) -> Picture:
         is_dicom = stream.read(where.stop)[where] == mark
         stream.seek(0)
         if is_dicom:
-            from busi_demo.imaging.dicom import read_dicom  # pydicom takes longer to import than a picture to read
+            from busi_demo.imaging.dicom import read_dicom  # slow to import
 
             frame = read_dicom(stream, name)
             return Picture(Image.fromarray(frame.pixels), frame.spacing, frame.notes, "DICOM")
@@ -65,7 +65,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def _from_pillow(image: Image.Image, name: str) -> Picture:
-    """A Pillow image of which perhaps only the header was read -> first frame, upright, without transparency."""
+    """Decode a Pillow image: the first frame, upright, without transparency. Its pixels may not be loaded yet."""
     if image.width * image.height > MAX_PIXELS:
         raise too_large(name)
     try:
@@ -82,7 +82,7 @@ def _from_pillow(image: Image.Image, name: str) -> Picture:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """8-bit or 1-bit image of any colour mode -> "L" or "RGB", transparent parts on black."""
+    """Convert an 8-bit or 1-bit image of any colour mode to "L" or "RGB"; transparent parts become black."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
@@ -90,7 +90,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _open_pillow(stream: BinaryIO, name: str) -> Image.Image:
-    """Open an image file, header read but pixels not yet decoded; InputError where it is none."""
+    """Open an image file without decoding its pixels; InputError if it is not an image."""
     try:
         return Image.open(stream, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -102,7 +102,7 @@ def _open_pillow(stream: BinaryIO, name: str) -> Image.Image:
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
-    """Array -> Pillow image, by its dtype alone: the range of other types would be a guess."""
+    """Array -> Pillow image. Other types are refused, because the range of their values is unknown."""
     grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16, np.bool_)
     colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
     if not (grey or colour) or not array.size:

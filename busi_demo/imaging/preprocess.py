@@ -1,4 +1,4 @@
-"""The one way from an image to a network's input, and back: training and inference share this object."""
+"""Preprocessing of images for the networks, and its inverse for maps; training and inference use the same object."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torchvision.transforms.v2 import functional as F
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Letterbox to a square and scale the grey values. It travels with the weights, in their config.json.
+    """Letterbox to a square and scale the grey values. The settings are stored with the weights, in config.json.
 
-    The aspect ratio is kept, for 'taller than wide' is a sign that radiologists read; the rest of the square is black,
-    as the surroundings of an ultrasound sector are.
+    The aspect ratio is kept, because 'taller than wide' is a diagnostic sign; the rest of the square is black, like the
+    surroundings of an ultrasound sector.
 
     Attributes:
         size: side of the square network input, in pixels; a multiple of 32.
@@ -36,7 +36,7 @@ class Preprocess:
             raise ValueError(f"std must be positive, got {self.std}.")
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Where an image of height x width pixels lies in the square: (top, left, height, width), in pixels."""
+        """Position of an image of height x width pixels in the square: (top, left, height, width), in pixels."""
         scale = self.size / max(height, width)
         h, w = max(1, round(height * scale)), max(1, round(width * scale))
         return (self.size - h) // 2, (self.size - w) // 2, h, w
@@ -51,11 +51,11 @@ class Preprocess:
         return (self._letterbox(grey, InterpolationMode.BILINEAR) >= 128).to(torch.uint8)
 
     def normalise(self, canvas: torch.Tensor) -> torch.Tensor:
-        """Scale grey values: uint8 (..., h, w) in 0..255 -> float32 of the same shape, about zero mean and unit std."""
+        """Scale grey values: uint8 (..., h, w) in 0..255 -> float32 of the same shape, about zero mean, unit std."""
         return (canvas.to(torch.float32) / 255 - self.mean) / self.std
 
     def __call__(self, image: np.ndarray) -> torch.Tensor:
-        """uint8 (H, W) in 0..255 -> float32 (1, 1, size, size), what a model's forward takes."""
+        """uint8 (H, W) in 0..255 -> float32 (1, 1, size, size), the input of a model."""
         return self.normalise(self.canvas(image))[None]
 
     def restore(self, maps: torch.Tensor, height: int, width: int) -> np.ndarray:
@@ -66,7 +66,7 @@ class Preprocess:
         return resized[0, 0].cpu().numpy()
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values for config.json; `Preprocess(**d)` reads them back."""
+        """Plain values for config.json; `Preprocess(**values)` restores the object."""
         return asdict(self)
 
     def _letterbox(self, image: torch.Tensor, interpolation: InterpolationMode) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Where an image comes from: a path, bytes or memory, and how each is called and opened."""
+"""Sources of images: paths, bytes and images in memory; their names in messages, and how they are opened."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Undecoded = str | Path | bytes | Image.Image | np.ndarray
 EXPECTED = "a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM image"
 
 MAX_PIXELS = 25_000_000
-"""Largest image that is decoded; anything larger is refused as a mistake or a decompression bomb."""
+"""Largest number of pixels that is decoded; larger images are refused, as they may be decompression bombs."""
 
 
 def name_of(source: Undecoded) -> str:
-    """What a message calls the source: a path by its last part, so that no folder of a server shows."""
+    """Name of a source for messages: only the last part of a path, as messages must not show folders of a server."""
     return Path(source).name or str(source) if isinstance(source, str | Path) else "The given image"
 
 
@@ -41,13 +41,13 @@ def open_stream(source: str | Path | bytes) -> BinaryIO:
 
 
 def too_large(name: str) -> InputError:
-    """What to raise for an image of more than `MAX_PIXELS`."""
+    """The error for an image of more than `MAX_PIXELS`."""
     return InputError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels, the most that is read: shrink it.")
 
 
 def _open_file(path: Path) -> BinaryIO:
     name = name_of(path)
-    if os.path.isdir(path):  # False where it may not be looked at
+    if os.path.isdir(path):  # False without permission to look
         raise InputError(f"{name} is a folder, expected one file: name {EXPECTED} in it.")
     try:
         return path.open("rb")

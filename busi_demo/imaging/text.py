@@ -1,4 +1,4 @@
-"""How numbers are written in the messages that people read."""
+"""Formatting of numbers in messages for people."""
 
 from __future__ import annotations
 

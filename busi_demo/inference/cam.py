@@ -1,4 +1,4 @@
-"""Class activation maps from the features of a forward pass that already happened."""
+"""Class activation maps from the features of a stored forward pass."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PRINCIPAL = 16
 
 
 class _HeadOnly(nn.Module):
-    """The classification head behind a layer that can be hooked; it lives for one request, so no hook is shared.
+    """The classification head behind a layer for hooks; one object per request, so that requests share no hooks.
 
-    It takes features divided by their number of grid cells and multiplies them again. No map changes by that, but the
-    gradients of a pooled head are then of the order of 1, so that the constants by which Grad-CAM++ and XGrad-CAM keep
-    their divisions finite stay negligible.
+    It takes features divided by the number of grid cells and multiplies them again. This does not change the maps, but
+    scales the gradients of a pooled head to the order of 1, so that the small constants in the divisions of Grad-CAM++
+    and XGrad-CAM are negligible.
     """
 
     def __init__(self, head: nn.Module, cells: int) -> None:
@@ -33,15 +33,15 @@ class _HeadOnly(nn.Module):
 
 
 def class_activation_map(output: ModelOutput, class_name: str, method: str = DEFAULT_CAM_METHOD) -> np.ndarray:
-    """Explain one class by one method, without a second pass through the network.
+    """Explain one class by one method, without another forward pass of the network.
 
     Args:
         output: of a batch of one, from a model in evaluation mode.
-        class_name: one of `CLASSES`; ignored by methods that explain no class.
+        class_name: one of `CLASSES`; ignored by methods that do not depend on the class.
         method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
     Returns:
-        float32 (h, w) on the grid of `output.features`, not negative and not scaled: a map without evidence stays all
-        zero instead of being stretched to full red. Grad-CAM and its linear relatives are in logit units per cell.
+        float32 (h, w) on the grid of `output.features`, not negative and not scaled, so that a map without evidence
+        is zero. Methods with `in_logits` give logit units per cell.
     Raises:
         InputError: there is no such method.
         ValueError: there is no such class.
@@ -49,7 +49,7 @@ def class_activation_map(output: ModelOutput, class_name: str, method: str = DEF
     chosen, index = find_cam_method(method), CLASSES.index(class_name)
     cells = output.features.shape[-2] * output.features.shape[-1]
     module = _HeadOnly(output.head, cells)
-    # A new tensor: the gradient of the features it is given stays with it.
+    # A new tensor, so that its gradient is not shared.
     features = (output.features.detach().float() / cells).requires_grad_(True)
     with torch.enable_grad(), getattr(pytorch_grad_cam, chosen.library_class)(module, [module.features]) as cam:
         hooks = cam.activations_and_grads
@@ -60,14 +60,14 @@ def class_activation_map(output: ModelOutput, class_name: str, method: str = DEF
         target = [ClassifierOutputTarget(index)]
         raw = cam.get_cam_image(features, module.features, target, activations, gradients, eigen_smooth=False)[0]
     if not chosen.of_class and -raw.min() > raw.max():
-        raw = -raw  # a singular vector has no sign of its own: the strongest cell is evidence, on every machine
+        raw = -raw  # the sign of a singular vector is arbitrary: make the strongest cell positive
     return np.maximum(raw, 0).astype(np.float32)
 
 
 def _principal_components(activations: np.ndarray) -> np.ndarray:
     """Turn channels into principal components, strongest first: float (1, C, h, w) -> float (1, at most 16, h, w).
 
-    The library's projection on the first of them stays the same, but its SVD asks for full matrices, which take
+    The library's projection on the first component does not change, but its SVD computes full matrices, which takes
     seconds for the thousands of channels of a ResNet.
     """
     _, channels, height, width = activations.shape

@@ -1,4 +1,4 @@
-"""The class activation maps on offer, by key: what they are called, who published them, what they show."""
+"""The available methods of class activation maps, by key."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from busi_demo.types import InputError
 
 @dataclass(frozen=True)
 class CamMethod:
-    """One way to colour an image by the evidence in it.
+    """A method that makes a map of the evidence in an image.
 
     Attributes:
         title: name, as its authors write it.
-        paper: where it was published.
-        summary: one sentence on what it shows, for a person who chooses.
+        paper: publication.
+        summary: one sentence for people on what it shows.
         library_class: name of the class in `pytorch_grad_cam` that computes it.
-        of_class: whether the map is that of one class; the others show what stands out whatever the class.
-        in_logits: whether the values are shares of the class logit; the others have a scale of their own.
+        of_class: whether the map explains one class; other maps do not depend on the class.
+        in_logits: whether the values are shares of the class logit; other maps have another scale.
     """
 
     title: str
@@ -71,7 +71,7 @@ CAM_METHODS: dict[str, CamMethod] = {
         of_class=False,
     ),
 }
-"""Every method that `busi_demo.inference.cam.class_activation_map` computes."""
+"""Key -> method of `busi_demo.inference.cam.class_activation_map`."""
 
 DEFAULT_CAM_METHOD = "grad_cam"
 
@@ -86,14 +86,14 @@ _OF_A_CONSENSUS = CamMethod(
 )
 
 CAM_OPACITY = 0.55
-"""Of a map's strongest pixel where it lies over the image, unless another is asked for."""
+"""Default opacity of the strongest pixel of a map in the overlay."""
 
 
 def find_cam_method(key: str) -> CamMethod:
-    """Look a method up, that of a consensus too.
+    """Return a method of `CAM_METHODS`, or that of a consensus.
 
     Raises:
-        InputError: there is no such method; the sentence lists all.
+        InputError: there is no such method; the message lists the valid keys.
     """
     if key == MEAN_GRAD_CAM:
         return _OF_A_CONSENSUS

@@ -18,24 +18,24 @@ from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
 from busi_demo.types import CLASSES, Agreement, InputError, Prediction
 from busi_demo.weights.store import available_approaches
 
-LEAST_MEDIAN_DICE = 0.5
-"""Below this median Dice of all pairs of masks the approaches disagree on where the lesion is."""
+MIN_MEDIAN_DICE = 0.5
+"""The approaches disagree on the place of the lesion if the median Dice of all pairs of masks is below this value."""
 
 DISAGREEMENT = "The approaches disagree: do not rely on any of them."
 
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """Several answers to one image, and the one answer made of them.
+    """Several predictions of one image, and their combined prediction.
 
     Attributes:
-        members: the answers, in the order given.
+        members: the predictions, in the order given.
         overlap: float64 (N, N) in [0, 1], Dice of each pair of masks, see `overlap_matrix`.
-        prediction: the one answer, its `approach` is `CONSENSUS`; where the members disagree, its first warning is
-            `DISAGREEMENT`.
-        classes_agree: whether all members name the same class.
-        median_dice: median Dice over the pairs of members with an outline of their own, in [0, 1]; 1 without a pair.
-        disagree: whether the classes differ, or the median Dice is below `LEAST_MEDIAN_DICE`.
+        prediction: the combined prediction, with the `approach` `CONSENSUS`; if the members disagree, its first warning
+            is `DISAGREEMENT`.
+        classes_agree: whether all members predict the same class.
+        median_dice: median Dice over the pairs of members of `own_outlines`, in [0, 1]; 1 without a pair.
+        disagree: whether the classes differ, or the median Dice is below `MIN_MEDIAN_DICE`.
     """
 
     members: tuple[Prediction, ...]
@@ -47,22 +47,21 @@ class Consensus:
 
     @property
     def further_warnings(self) -> tuple[str, ...]:
-        """Warnings of `prediction` besides `DISAGREEMENT`."""
+        """Warnings of `prediction` except `DISAGREEMENT`."""
         return self.prediction.warnings[1:] if self.disagree else self.prediction.warnings
 
 
 def consensus(members: Sequence[Prediction]) -> Consensus:
-    """Unite the answers of two or more approaches to one image.
+    """Combine the predictions of two or more approaches for one image.
 
-    Probabilities, mask probabilities and threshold are means. The mask is the majority's (`majority_mask`); as for
-    every approach the class decides whether there is a lesion, so that a normal verdict withdraws it. What two members
-    draw alike, because the same networks draw for both, counts once (`own_outlines`), in the mask and in whether they
-    agree. The CAM is the mean of those members' maps that explain the consensus's class, each scaled to the same total,
-    for their raw values are shares of a logit on grids of different fineness; all zero where none does.
-    Kept are those warnings that all members share, for these are on the image.
+    Probabilities, mask probabilities and threshold are means. The mask is that of the majority (`majority_mask`); as
+    for every approach, the mask is withdrawn if the class is normal. Equal outlines of members that share a network
+    count once (`own_outlines`), in the mask and in the agreement. The CAM is the mean of the maps that explain the
+    class of the consensus, each scaled to the same total, because their raw values belong to grids of different sizes;
+    it is zero if no member explains that class. Only warnings that all members share are kept: they are on the image.
 
     Args:
-        members: of the same image.
+        members: predictions of the same image.
     Raises:
         ValueError: there are fewer than two, or their images differ.
     """
@@ -75,12 +74,12 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
     own = own_outlines(members)
-    drawn = [members[i] for i in own]
-    mask_probability = _mean([m.mask_probability for m in drawn])
-    mask = majority_mask([m.mask for m in drawn], mask_probability >= threshold)
+    voters = [members[i] for i in own]
+    mask_probability = _mean([m.mask_probability for m in voters])
+    mask = majority_mask([m.mask for m in voters], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
     classes_agree, median_dice = same_class(members), median_of_pairs(overlap, own)
-    disagree = not classes_agree or median_dice < LEAST_MEDIAN_DICE
+    disagree = not classes_agree or median_dice < MIN_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
     warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
     agreement = Agreement.AGREES
@@ -114,24 +113,22 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
 
 
 def own_outlines(members: Sequence[Prediction]) -> list[int]:
-    """Positions of the members with an outline of their own: no member before them has the same `outline_key` and mask.
-    The same network may draw for two members, of which one withdraws the mask."""
-    found: list[int] = []
+    """Positions of the members with an outline of their own: no earlier member has the same `outline_key` and mask. Two
+    members may share a network and have different masks, if one of them withdrew its mask."""
+    own: list[int] = []
     for i, one in enumerate(members):
-        shared = (
-            members[j] for j in found if one.outline_key is not None and members[j].outline_key == one.outline_key
-        )
+        shared = (members[j] for j in own if one.outline_key is not None and members[j].outline_key == one.outline_key)
         if not any(np.array_equal(one.mask, other.mask) for other in shared):
-            found.append(i)
-    return found
+            own.append(i)
+    return own
 
 
 def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:
-    """The pixels that more than half of the masks hold.
+    """The pixels that are in more than half of the masks.
 
     Args:
         masks: N masks, bool (H, W) each.
-        casting_vote: bool (H, W), decides the pixels that exactly half of an even number of masks hold.
+        casting_vote: bool (H, W), decides pixels that are in exactly half of the masks.
     Returns:
         bool (H, W).
     """
@@ -145,8 +142,7 @@ def overlap_matrix(masks: Sequence[np.ndarray]) -> np.ndarray:
     Args:
         masks: N masks, bool (H, W) each.
     Returns:
-        float64 (N, N) in [0, 1], symmetric, ones on the diagonal. Two empty masks agree that there is no lesion: 1; an
-        empty one and another: 0.
+        float64 (N, N) in [0, 1], symmetric, ones on the diagonal; 1 for two empty masks, 0 if only one mask is empty.
     """
     matrix = np.eye(len(masks))
     for i, j in combinations(range(len(masks)), 2):
@@ -155,19 +151,19 @@ def overlap_matrix(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def same_class(members: Sequence[Prediction]) -> bool:
-    """Whether all of them name one class."""
+    """Whether all members predict the same class."""
     return len({member.predicted_class for member in members}) == 1
 
 
 def median_of_pairs(overlap: np.ndarray, positions: Sequence[int]) -> float:
-    """Median of an `overlap_matrix` over the pairs among some positions; 1 where there is no pair."""
+    """Median of an `overlap_matrix` over the pairs among some positions; 1 if there is no pair."""
     pairs = list(combinations(positions, 2))
     return float(np.median([overlap[pair] for pair in pairs])) if pairs else 1.0
 
 
 def _mean_cam(members: Sequence[Prediction], shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """Mean share of each pixel in a member's evidence, divided by its peak, float32 (H, W), and the peak; zeros where
-    there is no evidence."""
+    """Mean of the maps, each with a sum of 1, divided by its peak, float32 (H, W), and the peak; zeros if there is no
+    evidence."""
     shares = [m.cam / m.cam.sum(dtype=np.float64) for m in members if m.cam.any()]
     if not shares:
         return np.zeros(shape, dtype=np.float32), 0.0
@@ -182,7 +178,7 @@ def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class ConsensusPredictor:
-    """Answers with the consensus of several predictors; used like a `Predictor`.
+    """The consensus of several predictors, with the interface of a `Predictor`.
 
     Args:
         members: two or more.
@@ -194,7 +190,7 @@ class ConsensusPredictor:
         self.members = tuple(members)
 
     def predict(self, image: Source) -> Prediction:
-        """As `Predictor.predict`; one forward pass of every member."""
+        """As `Predictor.predict`, with one forward pass of every member."""
         grey, shared = read_image(image), SharedPasses()
         return consensus([member.predict(grey, shared) for member in self.members]).prediction
 
@@ -203,19 +199,21 @@ class ConsensusPredictor:
         return np.mean([member.probabilities(images) for member in self.members], axis=0)
 
     def held_out(self, folds: Sequence[int | None]) -> ConsensusPredictor:
-        """As `Predictor.held_out`; a fold for each member."""
+        """As `Predictor.held_out`, with a fold for each member."""
         return ConsensusPredictor([member.held_out(fold) for member, fold in zip(self.members, folds, strict=True)])
 
     def randomised(self, seed: int = 0) -> ConsensusPredictor:
-        """As `Predictor.randomised`, every member."""
+        """As `Predictor.randomised`, for every member."""
         return ConsensusPredictor([member.randomised(seed) for member in self.members])
 
 
-def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
-    """Load every approach that has weights, see `load_predictor`; the others take no part in the consensus.
+def consensus_keys(weights_folder: Path | None = None) -> list[str]:
+    """Keys of the approaches that take part in a consensus: those with weights, in the order of `APPROACHES`.
 
+    Args:
+        weights_folder: holds one folder for each approach; by default the project's `weights`.
     Raises:
-        InputError: fewer than two approaches have weights, or those of one are damaged.
+        InputError: fewer than two approaches have weights.
     """
     keys = available_approaches(weights_folder)
     if len(keys) < 2:
@@ -223,4 +221,13 @@ def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
             f"A consensus needs the weights of at least two approaches, found {', '.join(keys) or 'none'}: fetch the "
             "repository's weights folder, or train more of them."
         )
-    return ConsensusPredictor([load_predictor(key, weights_folder) for key in keys])
+    return keys
+
+
+def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
+    """Load the approaches of `consensus_keys`, see `load_predictor`; the members have the order of these keys.
+
+    Raises:
+        InputError: fewer than two approaches have weights, or those of one are damaged.
+    """
+    return ConsensusPredictor([load_predictor(key, weights_folder) for key in consensus_keys(weights_folder)])

@@ -1,4 +1,4 @@
-"""One kept forward pass: masks at other thresholds and other explanations are made from it without the network."""
+"""A stored forward pass, from which masks at other thresholds and other CAMs are computed without the network."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ForwardPass:
         approach: key of the approach.
         grey: the image as read, with its spacing and notes.
         probabilities: class name -> calibrated probability in [0, 1], all of `CLASSES`, summing to 1.
-        output: of the forward pass, a batch of one, detached and on the CPU; small beside the image, for all of its
-            maps lie on the network's grid.
-        preprocess: brings those maps back to the image's size.
-        threshold: lowest mask probability of a lesion pixel, unless another threshold is given.
-        min_area: share of the image's pixels below which a region is no lesion.
-        seconds: wall time of the forward pass, and of reading where the image was not read yet, in seconds.
+        output: of the forward pass, a batch of one, detached and on the CPU. Its maps have the size of the network's
+            grid, to save memory.
+        preprocess: resizes those maps to the image's size.
+        threshold: default of the lowest mask probability of a lesion pixel.
+        min_area: share of the image's pixels; smaller regions are removed from the mask.
+        seconds: wall time of the forward pass and of reading the image, in seconds.
         outline_key: as in `Prediction`.
     """
 
@@ -58,16 +58,15 @@ class ForwardPass:
     def prediction(
         self, threshold: float | None = None, cam_class: str | None = None, cam_method: str = DEFAULT_CAM_METHOD
     ) -> Prediction:
-        """The answer with a threshold and an explanation. The network does not run.
+        """The prediction with a threshold and a CAM. The network does not run.
 
         Args:
-            threshold: lowest mask probability of a lesion pixel, in (0, 1); the mask is then exactly what lies above
-                it. `None`: the threshold of the weights, and a mask that agrees with the verdict, see
-                `agreeing_mask`.
+            threshold: lowest mask probability of a lesion pixel, in (0, 1); see `chosen_mask`. `None`: the threshold
+                of the weights, and a mask that agrees with the predicted class, see `agreeing_mask`.
             cam_class: the class that the CAM explains, one of `CLASSES`; `None`: the predicted one.
             cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
         Raises:
-            InputError: an argument is outside of its range.
+            InputError: an argument is out of range.
         """
         start = time.perf_counter()
         explained = self.predicted_class if cam_class is None else cam_class
@@ -89,7 +88,7 @@ class ForwardPass:
             cam_peak=peak,
             threshold=self.threshold if threshold is None else threshold,
             agreement=agreement,
-            warnings=self.grey.notes + mask_notes + (() if peak > 0 else (_nothing(cam_method, explained),)),
+            warnings=self.grey.notes + mask_notes + (() if peak > 0 else (_empty_cam_note(cam_method, explained),)),
             seconds=self.seconds + time.perf_counter() - start,
             spacing=self.grey.spacing,
             cam_method=cam_method,
@@ -111,15 +110,15 @@ class ForwardPass:
         return (cam / peak, peak) if peak > 0 else (cam, 0.0)
 
 
-def _nothing(method: str, class_name: str) -> str:
-    """Why a CAM is empty."""
+def _empty_cam_note(method: str, class_name: str) -> str:
+    """The note on a CAM without evidence."""
     chosen = find_cam_method(method)
-    found = f"positive evidence for {class_name}" if chosen.of_class else "pattern"
-    return f"{chosen.title} found no {found}: nothing to show."
+    missing = f"positive evidence for {class_name}" if chosen.of_class else "pattern"
+    return f"{chosen.title} found no {missing}: nothing to show."
 
 
 def _paste(cam: torch.Tensor, boxes: torch.Tensor | None, size: int) -> torch.Tensor:
-    """Lay a (h, w) map on the (size, size) input: over all of it, or where the crop was taken, zero around it."""
+    """Resize a (h, w) map to the (size, size) input, or to the box of the crop with zeros around it."""
     x0, y0, x1, y1 = (0, 0, size, size) if boxes is None else boxes[0].round().int().tolist()
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     resized = torch.nn.functional.interpolate(

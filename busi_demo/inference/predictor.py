@@ -1,4 +1,4 @@
-"""From an image to a `Prediction`: the app, the command line and the evaluation use the models only through this."""
+"""`Predictor` makes a `Prediction` of an image; app, command line and evaluation run the models only through it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _BATCH = 16
 
 
 class SharedPasses:
-    """Outputs of networks on one image: a network that several approaches share runs once.
+    """Outputs of networks on one image, so that a network that several approaches share runs once.
 
-    Make one object for each image and pass it to `Predictor.predict` of every approach. It keeps the outputs, so it
-    should live no longer than the work on that image. Not to be shared between threads.
+    Make one object per image and pass it to `Predictor.predict` of every approach. It stores the outputs, so delete it
+    with the image. It is not thread-safe.
     """
 
     def __init__(self) -> None:
         self._passes: list[tuple[ApproachModel, torch.Tensor, ModelOutput]] = []
 
     def output(self, network: ApproachModel, x: torch.Tensor) -> ModelOutput:
-        """The output of a network on an input, float (N, 1, S, S); it runs only where it has not run on this input."""
+        """The output of a network on an input, float (N, 1, S, S); the network runs only once on the same input."""
         for other, y, output in self._passes:
             if other is network and torch.equal(x, y):
                 return output
@@ -43,7 +43,7 @@ class SharedPasses:
 
 
 class Predictor:
-    """One trained approach, ready to answer. Safe to share between threads.
+    """A trained approach for inference. It is thread-safe.
 
     Args:
         weights: from `load_weights`.
@@ -51,7 +51,7 @@ class Predictor:
 
     def __init__(self, weights: Weights) -> None:
         self.key, self.title = weights.model.key, weights.model.title
-        weights.model.requires_grad_(False)  # a CAM then writes no gradient that requests would share
+        weights.model.requires_grad_(False)  # so that CAMs write no gradients, which requests would share
         self._weights = weights
 
     @property
@@ -62,29 +62,29 @@ class Predictor:
 
     @property
     def outline_key(self) -> str:
-        """Key of the approach whose weights draw the outline, see `Weights.outline_key`."""
+        """Key of the approach that makes the mask probabilities, see `Weights.outline_key`."""
         return self._weights.outline_key
 
     def predict(self, image: Source, shared: SharedPasses | None = None) -> Prediction:
         """Segment, classify and explain one image in one forward pass.
 
         Args:
-            image: whatever `read_image` takes: a path, bytes, a Pillow image, or uint8 (H, W).
-            shared: what other approaches made of the same image; networks that ran for them do not run again.
+            image: as for `read_image`: a path, bytes, a Pillow image, or uint8 (H, W).
+            shared: outputs of other approaches on the same image; their networks do not run again.
         Returns:
-            Every map at the image's own size; the CAM is Grad-CAM of the predicted class.
+            The prediction, with maps at the image's own size and the Grad-CAM of the predicted class.
         Raises:
             InputError: the image cannot be used.
         """
         return self.forward_pass(image, shared).prediction()
 
     def forward_pass(self, image: Source, shared: SharedPasses | None = None) -> ForwardPass:
-        """Run the network on one image, once, and keep its output.
+        """Run the network once on one image and store its output.
 
         Args:
             image, shared: as for `predict`.
         Returns:
-            The forward pass, which gives predictions with other thresholds and CAMs without the network.
+            The forward pass, for predictions with other thresholds and CAMs without the network.
         Raises:
             InputError: the image cannot be used.
         """
@@ -106,7 +106,7 @@ class Predictor:
 
     @torch.no_grad()
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Classify many images in batches: as `predict`, without the maps.
+        """Classify many images in batches, without maps.
 
         Args:
             images: N grey images, uint8 (H, W) each.
@@ -129,7 +129,7 @@ class Predictor:
         return self if fold is None else Predictor(self._weights.held_out(fold))
 
     def randomised(self, seed: int = 0) -> Predictor:
-        """The same approach with random weights, to measure how its explanations depend on the training."""
+        """The same approach with random weights, to measure whether its CAMs depend on the training."""
         return Predictor(reinitialised(self._weights, seed))
 
     def _calibrated(self, output: ModelOutput) -> torch.Tensor:
@@ -137,19 +137,19 @@ class Predictor:
 
 
 def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
-    """Load an approach once and keep it. Approaches that share a network share it in memory, too.
+    """Load an approach, with a cache. Approaches with the same detector share it in memory.
 
-    `load_predictor.cache_clear()` forgets all approaches.
+    `load_predictor.cache_clear()` clears the cache.
 
     Args:
         key: one of `busi_demo.models.APPROACHES`.
-        weights_folder: holds one folder an approach; by default the project's `weights`.
+        weights_folder: holds one folder per approach; by default the project's `weights`.
     Raises:
-        InputError: no such approach, or its weights are missing or damaged.
+        InputError: there is no such approach, or its weights are missing or damaged.
     """
     folder = approach_folder(key, weights_folder)
     with _loading:
-        predictor = _load(folder.parent.resolve() / folder.name)  # however the folder is named, one entry of the cache
+        predictor = _load(folder.parent.resolve() / folder.name)  # one cache entry for all spellings of a path
     if predictor.key != key:
         raise InputError(f"The folder of {key} holds weights of {predictor.key}: fetch the weights folder again.")
     return predictor
@@ -174,14 +174,14 @@ def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOu
 
 
 def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:
-    """Load the approaches that a choice stands for.
+    """Load the approaches of a choice.
 
     Args:
         choice: a key of `busi_demo.models.APPROACHES`, or `ALL`, which leaves out the approaches without weights.
     Returns:
-        The predictors, and a sentence on what was left out; `None` where nothing was.
+        The predictors, and a sentence on the approaches that were left out, or `None`.
     Raises:
-        InputError: the chosen approach has no weights, none of all has, or weights are damaged.
+        InputError: the chosen approach, or every approach, has no weights, or weights are damaged.
     """
     wanted, available = approaches_of(choice), available_approaches()
     missing = [key for key in wanted if key not in available]
@@ -192,7 +192,7 @@ def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:
 
 
 def _detached(output: ModelOutput) -> ModelOutput:
-    """The same without a graph, on the CPU."""
+    """The output without a graph, on the CPU."""
 
     def kept(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach().float().cpu()

@@ -86,8 +86,8 @@ class ApproachModel(nn.Module, ABC):
         """
 
     def held_out(self, fold: int) -> ApproachModel:
-        """The part of this network that was not trained on a fold of the data; a single network returns itself, and
-        its weights tell on which fold it was not trained, see `Weights.held_out`.
+        """The part of this network that was not trained on a fold of the data; a single network returns itself; its
+        weights record the fold, see `Weights.held_out`.
 
         Raises:
             InputError: all parts were trained on the fold.

@@ -34,7 +34,7 @@ class TwoStage(ApproachModel):
         detector: architecture of the `MultitaskUNet`, one network or an ensemble, see `ApproachModel.architecture`; or
             the network itself, which then is shared.
         detector_head: whether the class logits of the detector come from a head of this network instead of the
-            detector's own: a copy of that head that was calibrated, so that a shared detector stays as it is.
+            detector's own: a copy of that head that was calibrated, so that a shared detector does not change.
         crop_size: side to which the crop is brought, pixels.
         margin: added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a region is not a lesion.
@@ -143,7 +143,7 @@ class TwoStage(ApproachModel):
 
         Args:
             detector: a `MultitaskUNet` or an ensemble of them.
-            head: makes class logits of the detector's features in the place of the detector's own head.
+            head: classification head for the features of the detector, instead of its own head.
         """
         other = copy(self)
         # A copy has the modules of the original until it gets a dictionary of its own.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from busi_demo.evaluation.history import history_csv
 from busi_demo.project import save_whole
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import InputError
@@ -49,7 +49,8 @@ class RunFolder:
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the state to resume from, and history.csv for people to read."""
         _write(self.path / "checkpoint.pt", state)
-        self._write_history(state["history"])
+        if state["history"]:
+            save_whole(self.path / "history.csv", history_csv(state["history"]).encode())
 
     def save_best(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Write the best weights so far. Called before `save_checkpoint` of the same moment: a run killed between the
@@ -64,7 +65,7 @@ class RunFolder:
 
         Args:
             settings: of `run_settings`.
-            resume: whether to go on with a run that this folder holds.
+            resume: whether to continue an unfinished run in this folder.
         Raises:
             InputError: an unfinished run lies here and `resume` is False, or it had other settings or weights.
         """
@@ -76,7 +77,7 @@ class RunFolder:
             if state["finished"]:
                 return None
             raise InputError(
-                f"{self.path} holds an unfinished run: add --resume to go on with it, give another --run-dir, "
+                f"{self.path} holds an unfinished run: add --resume to continue it, give another --run-dir, "
                 "or delete that folder."
             )
         if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):
@@ -97,15 +98,6 @@ class RunFolder:
         """Delete checkpoint and weights of a run that is not continued, and keep its history."""
         for name in ("checkpoint.pt", "best.pt"):
             (self.path / name).unlink(missing_ok=True)
-
-    def _write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-        save_whole(self.path / "history.csv", text.getvalue().encode())
 
 
 def _write(path: Path, value: Any) -> None:

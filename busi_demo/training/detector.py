@@ -53,14 +53,14 @@ def calibrated_head(weights: Weights) -> nn.Module:
 
 
 def reference_to(detector: Weights, folder: Path) -> DetectorReference | None:
-    """What the weights in a folder record of a detector that lies in the folder beside; `None` where other weights or
-    none lie there, so that a copy of the detector must be stored.
+    """The reference to a detector in the folder next to that of the two-stage weights; `None` if that folder has other
+    weights or none, so that a copy must be stored.
 
     Args:
         detector: from `load_detector`.
-        folder: where the two-stage weights are written.
+        folder: of the two-stage weights.
     """
-    config, beside = detector.config, folder.with_name(detector.model.key)
-    if config is None or not has_config(beside) or read_config(beside).sha256 != config.sha256:
+    config, other = detector.config, folder.with_name(detector.model.key)
+    if config is None or not has_config(other) or read_config(other).sha256 != config.sha256:
         return None
     return DetectorReference(config.approach, config.sha256)

@@ -12,10 +12,10 @@ import torch
 
 from busi_demo.analysis.figure import figure_image, five_panels
 from busi_demo.data.phantom import make_phantom
-from busi_demo.evaluation.history import stages_of
+from busi_demo.evaluation.history import history_csv, stages_of
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult
-from busi_demo.evaluation.write import history_csv, write_report
+from busi_demo.evaluation.write import write_report
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models.base import ApproachModel
@@ -60,8 +60,8 @@ def finish(
         earlier: name of an earlier stage of the training -> its history.
         whole: written instead of `model`, which is the part of it that was not trained on the validation fold
             (`ApproachModel.held_out`); the metrics and the calibration are those of `model`.
-        detector: the weights whose network is the detector of the model. Where they lie in `output`, they are referred
-            to instead of stored again.
+        detector: the weights whose network is the detector of the model. If they are in `output`, a reference to them
+            is stored instead of a copy.
     """
     model = model.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
     logits, masks = network_outputs(model, data.validation, preprocess, precision="fp32")

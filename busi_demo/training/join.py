@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
-from busi_demo.evaluation.results import ImageResult, judged
+from busi_demo.evaluation.results import ImageResult, image_result
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
 from busi_demo.models.ensemble import Ensemble
@@ -134,7 +134,9 @@ def joined_split(members: Sequence[Member]) -> list[SplitRow]:
     return list(rows.values())
 
 
-def judge_held_out(members: Sequence[Member], samples: Sequence[FileSample]) -> tuple[list[ImageResult], Calibration]:
+def evaluate_held_out(
+    members: Sequence[Member], samples: Sequence[FileSample]
+) -> tuple[list[ImageResult], Calibration]:
     """Evaluate each member on the images that it held out.
 
     Args:
@@ -157,7 +159,7 @@ def judge_held_out(members: Sequence[Member], samples: Sequence[FileSample]) -> 
     for member, sample in tqdm(held_out, "evaluating", disable=None, leave=False):
         image, truth = sample.read()
         prediction = predictors[member.fold].predict(image)
-        results.append(judged(Answer(prediction, truth), sample.name, sample.label, sample.mask_complete))
+        results.append(image_result(Answer(prediction, truth), sample.name, sample.label, sample.mask_complete))
     return results, calibration
 
 

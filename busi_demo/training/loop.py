@@ -182,7 +182,7 @@ def fit(
             for listener in listeners:
                 listener.finished_epoch(progress.step, last)
     except KeyboardInterrupt:
-        say(f"stopped at step {progress.step}; go on with --resume (the steps since the last checkpoint are repeated)")
+        say(f"stopped at step {progress.step}; continue with --resume (steps since the last checkpoint are repeated)")
         raise
     model.load_state_dict(processes.from_main(folder.load_best))
     model.eval()

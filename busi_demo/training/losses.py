@@ -122,7 +122,7 @@ class JointObjective:
 
 
 class DetectionObjective:
-    """First stage of `TwoStage`: trains the detector and leaves the classifier as it is. The class columns of the
+    """First stage of `TwoStage`: trains the detector; the classifier does not change. The class columns of the
     validation come from the untrained classifier, so only the mask selects the best epoch.
 
     Args:
@@ -145,7 +145,7 @@ class DetectionObjective:
 
 
 class CropObjective:
-    """Second stage of `TwoStage`: trains the ResNet50 on crops and leaves the detector as it is.
+    """Second stage of `TwoStage`: trains the ResNet50 on crops; the detector does not change.
 
     Crops are made from the true masks, shifted and scaled at random to imitate the errors of a segmentation. One in
     five is the whole image, as at inference when no lesion is detected. An image without a lesion is cropped at the
@@ -171,19 +171,19 @@ class CropObjective:
         boxes = model.boxes(masks).tolist()
         has_lesion = masks.flatten(1).any(1).tolist()
         lesions = [box for box, lesion in zip(boxes, has_lesion, strict=True) if lesion]
-        drawn = []
+        crops = []
         for box, lesion in zip(boxes, has_lesion, strict=True):
             if not lesion and lesions:
                 box = lesions[int(torch.randint(len(lesions), ()))]
             if not lesions or float(torch.rand(())) < self.whole_image_share:
-                drawn.append([0.0, 0.0, side, side])
+                crops.append([0.0, 0.0, side, side])
                 continue
             shift_x, shift_y, scale = (torch.rand(3) * 2 - 1).tolist()
             x0, y0, x1, y1 = box
             length = x1 - x0
             dx, dy, grow = 0.12 * length * shift_x, 0.12 * length * shift_y, 0.2 * scale
-            drawn.append(list(square_box(x0 + dx, y0 + dy, x1 + dx, y1 + dy, grow, side)))
-        return torch.tensor(drawn, device=masks.device)
+            crops.append(list(square_box(x0 + dx, y0 + dy, x1 + dx, y1 + dy, grow, side)))
+        return torch.tensor(crops, device=masks.device)
 
     def score(self, summary: Mapping[str, Any]) -> float:
         return _class_score(summary)

@@ -30,7 +30,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for output, resuming and logging; none of them changes the result of a run."""
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     parser.add_argument("--run-dir", type=Path, help="checkpoints and history.csv (default: runs/<approach>)")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run or search")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run or search")
     parser.add_argument("--tensorboard", action="store_true", help="write scalars to <run-dir>/tensorboard as well")
     parser.add_argument("--tune", type=int, metavar="N", help="try N settings, print the best, train nothing else")
 

@@ -24,5 +24,5 @@ def input_size(epoch: int, config: TrainConfig) -> int:
 
 
 def step_seed(step: int, process: int, config: TrainConfig) -> int:
-    """Seed of what the model draws in a step. It differs between processes, so that they drop different features."""
+    """Seed of the random numbers of the model in a step. It differs between processes, so that dropout does, too."""
     return config.seed * 1_000_003 + step + (process << 48)

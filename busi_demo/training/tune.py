@@ -157,7 +157,7 @@ def _open(folder: Path, fixed: Mapping[str, Any], pruner: optuna.pruners.BasePru
     path = folder / "study.db"
     if path.exists() and not resume:
         raise InputError(
-            f"{path} holds a search: add --resume to go on with it, give another --run-dir, or delete {folder}."
+            f"{path} holds a search: add --resume to continue it, give another --run-dir, or delete {folder}."
         )
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(

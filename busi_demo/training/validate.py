@@ -35,14 +35,14 @@ def validate(
 
     Args:
         model: an approach, on any device.
-        threshold, min_area: of `postprocess.agreeing_mask`, which makes the masks here as it does at inference.
-        class_decides: False scores the masks as the threshold cuts them, whatever the class: that of an untrained
-            head says nothing.
-        calibration: makes the probabilities, hence the class, of the logits.
+        threshold, min_area: of `masks.agreeing_mask`, which makes the masks as in inference.
+        class_decides: False scores the masks at the threshold without regard to the class, for an untrained
+            classification head.
+        calibration: from logits to probabilities.
     Returns:
-        One result an image, in order, and the class logits as they came, float32 (N, 3). The padding of the square
-        does not count. Images whose mask is incomplete carry no Dice; those whose class is uncertain must not stand in
-        `dataset`.
+        One result per image, in order, and the class logits before calibration, float32 (N, 3). The padding of the
+        square is not scored. Images with an incomplete mask have no Dice; `dataset` must not contain images with an
+        uncertain class.
     """
     logits, maps = network_outputs(model, dataset, preprocess, precision)
     return score(dataset, logits, maps, threshold, min_area, class_decides, calibration), logits

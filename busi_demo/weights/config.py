@@ -22,7 +22,7 @@ _REMEDY = "fetch the weights folder that belongs to this version of the project,
 
 @dataclass(frozen=True)
 class DetectorReference:
-    """The weights of another approach, in the folder beside, that are the detector of these.
+    """Reference to the weights of another approach in the neighbouring folder that are the detector of these.
 
     Attributes:
         approach: key of the other approach.

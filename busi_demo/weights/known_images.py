@@ -29,7 +29,7 @@ from busi_demo.weights import store
 SEEN_FILE = "seen.json"
 
 VIEWS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
-"""An image as it is, mirrored, upside down, and rotated by 180 degrees."""
+"""An image unchanged, mirrored, upside down, and rotated by 180 degrees."""
 
 _VERSION = 1
 _COLUMNS = ("image", "source", "class", "split", "hash")
@@ -62,7 +62,7 @@ class KnownImage:
 
     @property
     def sentence(self) -> str:
-        """The sentence for a person whose image matches this one."""
+        """The message for an uploaded image that matches this one."""
         return _SENTENCES[self.split]
 
 

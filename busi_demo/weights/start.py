@@ -36,8 +36,8 @@ def check_split(folder: Path, config: WeightsConfig | None, seed: int) -> None:
     """Check that weights to learn from were trained on the split of `seed`.
 
     Args:
-        folder: where they lie, for the message.
-        config: their record; without one nothing is known of their split.
+        folder: of the weights, for the message.
+        config: their record; without one their split is unknown.
     Raises:
         InputError: images that they were trained on validate in the split of `seed`.
     """

@@ -59,7 +59,7 @@ class Weights:
 
     @property
     def outline_key(self) -> str:
-        """Key of the approach whose weights draw the outline: this one, or the one that its detector is. Approaches of
+        """Key of the approach that makes the mask probabilities: this approach, or that of its detector. Approaches in
         one weights folder with the same `outline_key` have the same mask probabilities."""
         detector = self.config.detector if self.config else None
         return detector.approach if detector else self.model.key
@@ -104,7 +104,7 @@ def save_weights(
     """Write `folder/model.safetensors` (float16) and then `folder/config.json`, each whole or not at all.
 
     Args:
-        detector: the weights in the folder beside that hold the detector; its tensors are then left out of the file.
+        detector: the weights in the neighbouring folder that hold the detector; its tensors are then not stored.
             `None` stores all tensors.
         facts: JSON values on where the weights come from, see `WeightsConfig`.
     Returns:
@@ -145,8 +145,8 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
     Args:
         folder: of one approach. A file that is missing in a folder of the project's `weights` is taken from the
             repository that `hub.configured` names.
-        load_other: loads the weights that these refer to, from the folder beside; their network becomes a part of the
-            model, without a copy. By default this function.
+        load_other: loads the weights that these refer to, from the neighbouring folder; their network becomes a part of
+            the model, without a copy. By default this function.
     Raises:
         InputError: weights are missing, damaged, or made for other classes, another architecture or another format; or
             the weights that they refer to are missing or others.
@@ -205,7 +205,7 @@ def reinitialised(weights: Weights, seed: int = 0) -> Weights:
 
 
 def read_config(folder: Path) -> WeightsConfig:
-    """Read an approach's config.json without loading its weights; it is looked for as in `load_weights`.
+    """Read an approach's config.json without loading its weights; from the same places as in `load_weights`.
 
     Raises:
         InputError: there is none, it cannot be read, or it has another format.
@@ -214,7 +214,7 @@ def read_config(folder: Path) -> WeightsConfig:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The JSON values of an approach's config.json as they are; it is looked for as in `load_weights`.
+    """The JSON values of an approach's config.json, not validated; from the same places as in `load_weights`.
 
     Raises:
         InputError: there is none, or it cannot be read.

@@ -53,7 +53,7 @@ def panels(figure: Figure) -> dict[str, Axes]:
 
 
 def words(artist: Figure | Axes) -> str:
-    """All that is written in a figure or a panel; a line break counts as a blank."""
+    """All text of a figure or a panel; line breaks become blanks."""
     texts = [text.get_text() for text in artist.findobj(Text) if text.get_visible()]
     return " ".join(" ".join(texts).split())
 
@@ -77,7 +77,7 @@ def hatched(panel: Axes) -> dict[str, tuple[float, ...]]:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 5), (2, 3), (3, 2), (4, 2), (5, 1)])
-def test_five_titled_panels_are_read_in_order(columns, rows):
+def test_the_five_panels_are_in_reading_order(columns, rows):
     found = panels(five_panels(answer(), columns=columns))
     assert tuple(found) == PANELS == ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
     places = [axes.get_position() for axes in found.values()]
@@ -99,7 +99,7 @@ def test_every_panel_shows_its_map():
     assert np.array_equal(found["Overlay"].images[1].get_array(), prediction.cam)
 
 
-def test_a_large_image_is_drawn_small_in_its_own_coordinates():
+def test_a_large_image_is_shrunk_and_keeps_its_coordinates():
     # 4000 rows become 1000, of the 500 columns none is lost, and a single pixel still shows
     prediction = answer((4000, 500), box((4000, 500), slice(400, 1200), slice(100, 300)))
     found = panels(five_panels(prediction, box((4000, 500), slice(2001, 2002), slice(400, 401))))
@@ -122,7 +122,7 @@ def test_panels_keep_the_aspect_ratio_of_the_image(shape):
         assert panel.bbox.height / panel.bbox.width == pytest.approx(shape[0] / shape[1], rel=1e-6), name
 
 
-def test_without_a_ground_truth_nothing_is_made_up():
+def test_a_missing_ground_truth_is_shown_as_not_provided():
     found = panels(five_panels(answer()))
     assert words(found["Ground truth"]) == "not provided Ground truth"
     assert not found["Ground truth"].images
@@ -131,7 +131,7 @@ def test_without_a_ground_truth_nothing_is_made_up():
     assert words(found["Overlay"].get_legend()) == "predicted"
 
 
-def test_the_numbers_below_the_masks():
+def test_the_captions_below_the_masks():
     # 10 x 10 predicted, 10 x 20 true, 10 x 5 in both, of 1200 pixels: Dice 100 / 300, IoU 50 / 250
     found = panels(five_panels(answer(), box((30, 40), slice(5, 15), slice(11, 31))))
     assert "30 × 40" not in words(found["Input"]) and "40 × 30 pixels" in words(found["Input"])
@@ -151,7 +151,7 @@ def test_outlines_differ_in_colour_and_lie_on_the_border_of_their_mask():
     }  # fmt: skip
 
 
-def test_where_the_masks_disagree_is_hatched_and_named():
+def test_areas_where_the_masks_disagree_are_hatched_and_labelled():
     # columns 6 to 15 predicted, 11 to 20 true, of rows 5 to 14: 5 columns too many, 5 missed
     overlay = panels(five_panels(answer(), box((30, 40), slice(5, 15), slice(11, 21))))["Overlay"]
     assert hatched(overlay) == {
@@ -163,7 +163,7 @@ def test_where_the_masks_disagree_is_hatched_and_named():
     assert too_much.get_hatch()[0] == TOO_MUCH["hatch"][0] != MISSED["hatch"][0] == missed.get_hatch()[0]
 
 
-def test_what_is_not_there_is_not_in_the_legend():
+def test_the_legend_lists_only_what_is_drawn():
     predicted = answer().mask
     assert words(panels(five_panels(answer(), predicted))["Overlay"].get_legend()) == "predicted ground truth"
     nothing = np.zeros_like(predicted)
@@ -196,7 +196,7 @@ def test_the_cam_has_a_colour_bar_wide_enough_to_read(shape):
     assert bar.get_window_extent().y1 < panel.bbox.y0
 
 
-def test_no_positive_evidence_is_told_instead_of_drawn():
+def test_a_map_without_positive_evidence_is_replaced_by_a_sentence():
     found = panels(five_panels(answer(evidence=False)))
     assert "no positive evidence for malignant" in words(found["Grad-CAM"])
     assert not found["Grad-CAM"].images and not found["Grad-CAM"].child_axes
@@ -296,7 +296,7 @@ def test_nothing_overlaps_or_leaves_the_figure(shape, columns, evidence, title):
 
 
 @pytest.mark.parametrize("evidence", [True, False])
-def test_rows_of_one_column_stand_equally_close(evidence):
+def test_rows_of_one_column_have_equal_gaps(evidence):
     figure = five_panels(answer(evidence=evidence), columns=1)
     figure.draw_without_rendering()
     found = list(panels(figure).values())
@@ -307,7 +307,7 @@ def test_rows_of_one_column_stand_equally_close(evidence):
     assert found[-1].get_tightbbox().y0 / figure.dpi < 0.6
 
 
-def test_pixels():
+def test_figure_image_gives_rgb_pixels():
     figure = five_panels(answer())
     inches = figure.get_size_inches()
     for dpi in (50, 72):
@@ -317,14 +317,14 @@ def test_pixels():
     assert inches[0] == pytest.approx(15.2)
 
 
-def test_pdf():
+def test_figure_pdf_gives_one_page():
     pdf = figure_pdf(five_panels(answer(), answer().mask))
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
     width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf).groups())
     assert width == pytest.approx(15.2 * 72, abs=0.1) and 200 < height < 400
 
 
-def test_several_threads_draw_what_one_draws():
+def test_several_threads_draw_the_same_as_one():
     predictions = [answer((30 + 5 * i, 40), evidence=bool(i % 2)) for i in range(3)] * 2
 
     def draw(prediction: Prediction) -> bytes:

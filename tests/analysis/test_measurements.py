@@ -33,7 +33,7 @@ def test_a_rectangle():
     })  # fmt: skip
 
 
-def test_spacing_gives_millimetres_and_may_turn_the_shape_over():
+def test_spacing_gives_millimetres_and_can_change_the_orientation():
     found = measure(rectangle(3, 4), spacing=(0.4, 0.1))  # 1.2 mm high, 0.4 mm wide
     assert found.unit == "mm" and found.orientation == TALLER
     assert (found.width, found.height, found.area) == pytest.approx((0.4, 1.2, 0.48))
@@ -48,7 +48,7 @@ def test_spacing_gives_millimetres_and_may_turn_the_shape_over():
     (rectangle(1, 5), math.sqrt(26), math.degrees(math.atan(1 / 5))),
     (rectangle(60, 80, top=0, left=0), 100, math.degrees(math.atan(3 / 4))),
 ])  # fmt: skip
-def test_the_smallest_the_thinnest_and_the_largest_mask(mask, longest, angle):
+def test_extreme_masks(mask, longest, angle):
     found = measure(mask)
     assert (found.longest, found.angle) == pytest.approx((longest, angle))
     assert found.area == mask.sum() and 0 < found.roundness < 1
@@ -83,7 +83,7 @@ def test_a_disc_is_round():
     assert found.orientation == EVEN and found.roundness == pytest.approx(1, abs=0.02)
 
 
-def test_pixels_that_are_not_square_measure_the_same_ellipse():
+def test_pixels_that_are_not_square_give_the_same_ellipse():
     spacing = (0.2, 0.1)
     found = measure(ellipse(15, 6, 40, spacing), spacing)
     assert found.longest == pytest.approx(30, abs=0.4)
@@ -92,7 +92,7 @@ def test_pixels_that_are_not_square_measure_the_same_ellipse():
     assert found.area == pytest.approx(math.pi * 15 * 6, rel=0.005)
 
 
-def test_of_several_regions_the_largest_counts_but_for_the_area():
+def test_the_largest_region_is_measured_and_the_area_of_all():
     both = rectangle(3, 4) | rectangle(2, 2, top=40, left=60)
     found, alone = measure(both), measure(rectangle(3, 4))
     assert (found.regions, found.area, found.area_fraction) == (2, 16, 16 / 4800)
@@ -104,7 +104,7 @@ def test_pixels_that_touch_at_a_corner_are_two_regions():
     assert measure(np.eye(2, dtype=bool)).regions == 2
 
 
-def test_what_is_read():
+def test_the_rows_for_people():
     rows = dict(measure(rectangle(30, 40), (0.1, 0.1)).rows())
     assert rows["Area"] == "12.0 mm² (25.0% of the image)"
     assert rows["Longest diameter"] == "5.0 mm, 37° to the skin line"
@@ -116,6 +116,6 @@ def test_what_is_read():
     (np.ones((4, 4)), None), (np.ones((2, 2, 2), dtype=bool), None),
     (np.ones((4, 4), dtype=bool), (0.1, 0.0)), (np.ones((4, 4), dtype=bool), (0.1, float("nan"))),
 ])  # fmt: skip
-def test_what_cannot_be_measured_is_refused(mask, spacing):
+def test_invalid_arguments_are_refused(mask, spacing):
     with pytest.raises(ValueError, match="must be"):
         measure(mask, spacing)

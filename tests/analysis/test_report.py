@@ -52,7 +52,7 @@ def texts(page: Figure) -> str:
     return "\n".join(text.get_text() for text in page.texts)
 
 
-def test_the_model_the_settings_and_the_time_are_told():
+def test_the_report_has_the_model_the_settings_and_the_time():
     content = full()
     assert (content["schema"], content["schema_version"]) == ("busi_demo.analysis.report", 1)
     assert content["created"] == "2026-01-02T01:04:05+00:00"
@@ -70,7 +70,7 @@ def test_the_model_the_settings_and_the_time_are_told():
     assert content["disclaimer"] == NOT_A_DEVICE
 
 
-def test_what_was_found_is_told():
+def test_the_report_has_the_results():
     content = full()
     assert content["answer"]["predicted_class"] == "malignant"
     assert content["measurements"]["area"] == pytest.approx(MASK.sum() * 0.02)
@@ -79,7 +79,7 @@ def test_what_was_found_is_told():
     assert content["seen"]["split"] == "train" and content["warnings"] == ["The image has a tint."]
 
 
-def test_trust_at_another_threshold_is_told_as_such():
+def test_trust_at_another_threshold_has_a_reservation():
     assert full()["trust"]["reservation"] is None
     trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
     content = report(Analysis(Answer(PREDICTION), Facts(trust, config=CONFIG)))
@@ -88,7 +88,7 @@ def test_trust_at_another_threshold_is_told_as_such():
         assert "own threshold of 0.5, not at the chosen 0.4" in texts(page).replace("\n", " ")
 
 
-def test_what_is_unknown_is_null():
+def test_unknown_values_are_null():
     content = bare()
     assert [name for name, value in content.items() if value is None] == [
         "ground_truth", "measurements", "trust", "seen",
@@ -96,24 +96,24 @@ def test_what_is_unknown_is_null():
     assert content["model"]["weights_sha256"] is None and content["image"]["spacing_mm"] is None
 
 
-def test_a_report_without_a_time_is_of_now():
+def test_the_default_time_is_now():
     age = datetime.now(UTC) - datetime.fromisoformat(bare()["created"])
     assert timedelta(seconds=-1) <= age < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("make", [full, bare])
-def test_json_holds_all_of_it(make):
+def test_json_holds_the_whole_report(make):
     content = make()
     assert json.loads(report_json(content)) == json.loads(json.dumps(content)) != {}
 
 
 @pytest.mark.parametrize("make", [full, bare])
-def test_paper_is_made_from_the_json_alone(make):
+def test_the_pdf_is_made_from_the_json_values(make):
     data = report_pdf(json.loads(report_json(make())), PANELS)
     assert data.startswith(b"%PDF-") and b"/Count 2" in data
 
 
-def test_the_numbers_stand_on_the_second_page():
+def test_the_numbers_are_on_the_second_page():
     first, second = report_pages(full(), PANELS)
     assert "benign 20.0%, malignant 70.0%, normal 10.0%" in texts(first)
     for words in (
@@ -130,13 +130,13 @@ def test_the_numbers_stand_on_the_second_page():
         assert "not a medical device" in texts(page)
 
 
-def test_what_is_missing_is_said_in_words():
+def test_missing_values_are_given_in_words():
     _, second = report_pages(bare(), PANELS)
     for words in ("nothing to measure", "Not examined", "no ground truth given", "no match found", "unknown"):
         assert words in texts(second)
 
 
-def test_without_the_list_of_known_images_nothing_is_said_of_a_match():
+def test_without_the_list_of_known_images_a_match_is_unknown():
     content = report(Analysis(Answer(PREDICTION), Facts(known_images_available=False)))
     assert content["seen"] is None and content["known_images_available"] is False
     _, second = report_pages(content, PANELS)
@@ -146,7 +146,7 @@ def test_without_the_list_of_known_images_nothing_is_said_of_a_match():
 
 @pytest.mark.parametrize("size", [(900, 500), (300, 3000), (3000, 200)])
 @pytest.mark.parametrize("warnings", [(), ("A note that is not short. " * 12,) * 9])
-def test_nothing_leaves_the_page_or_runs_into_the_disclaimer(size, warnings):
+def test_all_text_stays_on_the_page_and_above_the_disclaimer(size, warnings):
     content = full() | {"warnings": list(warnings)}
     for page in report_pages(content, Image.new("RGB", size)):
         renderer = FigureCanvasAgg(page).get_renderer()

@@ -40,7 +40,7 @@ def prediction(mask: np.ndarray = LESION, benign: float = 0.1, malignant: float 
 
 
 def mirror(one: Prediction, **fields) -> Prediction:
-    """The answer of a network that does not care about left and right."""
+    """The answer of a network that is invariant to mirroring."""
     flipped = {name: getattr(one, name)[:, ::-1] for name in ("image", "mask", "mask_probability", "cam")}
     return replace(one, **{**flipped, **fields})
 
@@ -55,20 +55,20 @@ def cam(inside: float) -> np.ndarray:
     (1.0, Level.GREEN), (0.31, Level.GREEN), (0.29, Level.AMBER), (0.16, Level.AMBER), (0.14, Level.RED),
     (0.0, Level.RED),
 ])  # fmt: skip
-def test_evidence_is_weighed_against_the_area(inside, level):
+def test_evidence_is_compared_with_the_area(inside, level):
     check = check_cam(prediction(cam=cam(inside)))
     assert check.level is level
     assert check.value == pytest.approx(inside * 10, abs=1e-4)
     assert f"{percent(inside)} of it on 10.0%" in check.sentence
 
 
-def test_of_a_lesion_that_fills_the_image_the_evidence_need_only_lie_inside():
+def test_evidence_inside_a_lesion_that_fills_the_image_is_green():
     large = box(slice(0, 10), slice(0, 5))
     assert check_cam(prediction(large)).level is Level.GREEN  # a focus of 2, but all of it inside
     assert check_cam(prediction(large, cam=np.where(large, 1, 0.2).astype(np.float32))).level is Level.AMBER
 
 
-def test_without_any_evidence_there_is_nothing_to_trust():
+def test_a_map_without_evidence_is_red():
     assert check_cam(prediction(cam=np.zeros(SHAPE, dtype=np.float32), cam_peak=0.0)).level is Level.RED
 
 
@@ -77,7 +77,7 @@ def test_without_any_evidence_there_is_nothing_to_trust():
     prediction(mask=np.zeros(SHAPE, dtype=bool), malignant=0.1),
     prediction(cam_class="benign"),
 ], ids=["no outline", "normal", "another class"])  # fmt: skip
-def test_where_evidence_cannot_lie_on_a_lesion_the_check_does_not_apply(one):
+def test_the_check_does_not_apply_without_a_lesion_or_with_a_map_of_another_class(one):
     check = check_cam(one)
     assert check.level is None and check.sentence.startswith("Does not apply")
 
@@ -103,7 +103,7 @@ def test_another_class_of_the_mirror_image_is_red():
     assert check.level is Level.RED and "benign, not malignant" in check.sentence
 
 
-def test_nothing_outlined_on_either_side_is_stable():
+def test_two_answers_without_an_outline_are_stable():
     normal = prediction(mask=np.zeros(SHAPE, dtype=bool), malignant=0.1)
     assert check_flip(normal, mirror(normal)).level is Level.GREEN
 
@@ -113,7 +113,7 @@ def test_nothing_outlined_on_either_side_is_stable():
     (0.9, 0.1, 0.003, Level.RED), (0.3, 0.1, 0.003, Level.GREEN), (0.9, 0.1, 0.2, Level.GREEN),
 ])  # fmt: skip
 def test_outline_and_class(peak, malignant, min_area, level):
-    """The last one is a speck below the least area, which is no outline."""
+    """The last lesion is below the minimum area and is not outlined."""
     probability = np.where(LESION, peak, 0).astype(np.float32)
     predicted = prediction(malignant=malignant).predicted_class
     mask, agreement, _ = agreeing_mask(probability, predicted, 0.5, min_area)
@@ -130,12 +130,12 @@ def test_a_chosen_threshold_that_outlines_a_lesion_in_a_normal_image_is_a_contra
 @pytest.mark.parametrize(("malignant", "benign", "level"), [
     (0.71, 0.29, Level.GREEN), (0.68, 0.3, Level.AMBER), (0.56, 0.44, Level.AMBER), (0.52, 0.44, Level.RED),
 ])  # fmt: skip
-def test_the_first_class_against_the_second(malignant, benign, level):
+def test_the_margin_between_the_first_two_classes(malignant, benign, level):
     check = check_margin(prediction(malignant=malignant, benign=benign))
     assert (check.level, check.value) == (level, pytest.approx(malignant - benign))
 
 
-def test_the_whole_is_as_bad_as_its_worst_part():
+def test_the_overall_level_is_the_worst_of_the_checks():
     def trust(*levels: Level | None) -> Trust:
         return Trust(tuple(Check("", level, "") for level in levels), 0.5)
 
@@ -143,13 +143,13 @@ def test_the_whole_is_as_bad_as_its_worst_part():
     assert trust(Level.GREEN, Level.RED, Level.AMBER).level is Level.RED
 
 
-def test_checks_of_another_threshold_say_so():
+def test_checks_at_another_threshold_have_a_reservation():
     trust = assess(prediction(), lambda _: mirror(prediction()))
     assert trust.reservation(prediction().threshold) is None
     assert trust.reservation(0.9) == "Checked at the approach's own threshold of 0.5, not at the chosen 0.9."
 
 
-def test_the_network_is_asked_once_about_the_mirror_image():
+def test_the_network_runs_once_on_the_mirror_image():
     one, asked = prediction(), []
 
     def predict(image: np.ndarray) -> Prediction:

@@ -11,7 +11,7 @@ from busi_demo.types import InputError
 
 
 def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
-    """A zip archive with these members, whatever their names are."""
+    """A zip archive with these members, which may have any names."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items() if isinstance(members, dict) else members:
             archive.writestr(name, data)
@@ -37,7 +37,7 @@ def test_a_folder_in_busi_layout(tmp_path):
     assert len(items[1].masks) == 1 and not any(item.fault for item in items)
 
 
-def test_what_is_no_image_is_left_out(tmp_path, png):
+def test_files_that_are_not_images_are_left_out(tmp_path, png):
     for name in ("a.png", "notes.txt", ".hidden.png", ".git/b.png", "__MACOSX/a.png", "deep/er/c.JPG", "cases.csv"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +46,11 @@ def test_what_is_no_image_is_left_out(tmp_path, png):
     assert names(items) == ["a.png", "deep/er/c.JPG"] and [item.true_class for item in items] == [None, None]
 
 
-def test_a_single_file_is_tried_whatever_its_name(tmp_path):
+def test_a_single_file_may_have_any_name(tmp_path):
     assert names(find_items([tmp_path / "notes.txt"])) == ["notes.txt"]
 
 
-def test_an_archive_is_like_its_folder(tmp_path, png):
+def test_an_archive_gives_the_same_items_as_its_folder(tmp_path, png):
     members = {
         "set/benign/x.png": png,
         "set\\benign\\x_mask.png": png,
@@ -73,7 +73,7 @@ def test_a_path_out_of_the_archive_is_a_fault(tmp_path, png, name):
     assert evil.image is None and evil.fault == "evil.png has a path that leads out of a.zip: pack it again."
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, png):
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, png):
     archive = pack(tmp_path / "a.zip", {"small.png": png, "zeros.png": bytes(5_000_000)})
     assert archive.stat().st_size < 50_000
     small, zeros = find_items([archive], Limits(file_bytes=4_000_000))
@@ -85,7 +85,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, png):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_members_with_one_name_none_is_unpacked(tmp_path, png):
+def test_members_that_share_a_name_are_faults(tmp_path, png):
     twins = find_items([pack(tmp_path / "a.zip", [("a.png", png), ("b.png", png), ("a.png", png + b" other")])])
     assert [item.name for item in twins if item.image] == ["b.png"]
     assert {item.fault for item in twins if not item.image} == {
@@ -94,8 +94,8 @@ def test_of_members_with_one_name_none_is_unpacked(tmp_path, png):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_small_member_does_not_open_the_door_to_a_large_one_of_its_name(tmp_path, png):
-    """zipfile opens the last member of a name, whichever was checked."""
+def test_the_size_check_is_for_the_member_that_is_unpacked(tmp_path, png):
+    """By name, zipfile opens the last member, even if another one was checked."""
     archive = pack(tmp_path / "a.zip", [("a.png", png), ("a.png", bytes(5_000_000))])
     for item in find_items([archive], Limits(file_bytes=1_000_000)):
         assert item.fault, item.name
@@ -103,14 +103,14 @@ def test_a_small_member_does_not_open_the_door_to_a_large_one_of_its_name(tmp_pa
         assert path.read_bytes() == png
 
 
-def test_an_image_is_not_measured_against_a_part_of_its_masks(tmp_path, png):
+def test_an_image_with_a_faulty_mask_is_a_fault(tmp_path, png):
     archive = pack(tmp_path / "a.zip", {"a.png": png, "a_mask.png": png, "a_mask_1.png": bytes(2_000_000)})
     (item,) = find_items([archive], Limits(file_bytes=1_000_000))
     assert (item.name, item.image) == ("a.png", None)
     assert item.fault == "a_mask_1.png unpacks to 2 MB, at most 1 MB are accepted: shrink it."
 
 
-def test_a_member_that_says_less_than_it_holds_gives_no_more_than_it_said(tmp_path):
+def test_a_member_is_unpacked_up_to_its_stated_size(tmp_path):
     """The size in the table of contents is forged from 5,000,000 to 1000."""
     archive = pack(tmp_path / "a.zip", {"a.png": bytes(5_000_000)})
     forged = archive.read_bytes().replace((5_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
@@ -151,7 +151,7 @@ def test_a_mask_without_an_image_and_a_name_given_twice(tmp_path):
         "b_mask.png is a mask without an image: expected b.png beside it."]  # fmt: skip
 
 
-def test_an_image_has_the_masks_of_its_own_archive(tmp_path, png):
+def test_images_get_masks_from_their_own_archive(tmp_path, png):
     """Both have an image 1.png with a mask, of different people."""
     for name in "AB":
         folder = write_busi(tmp_path / name, {"benign": 1}) / "benign"
@@ -164,7 +164,7 @@ def test_an_image_has_the_masks_of_its_own_archive(tmp_path, png):
         assert item.image.path.is_relative_to(tmp_path / place.partition("/")[0])
 
 
-def test_a_mask_in_another_archive_is_none(tmp_path, png):
+def test_a_mask_in_another_archive_is_not_used(tmp_path, png):
     items = find_items([pack(tmp_path / "A.zip", {"1.png": png}), pack(tmp_path / "B.zip", {"1_mask.png": png})])
     assert [(item.name, item.masks) for item in items] == [("A.zip/1.png", ()), ("B.zip/1_mask.png", ())]
     assert items[1].fault == "1_mask.png is a mask without an image: expected 1.png beside it."
@@ -186,7 +186,7 @@ def test_an_archive_that_is_given_twice(tmp_path, png):
     assert all(item.fault.startswith("1.png is there more than once in the batch") for item in items)
 
 
-def test_nothing_and_too_much(tmp_path):
+def test_no_images_and_too_many_images_are_refused(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError, match=r"There is no image in in: expected files named \*\.png"):
         find_items([tmp_path / "in"])

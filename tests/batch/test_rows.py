@@ -39,7 +39,7 @@ class Fixed:
 
 @pytest.fixture
 def item(tmp_path: Path) -> BatchItem:
-    """An image of which two lesions are drawn in a mask each."""
+    """An image with two lesions, each in its own mask."""
     folder = tmp_path / "malignant"
     save_grey(folder / "a.png", picture(1))
     save_grey(folder / "a_mask.png", disc(72, 96, 30, 30, 9))
@@ -81,7 +81,7 @@ def test_each_file_is_decoded_once_for_all_approaches(item, predictors, decoded)
 @pytest.mark.parametrize("change", [
     {"image": "bad"}, {"masks": "bad"}, {"image": None, "fault": "bad.png is a mask."},
 ])  # fmt: skip
-def test_what_cannot_be_used_is_one_row_with_its_sentence(item, predictors, tmp_path, change):
+def test_a_file_that_cannot_be_used_gives_one_row_with_the_reason(item, predictors, tmp_path, change):
     (tmp_path / "bad.png").write_text("not an image")
     bad = StoredFile(tmp_path / "bad.png")
     values = {"image": bad} if change.get("image") else {"masks": (bad,)} if "masks" in change else change
@@ -91,20 +91,20 @@ def test_what_cannot_be_used_is_one_row_with_its_sentence(item, predictors, tmp_
     assert known == {"image", "true_class", "error"} and found.answer is None
 
 
-def test_an_unexpected_error_costs_one_row_too(item, caplog):
+def test_an_unexpected_error_gives_one_row(item, caplog):
     (found,) = analyse_item(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
     assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError: boom): leave it out."
     assert "Traceback" in caplog.text
 
 
-def test_where_the_server_keeps_its_files_is_not_in_a_row(item, caplog):
+def test_a_row_contains_no_path_of_the_server(item, caplog):
     full = OSError(errno.ENOSPC, "No space left on device", "/srv/uploads/a.png")
     (found,) = analyse_item(item, [Fixed("two_stage", full)])
     assert found.row["error"] == "malignant/a.png could not be read (No space left on device): try it again."
     assert "/srv/uploads/a.png" in caplog.text
 
 
-def test_csv_reads_back_and_starts_no_formula(item):
+def test_csv_can_be_read_and_contains_no_formula(item):
     row = analyse_item(item, [Fixed("two_stage")])[0].row
     text = csv_text([row, dict.fromkeys(COLUMNS) | {"image": '=1+1,"', "error": "no"}])
     assert "\r" not in text and text.endswith("\n")

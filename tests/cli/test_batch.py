@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def batch(weights_folder, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, list[dict], list[str]]]:
-    """Run `batch` into `out`; returns exit status, the table and complaints."""
+    """Run `batch` into `out`; returns exit status, the table and the lines of standard error."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
 
     def run(*words: object) -> tuple[int, list[dict], list[str]]:
@@ -60,7 +60,7 @@ def test_a_folder_becomes_a_table_and_figures(batch, source, tmp_path):
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
-def test_an_archive_gives_the_table_of_its_folder(batch, source, tmp_path):
+def test_an_archive_gives_the_same_table_as_its_folder(batch, source, tmp_path):
     _, rows, _ = batch(source, *FAST, "--no-figures")
     with zipfile.ZipFile(tmp_path / "busi.zip", "w") as archive:
         for path in source.rglob("*.png"):
@@ -70,8 +70,8 @@ def test_an_archive_gives_the_table_of_its_folder(batch, source, tmp_path):
     assert len(rows) == 4 and not (tmp_path / "out" / "figures").exists()
 
 
-def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
-    """Ctrl+C in the third image; then the failed one, mended, and the open ones are done, the others not again."""
+def test_an_interrupted_run_continues(batch, source, monkeypatch):
+    """Ctrl+C in the third image; the next run analyses the failed image, now repaired, and the remaining ones only."""
     seen, answer = [], batch_cli.analyse_item
 
     def stumbling(item, predictors):
@@ -83,7 +83,7 @@ def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
     monkeypatch.setattr(batch_cli, "analyse_item", stumbling)
     status, rows, complaints = batch(source, *FAST, "--no-figures")
     assert status == 130 and [row["image"] for row in rows] == ["bad.png", "benign/benign case (1).png"]
-    assert complaints[-1] == "stopped: the same command goes on from here"
+    assert complaints[-1] == "stopped: the same command continues from here"
     save_grey(source / "bad.png", picture(9))
     status, rows, _ = batch(source, *FAST, "--no-figures")
     assert status == 0 and len(rows) == 4 and not any(row["error"] for row in rows)
@@ -91,8 +91,8 @@ def test_it_goes_on_where_it_was_interrupted(batch, source, monkeypatch):
     assert batch(source, *FAST, "--no-figures")[:2] == (0, rows) and len(seen) == 6
 
 
-def test_what_was_found_in_another_image_of_that_name_is_not_shown(batch, tmp_path):
-    """A/images/1.png and B/images/1.png; the second is then broken, and its figure is not left behind."""
+def test_results_of_another_image_of_that_name_are_deleted(batch, tmp_path):
+    """A/images/1.png and B/images/1.png; the second one is then damaged, and its figure is deleted."""
     for number, person in enumerate("AB"):
         save_grey(tmp_path / person / "images" / "1.png", picture(number, 72 + number, 96))
     figure = tmp_path / "out" / "figures" / "1.png.multitask_cnn.png"
@@ -103,7 +103,7 @@ def test_what_was_found_in_another_image_of_that_name_is_not_shown(batch, tmp_pa
     assert row["error"] and not figure.exists()
 
 
-def test_only_changed_images_and_masks_are_done_anew(batch, source, tmp_path, monkeypatch):
+def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_path, monkeypatch):
     seen, answer = [], batch_cli.analyse_item
     monkeypatch.setattr(
         batch_cli, "analyse_item", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
@@ -131,7 +131,7 @@ def test_other_settings_are_refused(batch, source, words, named, tmp_path):
     assert f"holds the results of another {named}: give another --output" in complaints[-1]
 
 
-def test_wrong_moves_are_one_line(batch, source, tmp_path):
+def test_wrong_arguments_get_one_line(batch, source, tmp_path):
     (tmp_path / "empty").mkdir()
     image = save_grey(tmp_path / "a.png", picture(1))
     for place, message in ((tmp_path / "nowhere", "nowhere does not exist"), (tmp_path / "empty", "There is no image"),
@@ -141,7 +141,7 @@ def test_wrong_moves_are_one_line(batch, source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_two_processes_write_the_table_of_one(source, weights_folder, tmp_path):
+def test_two_processes_write_the_same_table_as_one(source, weights_folder, tmp_path):
     environment = {**os.environ, "BUSI_DEMO_WEIGHTS": str(weights_folder), "PYTHONPATH": str(ROOT)}
     words = ["-m", "busi_demo", "batch", str(source), *FAST, "--no-figures", "--output"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

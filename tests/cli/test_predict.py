@@ -40,7 +40,7 @@ def bad(tmp_path) -> Path:
 
 @pytest.fixture
 def predict(weights_folder, tmp_path, monkeypatch, capsys):
-    """Run `predict` with the test weights; returns the exit status, the lines printed and the lines of complaint."""
+    """Run `predict` with the test weights; returns exit status, and lines of standard output and error."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
     monkeypatch.chdir(tmp_path)
 
@@ -59,8 +59,8 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 2
-    (complaint,) = run.stderr.splitlines()
-    assert complaint.startswith("error: ") and "broken.png" in complaint
+    (error,) = run.stderr.splitlines()
+    assert error.startswith("error: ") and "broken.png" in error
 
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     answered = [(line["image"], line["approach"]) for line in lines]
@@ -88,14 +88,14 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
             assert figure.width > 2 * figure.height  # five panels in a row
 
 
-def test_without_json_it_is_told_in_words(predict, images):
-    status, lines, complaints = predict(images[0])
-    assert (status, complaints) == (0, [])
+def test_without_json_a_sentence_is_printed(predict, images):
+    status, lines, errors = predict(images[0])
+    assert (status, errors) == (0, [])
     assert f"wide.png  {DEFAULT_APPROACH}: " in lines[0] and "lesion" in lines[0] and "%" in lines[0]
     assert (Path("output") / f"wide.{DEFAULT_APPROACH}.png").is_file()
 
 
-def test_ground_truth_is_scored(predict, images, tmp_path):
+def test_the_overlap_with_the_ground_truth_is_printed(predict, images, tmp_path):
     truth = disc(80, 120, 40, 60, 20)
     mask = save_grey(tmp_path / "truth.png", truth)
     status, (line,), _ = predict(images[0], "--approach", "multitask_cnn", "--ground-truth", mask, "--json")
@@ -129,47 +129,47 @@ def test_all_leaves_out_the_approaches_without_weights_and_says_so(
 
 def test_a_ground_truth_belongs_to_one_image(predict, images, tmp_path):
     mask = save_grey(tmp_path / "truth.png", disc(80, 120, 40, 60, 20))
-    status, lines, (complaint,) = predict(*images, "--ground-truth", mask)
+    status, lines, (error,) = predict(*images, "--ground-truth", mask)
     assert (status, lines) == (2, [])
-    assert complaint == "error: --ground-truth is the mask of one image, got 2 images."
+    assert error == "error: --ground-truth is the mask of one image, got 2 images."
 
 
 def test_a_wrong_ground_truth_is_named(predict, images):
-    status, lines, (complaint,) = predict(images[0], "--ground-truth", "nothing.png")
-    assert (status, lines) == (2, []) and "nothing.png does not exist" in complaint
+    status, lines, (error,) = predict(images[0], "--ground-truth", "nothing.png")
+    assert (status, lines) == (2, []) and "nothing.png does not exist" in error
 
 
-def test_two_images_of_one_stem_do_not_overwrite_each_other(predict, images, tmp_path):
+def test_images_with_the_same_stem_do_not_overwrite_each_other(predict, images, tmp_path):
     namesake = save_grey(tmp_path / "other" / "wide.png", picture(3))
     words = [images[0], namesake, images[1], "--approach", "multitask_cnn"]
-    status, lines, (complaint,) = predict(*words)
+    status, lines, (error,) = predict(*words)
     assert status == 2 and len(lines) >= 2
-    assert str(namesake) in complaint and f"would overwrite the results of {images[0]}" in complaint
+    assert str(namesake) in error and f"would overwrite the results of {images[0]}" in error
     with Image.open("output/wide.multitask_cnn.mask.png") as mask:
         assert mask.size == (120, 80)
     assert Path("output/tall.multitask_cnn.mask.png").is_file()
 
 
 def test_a_missing_image_is_named_once(predict):
-    status, lines, (complaint,) = predict("nowhere/image.png")
+    status, lines, (error,) = predict("nowhere/image.png")
     assert (status, lines) == (2, [])
-    assert complaint.count("nowhere/image.png") == 1
+    assert error.count("nowhere/image.png") == 1
 
 
-def test_missing_weights_are_told_in_one_line(predict, images, tmp_path, monkeypatch):
+def test_missing_weights_get_one_line(predict, images, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
-    status, lines, (complaint,) = predict(images[0])
+    status, lines, (error,) = predict(images[0])
     assert (status, lines) == (2, [])
-    assert "weights of multitask_unet are missing" in complaint
+    assert "weights of multitask_unet are missing" in error
 
 
-def test_an_output_that_is_a_file_is_told_in_one_line(predict, images, tmp_path):
+def test_an_output_that_is_a_file_gets_one_line(predict, images, tmp_path):
     (tmp_path / "taken").write_text("")
-    status, lines, (complaint,) = predict(images[0], "--output", tmp_path / "taken", "--approach", "multitask_cnn")
-    assert (status, lines) == (2, []) and "taken" in complaint
+    status, lines, (error,) = predict(images[0], "--output", tmp_path / "taken", "--approach", "multitask_cnn")
+    assert (status, lines) == (2, []) and "taken" in error
 
 
-def test_an_unknown_approach_is_answered_with_the_choices(capsys):
+def test_the_error_for_an_unknown_approach_lists_the_choices(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["predict", "image.png", "--approach", "vit"])
     assert stopped.value.code == 2

@@ -37,7 +37,7 @@ def test_an_edge_belongs_to_the_bin_below(number):
         assert reliability_curve(np.array([above]), np.array([True])).count.argmax() == number
 
 
-def test_fifteen_bins_unless_told():
+def test_the_default_is_fifteen_bins():
     assert BINS == 15
     assert [len(part) for part in reliability_curve(np.array([0.9]), np.array([True]))] == [15, 15, 15]
 
@@ -58,7 +58,7 @@ def test_ece_of_one_answer(confidence, correct, expected):
     assert ece(np.array([confidence]), np.array([correct])) == pytest.approx(expected)
 
 
-def test_honest_answers_have_no_calibration_error():
+def test_calibrated_answers_have_no_calibration_error():
     assert ece(np.full(10, 0.7), np.arange(10) < 7) == pytest.approx(0)
 
 

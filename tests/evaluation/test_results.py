@@ -13,18 +13,18 @@ from busi_demo.types import Prediction
 RESULT = ImageResult("a.png", "malignant", {"benign": 0.1, "malignant": 0.7, "normal": 0.2}, 0.5, 1 / 3, 0.04, 0.0)
 
 
-def test_a_row_says_all_but_the_time():
+def test_a_row_has_all_values_except_the_time():
     assert result_row(RESULT) == {
         "image": "a.png", "class": "malignant", "probabilities": {"benign": 0.1, "malignant": 0.7, "normal": 0.2},
         "dice": 0.5, "iou": 1 / 3, "lesion_area_fraction": 0.04}  # fmt: skip
 
 
-def test_a_row_comes_back_from_json():
+def test_a_row_is_restored_from_json():
     assert result_of_row(json.loads(json.dumps(result_row(RESULT)))) == RESULT
 
 
 @pytest.mark.parametrize("change", [{"dice": 2}, {"class": "cyst"}, {"probabilities": {"benign": 1}}])
-def test_what_is_no_result_is_refused(change):
+def test_an_invalid_row_is_refused(change):
     with pytest.raises(ValueError):
         result_of_row(result_row(RESULT) | change)
 
@@ -41,7 +41,7 @@ def prediction() -> Prediction:
     return answer(mask, approach="two_stage", warnings=("dark",), seconds=0.25)
 
 
-def test_a_prediction_is_recorded_in_plain_values():
+def test_an_answer_is_recorded_as_json_values():
     truth = np.zeros((4, 5), dtype=bool)
     truth[1:3, 3:5] = True  # 4 pixels, 2 of them predicted: Dice 4 / 10, IoU 2 / 8
     record = Answer(prediction(), truth, ("resized",)).record()

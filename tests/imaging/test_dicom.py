@@ -1,4 +1,4 @@
-"""DICOM files of every kind that scanners write, made by pydicom, through the door of `read_image`."""
+"""DICOM files of every kind that scanners write, made by pydicom and read with `read_image`."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def test_monochrome1_is_inverted():
     np.testing.assert_array_equal(read_image(scan(kind="MONOCHROME1")).pixels, 255 - GREY)
 
 
-def test_a_path_is_read_and_told_by_content(tmp_path):
+def test_a_dicom_file_is_recognised_by_its_content(tmp_path):
     path = tmp_path / "IM_0001"  # scanners give no suffix
     path.write_bytes(scan())
     np.testing.assert_array_equal(read_image(path).pixels, GREY)
 
 
-def test_colour_becomes_luma_and_is_said():
+def test_colour_becomes_luma_with_a_note():
     image = read_image(scan(COLOURS, "RGB"))
     np.testing.assert_array_equal(image.pixels, LUMA)
     assert "colour" in image.notes[0]
@@ -109,7 +109,7 @@ def test_ybr_full():
     assert np.abs(read_image(scan(ybr, "YBR_FULL")).pixels - LUMA).max() <= 2
 
 
-def test_ybr_full_422_shares_its_colours_between_two_pixels():
+def test_ybr_full_422_has_one_colour_for_two_pixels():
     ybr = convert_color_space(np.dstack([GREY] * 3), "RGB", "YBR_FULL")
     pairs = np.concatenate([ybr[:, ::2, :1], ybr[:, 1::2, :1], ybr[:, ::2, 1:]], axis=2)  # Y1 Y2 Cb Cr
     image = read_image(scan(np.ascontiguousarray(pairs), "YBR_FULL_422"))
@@ -149,7 +149,7 @@ def test_the_window_is_applied():
     np.testing.assert_allclose(pixels[inside], (GREY[inside] - 49.5) / 100 * 255, atol=0.5)
 
 
-def test_a_negative_slope_turns_the_stored_values_over():
+def test_a_negative_slope_inverts_the_stored_values():
     tags = {"RescaleSlope": -1, "RescaleIntercept": 300}
     np.testing.assert_array_equal(read_image(scan(**tags)).pixels, 255 - GREY)
     # of the values 300 - GREY the window shows 150 and below as black, 250 and above as white
@@ -169,7 +169,7 @@ def test_an_exact_window_may_be_narrower_than_one():
     {"WindowCenter": 50}, {"WindowCenter": 50, "WindowWidth": 0.5},
     {"WindowCenter": 50, "WindowWidth": 50, "VOILUTFunction": "CUBIC"},
 ])  # fmt: skip
-def test_a_window_that_shows_nothing_is_passed_over(window):
+def test_an_invalid_window_is_ignored(window):
     np.testing.assert_array_equal(read_image(scan(**window)).pixels, GREY)
 
 
@@ -182,7 +182,7 @@ def test_a_voi_table_is_applied():
 
 
 @pytest.mark.parametrize(("frames", "middle"), [(2, 1), (5, 2)])
-def test_the_middle_frame_of_a_loop_is_used_and_said(frames, middle):
+def test_the_middle_frame_is_used_with_a_note(frames, middle):
     loop = np.stack([np.roll(GREY, i) for i in range(frames)])
     image = read_image(scan(loop, NumberOfFrames=frames))
     np.testing.assert_array_equal(image.pixels, loop[middle])
@@ -217,7 +217,7 @@ def test_run_length_coding():
 
 
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, MPEG4HP41])
-def test_a_coding_that_cannot_be_read_is_named(syntax):
+def test_an_unsupported_encoding_is_named(syntax):
     refused(scan(encapsulate([b"\0" * 100]), syntax=syntax), syntax.name, "export it")
 
 
@@ -236,7 +236,7 @@ def test_ultrasound_regions_give_the_spacing():
     assert image.spacing == pytest.approx((0.3, 0.2))  # cm -> mm, (row, column)
 
 
-def test_the_largest_region_counts_and_others_are_said():
+def test_the_spacing_is_that_of_the_largest_region_with_a_note_on_others():
     image = read_image(scan(SequenceOfUltrasoundRegions=[region(0.1, 0.1, 20), region(0.02, 0.02, 50)]))
     assert image.spacing == pytest.approx((0.2, 0.2))
     assert "different scales" in image.notes[0]
@@ -248,25 +248,25 @@ def test_the_largest_region_counts_and_others_are_said():
     {"RegionSpatialFormat": 2},  # M mode
     {"PhysicalDeltaX": 0.0},
 ])  # fmt: skip
-def test_a_region_that_is_no_length_is_passed_over(tags):
+def test_a_region_without_lengths_is_ignored(tags):
     content = scan(SequenceOfUltrasoundRegions=[region(0.02, 0.02, **tags)], PixelSpacing=[0.4, 0.5])
     assert read_image(content).spacing == (0.4, 0.5)
 
 
-def test_pixel_spacing_comes_before_that_of_the_imager():
+def test_pixel_spacing_has_priority_over_imager_pixel_spacing():
     assert read_image(scan(PixelSpacing=[0.1, 0.2], ImagerPixelSpacing=[9, 9])).spacing == (0.1, 0.2)
     assert read_image(scan(ImagerPixelSpacing=[0.3, 0.2])).spacing == (0.3, 0.2)
     assert read_image(scan(PixelSpacing=[0, 0.2])).spacing is None
 
 
-def test_print_resolutions_are_no_spacing():
+def test_print_resolutions_are_ignored():
     for form in ("PNG", "JPEG", "TIFF"):
         stream = io.BytesIO()
         Image.fromarray(GREY).save(stream, form, dpi=(300, 300))
         assert read_image(stream.getvalue()).spacing is None
 
 
-def test_nothing_of_the_patient_remains(capfd, caplog):
+def test_no_patient_data_is_passed_on(capfd, caplog):
     caplog.set_level(logging.DEBUG)
     image = read_image(scan(StudyDate="Doe, not a date", BurnedInAnnotation="YES"))
     assert isinstance(image, GreyImage) and "burnt into" in image.notes[0]

@@ -1,4 +1,4 @@
-"""Every kind of file a person may upload, and every kind that must be refused with one clear sentence."""
+"""Reading every supported kind of file, and refusing every other kind with one sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def encode(image: Image.Image | np.ndarray, form: str, **options) -> bytes:
 
 
 def refused(source, *words: str, reader=read_image, **options) -> str:
-    """The sentence with which the reader refuses a source; it must hold all the words and be a single line."""
+    """The message with which a source is refused; checks that it is one line and contains all the words."""
     with pytest.raises(InputError) as caught:
         reader(source, **options)
     message = str(caught.value)
@@ -62,7 +62,7 @@ def test_lossy_files_are_read_closely(grey, form):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
-def test_grey_stays_itself_in_every_colour_mode(grey, mode):
+def test_grey_is_unchanged_in_every_colour_mode(grey, mode):
     image = read_image(encode(Image.fromarray(grey).convert(mode), "PNG"))
     np.testing.assert_array_equal(image.pixels, grey)
     assert image.notes == ()
@@ -111,7 +111,7 @@ def test_one_hot_pixel_in_a_12_bit_image_does_not_darken_the_rest(grey):
     np.testing.assert_array_equal(read_image(hot).pixels[1:], read_image(values).pixels[1:])
 
 
-def test_float_file_is_spread_from_lowest_to_highest(grey):
+def test_float_values_are_scaled_from_lowest_to_highest(grey):
     decibels = grey.astype(np.float32) / 255 * 60 - 60
     image = read_image(encode(decibels, "TIFF"))
     np.testing.assert_array_equal(image.pixels, grey)
@@ -127,7 +127,7 @@ def test_signed_integers_are_not_wrapped(grey):
     np.testing.assert_array_equal(read_image(encode(grey.astype(np.int32) - 255, "TIFF")).pixels, grey)
 
 
-def test_not_a_number_is_refused(grey):
+def test_nan_is_refused(grey):
     values = grey.astype(np.float32)
     values[3, 3] = np.nan
     refused(encode(values, "TIFF"), "NaN")
@@ -143,14 +143,14 @@ def test_exif_orientation_is_applied_once(grey, form):
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF"])
-def test_first_of_several_frames_is_used_and_said(grey, form):
+def test_first_of_several_frames_is_used_with_a_note(grey, form):
     frames = [Image.fromarray(np.roll(grey, i)) for i in range(3)]
     image = read_image(encode(frames[0], form, save_all=True, append_images=frames[1:]))
     np.testing.assert_array_equal(image.pixels, grey)
     assert "first of 3" in image.notes[0]
 
 
-def test_doppler_colour_is_reduced_to_luma_and_said(grey):
+def test_doppler_colour_is_reduced_to_luma_with_a_note(grey):
     colour = np.dstack([grey] * 3)
     colour[10:20, 10:20] = (255, 0, 0)
     image = read_image(colour)
@@ -158,30 +158,30 @@ def test_doppler_colour_is_reduced_to_luma_and_said(grey):
     assert "colour" in image.notes[0]
 
 
-def test_constant_image_is_allowed_and_said():
+def test_constant_image_is_allowed_with_a_note():
     image = read_image(np.full((HEIGHT, WIDTH), 90, np.uint8))
     assert (image.pixels == 90).all() and "same grey value" in image.notes[0]
 
 
-def test_dark_image_is_allowed_and_said(grey):
+def test_dark_image_is_allowed_with_a_note(grey):
     image = read_image(grey // 16)
     assert image.pixels.max() == 15 and "almost black" in image.notes[0]
 
 
-def test_all_kinds_of_sources_agree(grey, tmp_path):
+def test_all_kinds_of_sources_give_the_same_pixels(grey, tmp_path):
     path = tmp_path / "scan (1).png"
     path.write_bytes(encode(grey, "PNG"))
     for source in (path, str(path), path.read_bytes(), Image.open(path), grey, np.dstack([grey] * 3)):
         np.testing.assert_array_equal(read_image(source).pixels, grey)
 
 
-def test_pixels_are_the_callers_own(grey):
+def test_pixels_can_be_changed_without_changing_the_source(grey):
     pixels = read_image(grey).pixels
     pixels[:] = 0
     assert grey.any()
 
 
-def test_format_is_told_from_content_not_from_the_name(grey, tmp_path):
+def test_format_is_recognised_by_content_not_by_name(grey, tmp_path):
     path = tmp_path / "scan.png"
     path.write_bytes(encode(grey, "BMP"))
     np.testing.assert_array_equal(read_image(path).pixels, grey)
@@ -197,13 +197,13 @@ def test_truncated_file_is_refused(form, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"hello, this is no image", b"%!PS-Adobe-3.0 EPSF-3.0", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_refused(content, tmp_path):
+def test_a_file_that_is_not_an_image_is_refused(content, tmp_path):
     path = tmp_path / "notes.png"
     path.write_bytes(content)
     refused(path, "notes.png", "expected a PNG")
 
 
-def test_empty_missing_and_folder_are_told_apart(tmp_path):
+def test_empty_file_missing_file_and_folder_have_different_messages(tmp_path):
     empty = tmp_path / "empty.png"
     empty.touch()
     refused(empty, "empty.png", "0 bytes")
@@ -223,7 +223,7 @@ def test_small_image_is_refused_at_the_documented_side():
 
 
 @pytest.mark.parametrize(("shape", "noted"), [((4000, 33), True), ((33, 4000), True), ((40, 160), False)])
-def test_a_strip_gets_a_note(shape, noted):
+def test_a_very_narrow_image_gets_a_note(shape, noted):
     notes = read_image(np.tile(np.arange(shape[1], dtype=np.uint8), (shape[0], 1))).notes
     assert any(f"strip of {shape[1]} x {shape[0]} pixels" in note for note in notes) is noted
 
@@ -261,7 +261,7 @@ def test_other_types_are_refused():
     refused([1, 2, 3], "list")
 
 
-def test_grey_image_is_checked_at_birth():
+def test_grey_image_is_checked_when_it_is_made():
     with pytest.raises(ValueError, match="uint8"):
         GreyImage(np.zeros((40, 40), np.float32))
 
@@ -282,7 +282,7 @@ def test_grey_image_is_checked_at_birth():
     ],
     ids=["bool", "0/1", "0/255", "16-bit", "RGB", "1-bit PNG", "RGBA", "float TIFF", "GIF", "JPEG"],
 )
-def test_masks_of_every_coding_are_read_exactly(disc, make):
+def test_masks_of_every_encoding_are_read_exactly(disc, make):
     mask, notes = read_mask(make(disc), disc.shape)
     assert mask.dtype == np.bool_ and notes == ()
     np.testing.assert_array_equal(mask, disc)
@@ -303,7 +303,7 @@ def test_soft_edges_are_cut_at_half(disc):
     assert read_mask(ramp)[0][0, 20:22].tolist() == [False, True]
 
 
-def test_mask_of_another_size_is_resized_by_nearest_neighbour_and_said(disc):
+def test_mask_of_another_size_is_resized_by_nearest_neighbour_with_a_note(disc):
     mask, notes = read_mask(disc, (HEIGHT * 2, WIDTH * 2))
     np.testing.assert_array_equal(mask, disc.repeat(2, axis=0).repeat(2, axis=1))
     assert "56 x 40" in notes[0] and "112 x 80" in notes[0]
@@ -315,17 +315,17 @@ def test_mask_of_other_proportions_is_refused(disc):
     refused(disc, "56 x 40", reader=read_mask, shape=(HEIGHT, WIDTH + 4))
 
 
-def test_mask_without_a_size_to_match_keeps_its_own_however_small():
+def test_mask_keeps_its_size_if_no_shape_is_given():
     tiny = np.eye(5, dtype=bool)
     np.testing.assert_array_equal(read_mask(tiny)[0], tiny)
 
 
-def test_empty_mask_is_allowed_and_said():
+def test_empty_mask_is_allowed_with_a_note():
     mask, notes = read_mask(np.zeros((HEIGHT, WIDTH), np.uint8))
     assert not mask.any() and "empty" in notes[0]
 
 
-def test_an_ultrasound_image_is_no_mask(grey, tmp_path):
+def test_an_ultrasound_image_is_refused_as_mask(grey, tmp_path):
     path = tmp_path / "scan.png"
     path.write_bytes(encode(grey, "PNG"))
     refused(path, "scan.png", "not a mask", reader=read_mask)
@@ -334,7 +334,7 @@ def test_an_ultrasound_image_is_no_mask(grey, tmp_path):
     refused(small_sector, "not a mask", reader=read_mask)
 
 
-def test_label_numbers_are_no_mask(disc):
+def test_label_numbers_are_refused_as_mask(disc):
     refused(disc.astype(np.uint8) * 2, "largest value is 2", reader=read_mask)
 
 
@@ -342,6 +342,6 @@ def test_mask_errors_name_the_file(tmp_path):
     refused(Path(tmp_path / "gone_mask.png"), "gone_mask.png", "does not exist", reader=read_mask)
 
 
-def test_reading_needs_no_foreign_formats(grey):
+def test_reading_opens_no_other_formats(grey):
     refused(encode(grey, "PPM"), "cannot be read as an image")
     assert "EPS" not in picture._FORMATS

@@ -27,7 +27,7 @@ def test_a_tall_image_lies_in_the_middle_between_black_bars():
     assert (canvas[0, :, :16] == 0).all() and (canvas[0, :, 48:] == 0).all()
 
 
-def test_a_square_of_the_right_size_is_not_touched():
+def test_a_square_of_the_right_size_is_unchanged():
     image = picture(0, 64, 64)
     assert np.array_equal(Preprocess(size=64).canvas(image)[0].numpy(), image)
 
@@ -39,7 +39,7 @@ def test_normalise_by_hand():
     torch.testing.assert_close(values, torch.tensor([[-0.4, 0.0, 1.6]]))
 
 
-def test_call_makes_what_a_network_takes():
+def test_call_gives_the_input_of_a_network():
     preprocess, image = Preprocess(size=64), picture(0)
     x = preprocess(image)
     assert x.shape == (1, 1, 64, 64) and x.dtype == torch.float32
@@ -78,14 +78,14 @@ def test_extreme_aspect_ratios(shape, placement):
     assert back.shape == shape and (back == 1).all()
 
 
-def test_a_mask_of_a_quarter_keeps_its_share_and_its_place():
+def test_a_mask_keeps_its_area_and_position():
     mask = np.zeros((100, 100), dtype=bool)
     mask[:50, 50:] = True
     canvas = Preprocess(size=64).mask_canvas(mask)[0]
     assert canvas[:32, 32:].all() and canvas.sum() == 32 * 32
 
 
-def test_it_travels_as_json():
+def test_it_is_restored_from_json():
     preprocess = Preprocess(size=96, mean=0.3, std=0.2)
     assert Preprocess(**json.loads(json.dumps(preprocess.to_dict()))) == preprocess
 
@@ -95,6 +95,6 @@ def test_it_travels_as_json():
     ({"size": -32}, "multiple of 32, got -32"), ({"std": 0.0}, "std must be positive, got 0.0"),
     ({"std": float("nan")}, "std must be positive, got nan"),
 ])  # fmt: skip
-def test_impossible_settings(arguments, message):
+def test_invalid_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Preprocess(**arguments)

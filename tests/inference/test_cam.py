@@ -11,7 +11,7 @@ from busi_demo.types import CLASSES, InputError, ModelOutput
 
 
 def output_of(features: torch.Tensor, weights: list[list[float]]) -> ModelOutput:
-    """What a model would return whose pooled head has these class weights (3, C)."""
+    """The output of a model with a pooled head of these class weights (3, C)."""
     head = ClassificationHead(features.shape[1]).eval()
     with torch.no_grad():
         head[-1].weight.copy_(torch.tensor(weights))
@@ -19,7 +19,7 @@ def output_of(features: torch.Tensor, weights: list[list[float]]) -> ModelOutput
 
 
 @pytest.mark.parametrize("class_name", CLASSES)
-def test_it_equals_the_closed_form_of_a_pooled_linear_head(models, approach, noise, class_name):
+def test_grad_cam_equals_the_closed_form_of_a_pooled_linear_head(models, approach, noise, class_name):
     with torch.no_grad():
         output = models[approach](noise[:1])
     if (approach, class_name) == ("two_stage", "normal"):
@@ -32,7 +32,7 @@ def test_it_equals_the_closed_form_of_a_pooled_linear_head(models, approach, noi
     np.testing.assert_allclose(cam, evidence.relu().numpy(), rtol=1e-3, atol=1e-6)
 
 
-def test_by_hand_in_logit_units():
+def test_grad_cam_by_hand_in_logit_units():
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[4.0, 0.0], [0.0, 1.0]]]])
     output = output_of(features, [[0.4, 0.8], [0.4, -0.8], [-0.4, -0.8]])
     np.testing.assert_allclose(class_activation_map(output, "benign"), [[0.9, 0.2], [0.3, 0.6]], rtol=1e-6)
@@ -41,13 +41,13 @@ def test_by_hand_in_logit_units():
     )
 
 
-def test_no_positive_evidence_is_all_zero():
+def test_a_map_without_positive_evidence_is_zero():
     features = torch.rand(1, 2, 3, 3) + 0.1
     cam = class_activation_map(output_of(features, [[1.0, 1.0], [1.0, 1.0], [-1.0, -1.0]]), "normal")
     assert cam.shape == (3, 3) and not cam.any()
 
 
-def test_the_class_logits_are_those_that_the_map_sums_to():
+def test_the_map_sums_to_the_class_logit():
     features = torch.rand(1, 4, 5, 5)
     output = output_of(features, [[0.1, 0.2, 0.3, 0.4]] * 3)
     bias = output.head[-1].bias[0].item()
@@ -57,7 +57,7 @@ def test_the_class_logits_are_those_that_the_map_sums_to():
 
 
 @pytest.mark.parametrize("method", CAM_METHODS)
-def test_it_leaves_the_output_as_it_was(models, approach, noise, method):
+def test_the_output_is_not_changed(models, approach, noise, method):
     with torch.no_grad():
         output = models[approach](noise[:1])
     before = output.features.clone()
@@ -85,12 +85,12 @@ def by(method: str, class_name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", ["hires_cam", "xgrad_cam"])
-def test_for_a_linear_head_they_equal_grad_cam(method):
+def test_methods_that_equal_grad_cam_for_a_linear_head(method):
     np.testing.assert_allclose(by(method, "benign"), [[0.9, 0.2], [0.3, 0.6]], rtol=1e-5)
     np.testing.assert_allclose(by(method, "malignant"), [[0.0, 0.2], [0.3, 0.2]], rtol=1e-5, atol=1e-7)
 
 
-def test_layer_cam_leaves_out_what_speaks_against_the_class():
+def test_layer_cam_leaves_out_negative_evidence():
     np.testing.assert_allclose(by("layer_cam", "benign"), [[0.9, 0.2], [0.3, 0.6]], rtol=1e-6)
     np.testing.assert_allclose(by("layer_cam", "malignant"), [[0.1, 0.2], [0.3, 0.4]], rtol=1e-6)  # 0.4 / 4 * first
 
@@ -103,7 +103,7 @@ def test_grad_cam_plus_plus_in_closed_form():
     np.testing.assert_allclose(by("grad_cam_plus_plus", "malignant"), first * FEATURES[0, 0], rtol=1e-3)
 
 
-def test_eigen_cam_is_the_first_principal_component_whatever_the_class():
+def test_eigen_cam_is_the_first_principal_component_for_every_class():
     features = torch.rand(1, 40, 3, 5, generator=torch.Generator().manual_seed(3))
     output = output_of(features, [[1.0] * 40, [-1.0] * 40, [0.5] * 40])
     rows = features[0].flatten(1).T.numpy() / 15
@@ -119,7 +119,7 @@ def test_eigen_cam_is_the_first_principal_component_whatever_the_class():
 
 
 @pytest.mark.parametrize("method", CAM_METHODS)
-def test_every_method_answers_for_every_approach(models, approach, noise, method):
+def test_every_method_makes_a_map_for_every_approach(models, approach, noise, method):
     with torch.no_grad():
         output = models[approach](noise[:1])
     cam = class_activation_map(output, "malignant", method)
@@ -128,6 +128,6 @@ def test_every_method_answers_for_every_approach(models, approach, noise, method
     assert np.array_equal(cam, class_activation_map(output, "malignant", method))
 
 
-def test_an_unknown_method_is_answered_with_the_list():
+def test_the_error_for_an_unknown_method_lists_the_methods():
     with pytest.raises(InputError, match=r"no CAM method 'score_cam': choose one of grad_cam, .*eigen_cam"):
         by("score_cam", "benign")

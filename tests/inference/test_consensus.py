@@ -25,7 +25,7 @@ def mask(*columns: int) -> np.ndarray:
 def member(
     shares: tuple[float, float, float], lesion: np.ndarray, probability: float = 0.9, cam: float = 1.0, **fields
 ) -> Prediction:
-    """An answer whose mask probability is `probability` inside the lesion, 0.1 outside, with evidence `cam` there."""
+    """An answer with mask probability `probability` and evidence `cam` inside the lesion, and 0.1 outside."""
     named = CLASSES[int(np.argmax(shares))]
     return Prediction(
         approach="a",
@@ -51,7 +51,7 @@ def test_probabilities_threshold_and_time():
 
 
 def test_an_outline_that_two_members_share_counts_once():
-    """Two of four draw with the same networks. Where one of these withdraws its outline, that is a vote of its own."""
+    """Two of four members share a network. If one of these withdraws its outline, its mask counts as another vote."""
     shared, other, third = mask(0, 1, 2), mask(2, 3), mask(3)
     drawn = ((shared, 0.9, "a"), (shared, 0.9, "a"), (other, 0.8, "b"), (third, 0.7, "c"))
     four = [member(BENIGN, lesion, p, outline_key=key) for lesion, p, key in drawn]
@@ -91,13 +91,13 @@ def test_overlap_of_pairs():
     np.testing.assert_allclose(found, expected)
 
 
-def test_they_agree():
+def test_members_with_equal_answers_agree():
     found = consensus([member(BENIGN, mask(0, 1)), member(BENIGN, mask(0, 1, 2)), member(BENIGN, mask(0, 1))])
     assert found.classes_agree and found.median_dice == pytest.approx(0.8)  # of 0.8, 1 and 0.8
     assert not found.disagree and found.prediction.warnings == ()
 
 
-def test_they_agree_that_there_is_nothing():
+def test_members_without_a_lesion_agree():
     found = consensus([member(NORMAL, mask()), member(NORMAL, mask())])
     assert found.median_dice == 1 and not found.disagree
 
@@ -106,30 +106,30 @@ def test_they_agree_that_there_is_nothing():
     [member(BENIGN, mask(0)), member(MALIGNANT, mask(0))],  # on the class
     [member(BENIGN, mask(0, 1)), member(BENIGN, mask(1, 2, 3))],  # on the place: Dice 0.4
 ])  # fmt: skip
-def test_they_disagree(members):
+def test_members_disagree(members):
     found = consensus(members)
     assert found.disagree and found.prediction.warnings[0] == DISAGREEMENT
 
 
-def test_a_median_dice_of_one_half_is_still_agreement():
+def test_a_median_dice_of_one_half_is_agreement():
     found = consensus([member(BENIGN, mask(0, 1)), member(BENIGN, mask(1, 2))])
     assert found.median_dice == 0.5 and not found.disagree
 
 
-def test_a_normal_verdict_withdraws_the_outline():
+def test_the_class_normal_withdraws_the_outline():
     found = consensus([member(NORMAL, mask()), member((0.4, 0.3, 0.3), mask(0)),
                        member((0.4, 0.3, 0.3), mask(0), probability=0.8)])  # fmt: skip
     assert found.prediction.predicted_class == "normal" and not found.prediction.mask.any()
     assert "12.5%" in found.prediction.warnings[1] and "withdrawn" in found.prediction.warnings[1]
 
 
-def test_a_tumour_without_a_majority_mask_is_told():
+def test_a_tumour_without_a_majority_mask_gets_a_warning():
     found = consensus([member(BENIGN, mask(0)), member(BENIGN, mask(2))])
     assert not found.prediction.mask.any() and "no majority outlines a lesion" in found.prediction.warnings[1]
 
 
 @pytest.mark.parametrize("peak", [4.0, 400.0])
-def test_the_cam_gives_each_member_the_same_say(peak):
+def test_each_member_has_the_same_weight_in_the_cam(peak):
     """The first map has all in column 0, the second one half in each of columns 0 and 1, whatever its unit. Column 0:
     (1 + 1/2) / 2 = 3/4, column 1: 1/4. The third explains another class, the fourth nothing."""
     others = member(MALIGNANT, mask(3), cam=9), member(BENIGN, mask(), cam=0)
@@ -139,17 +139,17 @@ def test_the_cam_gives_each_member_the_same_say(peak):
     assert find_cam_method(found.cam_method).title == "Mean Grad-CAM"
 
 
-def test_nobody_explains_a_class_that_nobody_named():
+def test_the_cam_is_zero_if_no_member_predicts_the_class():
     found = consensus([member((0.0, 0.55, 0.45), mask(0)), member((0.55, 0.0, 0.45), mask(0))]).prediction
     assert found.cam_class == "normal" and found.cam_peak == 0 and not found.cam.any()
 
 
-def test_warnings_on_the_image_stay_once():
+def test_shared_warnings_are_kept_once():
     ours = [member(BENIGN, mask(0), warnings=("dark", own)) for own in ("first", "second")]
     assert consensus(ours).prediction.warnings == ("dark",)
 
 
-def test_a_comparison_is_recorded_in_plain_values():
+def test_a_consensus_record_has_json_values():
     ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
     ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
     found = consensus(ours)
@@ -161,7 +161,7 @@ def test_a_comparison_is_recorded_in_plain_values():
     assert record["consensus"]["approach"] == CONSENSUS and record["consensus"]["warnings"] == [DISAGREEMENT, "resized"]
 
 
-def test_what_has_no_consensus():
+def test_invalid_members_are_refused():
     with pytest.raises(ValueError, match="at least two predictions, got 1"):
         consensus([member(BENIGN, mask(0))])
     lighter = np.full(SHAPE, 8, dtype=np.uint8)

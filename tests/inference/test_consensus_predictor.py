@@ -16,7 +16,7 @@ def ensemble(weights_folder) -> ConsensusPredictor:
     return load_consensus(weights_folder)
 
 
-def test_it_answers_with_the_consensus_of_all(ensemble, predictors):
+def test_the_prediction_is_the_consensus_of_all_members(ensemble, predictors):
     found = ensemble.predict(picture(1))
     expected = consensus([predictors[key].predict(picture(1)) for key in APPROACHES]).prediction
     assert found.approach == ensemble.key == CONSENSUS
@@ -24,7 +24,7 @@ def test_it_answers_with_the_consensus_of_all(ensemble, predictors):
     np.testing.assert_array_equal(found.mask, expected.mask)
 
 
-def test_approaches_without_weights_take_no_part(weights_folder, tmp_path):
+def test_approaches_without_weights_are_left_out(weights_folder, tmp_path):
     keys = list(APPROACHES)[1:3]
     for key in keys:
         shutil.copytree(weights_folder / key, tmp_path / key)
@@ -34,7 +34,7 @@ def test_approaches_without_weights_take_no_part(weights_folder, tmp_path):
         load_consensus(tmp_path)
 
 
-def test_its_probabilities_are_those_of_its_predictions(ensemble):
+def test_probabilities_equal_those_of_the_predictions(ensemble):
     images = [picture(1), picture(2)]
     found = ensemble.probabilities(images)
     assert found.shape == (2, 3)
@@ -42,7 +42,7 @@ def test_its_probabilities_are_those_of_its_predictions(ensemble):
         assert row == pytest.approx(list(ensemble.predict(image).probabilities.values()), abs=1e-4)
 
 
-def test_random_weights_are_those_of_every_member(ensemble):
+def test_every_member_gets_random_weights(ensemble):
     one, other = ensemble.probabilities([picture(1)]), ensemble.randomised(1).probabilities([picture(1)])
     assert not np.allclose(one, other)
     np.testing.assert_allclose(ensemble.randomised(1).probabilities([picture(1)]), other)

@@ -21,7 +21,7 @@ from busi_demo.weights.store import load_weights
 def look_of(
     probability: np.ndarray, verdict: str = "benign", weights: tuple[float, ...] = (1.0, 0.5, -1.0)
 ) -> ForwardPass:
-    """What a network would have made of an image of 64 x 64 pixels: a mask probability, and white features."""
+    """The forward pass of an image of 64 x 64 pixels with a given mask probability, and white features."""
     head = ClassificationHead(1).eval()
     with torch.no_grad():
         head[-1].weight.copy_(torch.tensor(weights)[:, None])
@@ -50,7 +50,7 @@ def test_no_view_runs_the_network(weights_folder, approach, method):
     assert ran == [] and len(views) == 6
 
 
-def test_the_default_view_is_what_predict_says(predictors, approach):
+def test_the_default_view_equals_predict(predictors, approach):
     predictor, image = predictors[approach], picture(4)
     view, predicted = predictor.forward_pass(image).prediction(), predictor.predict(image)
     assert view.probabilities == predicted.probabilities and view.threshold == predicted.threshold
@@ -59,7 +59,7 @@ def test_the_default_view_is_what_predict_says(predictors, approach):
         assert np.array_equal(getattr(view, name), getattr(predicted, name)), name
 
 
-def test_the_threshold_moves_the_outline():
+def test_the_threshold_changes_the_outline():
     look = look_of(hill())
     wide, narrow = look.prediction(threshold=0.3), look.prediction(threshold=0.6)
     assert np.array_equal(wide.mask, disc(64, 64, 32, 32, 16)) and wide.threshold == 0.3
@@ -68,7 +68,7 @@ def test_the_threshold_moves_the_outline():
     assert wide.warnings == ("as read",) and wide.spacing == (0.1, 0.2)
 
 
-def test_a_chosen_threshold_is_neither_withdrawn_nor_helped():
+def test_the_mask_of_a_chosen_threshold_does_not_depend_on_the_class():
     normal = look_of(hill(), "normal", (0.0, 0.0, 1.0))
     assert not normal.prediction().mask.any() and "withdrawn" in normal.prediction().warnings[1]
     chosen = normal.prediction(threshold=0.5)
@@ -98,8 +98,8 @@ def test_each_method_can_be_chosen():
     assert plain.prediction(cam_method="eigen_cam").warnings[-1] == "Eigen-CAM found no pattern: nothing to show."
 
 
-def test_what_is_kept_is_small(predictors, approach):
-    """Sessions keep a look for an hour: its maps stay on the network's grid, and hold no graph."""
+def test_a_forward_pass_needs_little_memory(predictors, approach):
+    """Sessions store a forward pass for an hour: its maps have the size of the network's grid, and no graph."""
     look = predictors[approach].forward_pass(np.zeros((1000, 1500), dtype=np.uint8))
     maps = [look.output.mask_logits, look.output.class_logits, look.output.features]
     assert all(not map_.requires_grad and map_.device.type == "cpu" for map_ in maps)
@@ -107,7 +107,7 @@ def test_what_is_kept_is_small(predictors, approach):
     assert look.mask_probability.shape == (1000, 1500) and look.mask_probability.dtype == np.float32
 
 
-def test_threads_share_a_look(predictors, approach):
+def test_threads_share_a_forward_pass(predictors, approach):
     look = predictors[approach].forward_pass(picture(2))
     views = [(t, c, m) for t in (0.3, 0.6) for c in CLASSES for m in CAM_METHODS]
     alone = [look.prediction(*view) for view in views]
@@ -128,7 +128,7 @@ def test_a_setting_out_of_range_is_refused(view, message):
         look_of(hill()).prediction(**view)
 
 
-def test_a_chosen_mask_drops_specks():
+def test_small_regions_are_removed_at_a_chosen_threshold():
     probability = np.full((64, 64), 0.01, dtype=np.float32)
     probability[0, 0] = 0.9
     assert not look_of(probability).prediction(threshold=0.5).mask.any()

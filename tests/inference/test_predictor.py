@@ -23,7 +23,7 @@ from busi_demo.weights.store import Weights, load_weights
 
 
 class Stub(ApproachModel):
-    """Draws bright pixels as lesion; `evidence` (3,) is each class's logit for a white image, spread evenly."""
+    """Segments bright pixels; `evidence` (3,) is the logit of each class for a white image, from all pixels equally."""
 
     key, title, summary = "stub", "Stub", "Says what it is told."
 
@@ -75,14 +75,14 @@ def test_class_and_probabilities_are_those_of_the_model(predictors, weights_fold
     np.testing.assert_allclose(prediction.mask_probability, output.mask_logits[0, 0].sigmoid().numpy(), atol=1e-5)
 
 
-def test_the_spacing_of_the_file_goes_with_the_answer(monkeypatch):
+def test_the_prediction_has_the_spacing_of_the_file(monkeypatch):
     read = GreyImage(spot(), spacing=(0.2, 0.1))
     monkeypatch.setattr("busi_demo.inference.predictor.read_image", lambda _: read)
     assert stub_predictor((1.0, 0.0, 0.0)).predict("scan.dcm").spacing == (0.2, 0.1)
 
 
-def test_one_forward_pass(weights_folder, approach):
-    """No layer outside the class head runs oftener for a prediction than for one plain forward pass."""
+def test_a_prediction_needs_one_forward_pass(weights_folder, approach):
+    """A prediction runs each layer outside the class head as often as one forward pass does."""
     weights = load_weights(weights_folder / approach)
     calls, in_head = Counter(), set(weights.model.head.modules())
     for name, module in weights.model.named_modules():
@@ -97,7 +97,7 @@ def test_one_forward_pass(weights_folder, approach):
     assert calls == plain
 
 
-def test_four_threads_get_the_answers_of_one(predictors, approach):
+def test_four_threads_get_the_same_predictions_as_one(predictors, approach):
     images = [picture(seed) for seed in range(4)] * 2
     alone = [predictors[approach].predict(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
@@ -109,7 +109,7 @@ def test_four_threads_get_the_answers_of_one(predictors, approach):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
-def test_the_cam_of_a_crop_stays_where_the_crop_was(weights_folder, monkeypatch):
+def test_the_cam_of_a_crop_has_the_position_of_the_crop(weights_folder, monkeypatch):
     weights = load_weights(weights_folder / "two_stage")
     monkeypatch.setattr(weights.model, "boxes", lambda masks: torch.tensor([[16.0, 8.0, 40.0, 32.0]]))
     prediction = Predictor(weights).predict(picture(1, 64, 64))
@@ -136,18 +136,18 @@ def test_the_mask_lies_over_the_lesion_in_a_picture_of_another_shape():
     assert overlap > 0.9
 
 
-def test_temperature_softens_the_probabilities():
+def test_the_temperature_is_applied_to_the_probabilities():
     sharp = stub_predictor((0.0, 9.0, 0.0)).predict(spot())
     soft = stub_predictor((0.0, 9.0, 0.0), temperature=3.0).predict(spot())
     ratios = [np.log(p.probabilities["malignant"] / p.probabilities["benign"]) for p in (sharp, soft)]
     assert ratios[0] == pytest.approx(3 * ratios[1])
 
 
-def test_no_warning_where_all_agrees():
+def test_there_is_no_warning_if_mask_and_class_agree():
     assert stub_predictor((0.0, 9.0, 0.0)).predict(spot()).warnings == ()
 
 
-def test_normal_with_an_outline_is_told_and_the_outline_withdrawn():
+def test_the_outline_of_a_normal_image_is_withdrawn_with_a_warning():
     prediction = stub_predictor((0.0, 0.0, 9.0)).predict(spot())
     assert prediction.predicted_class == "normal" and not prediction.mask.any()
     assert prediction.mask_probability.max() > 0.9
@@ -155,25 +155,25 @@ def test_normal_with_an_outline_is_told_and_the_outline_withdrawn():
     assert "withdrawn" in warning and "normal" in warning
 
 
-def test_a_tumour_without_an_outline_is_told():
+def test_a_tumour_without_an_outline_gets_a_warning():
     prediction = stub_predictor((9.0, 0.0, 0.0), mask_gain=-2000.0).predict(np.maximum(spot(), 200))
     assert prediction.predicted_class == "benign" and not prediction.mask.any()
     assert prediction.warnings == ("The class is benign, but no lesion was outlined: the two do not agree.",)
 
 
-def test_no_positive_evidence_is_told_instead_of_stretched():
+def test_a_cam_without_positive_evidence_is_zero_with_a_warning():
     prediction = stub_predictor((-2.0, -1.0, -3.0)).predict(np.maximum(spot(), 200))
     assert prediction.predicted_class == "malignant"
     assert prediction.cam_peak == 0 and not prediction.cam.any()
     assert any("no positive evidence for malignant" in warning for warning in prediction.warnings)
 
 
-def test_what_the_reader_noticed_is_passed_on():
+def test_notes_of_the_reader_are_among_the_warnings():
     prediction = stub_predictor((0.0, 9.0, 0.0)).predict(np.zeros((64, 64), dtype=np.uint8))
     assert any("same grey value" in warning for warning in prediction.warnings)
 
 
-def test_files_bytes_and_arrays_are_answered_alike(tmp_path):
+def test_files_bytes_and_arrays_give_the_same_prediction(tmp_path):
     predictor, image = stub_predictor((0.0, 9.0, 0.0)), picture(2)
     path = save_grey(tmp_path / "image.png", image)
     answers = [predictor.predict(source) for source in (image, path, path.read_bytes(), Image.fromarray(image))]
@@ -191,9 +191,7 @@ def test_load_predictor_loads_once(weights_folder):
     assert (first.key, first.title) == ("multitask_cnn", APPROACHES["multitask_cnn"].title)
 
 
-def test_the_default_folder_is_one_entry_of_the_cache_however_it_is_named(
-    stand_in_weights, weights_folder, monkeypatch
-):
+def test_all_spellings_of_the_default_folder_share_a_cache_entry(stand_in_weights, weights_folder, monkeypatch):
     first = load_predictor("multitask_cnn")
     assert load_predictor("multitask_cnn", None) is first
     assert load_predictor("multitask_cnn", weights_folder) is first
@@ -220,7 +218,7 @@ class CountingNetwork(Stub):
 
 
 class Behind(Stub):
-    """Answers with the mask of a detector and with class logits of its own."""
+    """Combines the mask of a detector with its own class logits."""
 
     def __init__(self, detector: ApproachModel) -> None:
         super().__init__((0.0, 3.0, 0.0))
@@ -267,7 +265,7 @@ def test_load_predictor_of_missing_weights(tmp_path):
         load_predictor("multitask_cnn", tmp_path)
 
 
-def test_many_probabilities_are_those_of_each_alone(predictors, approach):
+def test_probabilities_of_a_batch_equal_those_of_each_image(predictors, approach):
     images = [picture(seed, 70 + seed, 90) for seed in range(18)]  # more than one batch, of unlike sizes
     found = predictors[approach].probabilities(images)
     assert found.shape == (18, 3) and found.dtype == np.float64
@@ -277,13 +275,13 @@ def test_many_probabilities_are_those_of_each_alone(predictors, approach):
     assert predictors[approach].probabilities([]).shape == (0, 3)
 
 
-def test_many_probabilities_are_calibrated():
+def test_probabilities_of_a_batch_are_calibrated():
     image = np.full((64, 64), 255, dtype=np.uint8)
     (row,) = stub_predictor((2.0, 0.0, 0.0), temperature=2.0).probabilities(image[None])
     assert row.tolist() == pytest.approx((np.exp([1, 0, 0]) / np.exp([1, 0, 0]).sum()).tolist())
 
 
-def test_random_weights_answer_otherwise_and_leave_the_trained_ones(predictors):
+def test_random_weights_change_the_answer_and_not_the_trained_weights(predictors):
     trained, image = predictors["multitask_cnn"], picture(0)
     before = trained.predict(image)
     one, same, other = (trained.randomised(seed).predict(image) for seed in (0, 0, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,7 +234,7 @@ def write_split(path: Path, *rows: tuple[str, ...], source: str = "busi") -> Non
 class TestEvaluate:
     @pytest.fixture
     def evaluate(self, run_script, busi, weights_folder, tmp_path):
-        """Evaluate the small CNN on the folder `busi`; returns exit status, report and complaints."""
+        """Evaluate the small CNN on the folder `busi`; returns exit status, report and standard error."""
 
         def run(*words: object):
             output = tmp_path / "out" / "report.json"
@@ -278,9 +279,7 @@ class TestEvaluate:
         assert report["auc"]["benign"] is None
 
     @pytest.mark.parametrize("images", ["validation", "some.csv"])
-    def test_a_name_that_two_classes_share_is_no_validation_image_in_both(
-        self, evaluate, busi, weights_folder, tmp_path, images
-    ):
+    def test_validation_images_are_identified_by_class_and_name(self, evaluate, busi, weights_folder, tmp_path, images):
         """benign/0.png was validated on; malignant/0.png was trained on and must not be measured as if it were not."""
         for seed, label in enumerate(("benign", "malignant")):
             save_grey(busi / label / "0.png", picture(100 + seed))
@@ -295,7 +294,7 @@ class TestEvaluate:
         assert (status, err) == (0, "")
         assert [(row["image"], row["class"]) for row in report["per_image"]] == [("0.png", "benign")]
 
-    def test_a_list_without_classes_means_every_class(self, evaluate, busi, tmp_path):
+    def test_a_list_without_classes_selects_every_class(self, evaluate, busi, tmp_path):
         for seed, label in enumerate(("benign", "malignant")):
             save_grey(busi / label / "0.png", picture(100 + seed))
             save_grey(busi / label / "0_mask.png", disc(72, 96, 36, 48, 10))
@@ -306,8 +305,8 @@ class TestEvaluate:
         figures = sorted(str(path.relative_to(tmp_path / "figures")) for path in (tmp_path / "figures").rglob("*.png"))
         assert figures == ["benign/0.png", "malignant/0.png"]
 
-    def test_images_of_another_data_set_validate_nothing(self, evaluate, weights_folder):
-        """They may bear the same names: those of a further training set were trained on."""
+    def test_images_of_another_data_set_are_not_validation_images(self, evaluate, weights_folder):
+        """Images of another training set may have the same names, and were trained on."""
         split = weights_folder / "multitask_cnn" / "split.csv"
         write_split(split, ("benign case (1).png", "validation"), source="elsewhere")
         try:
@@ -317,8 +316,8 @@ class TestEvaluate:
         assert (status, report) == (2, None)
         assert err.rstrip().endswith("validates on elsewhere, not on busi: give that folder with --data.")
 
-    def test_the_consensus_is_measured_like_an_approach(self, evaluate, busi, weights_folder, predictors):
-        """On the images that validate for all of them; here one does."""
+    def test_the_consensus_is_evaluated_like_an_approach(self, evaluate, busi, weights_folder, predictors):
+        """On the images that all approaches held out; here there is one."""
         for i, key in enumerate(APPROACHES):
             rows = ("benign case (1).png", "validation"), ("malignant case (1).png", "train" if i else "validation")
             write_split(weights_folder / key / "split.csv", *rows)
@@ -336,7 +335,31 @@ class TestEvaluate:
         assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
         assert row["dice"] == pytest.approx(dice(expected.mask, disc(72, 96, 36, 48, 72 / 5)), abs=1e-3)
 
-    def test_an_uncertain_class_is_measured_against_nothing(self, evaluate, busi, tmp_path):
+    def test_the_consensus_leaves_out_an_approach_without_weights(
+        self, evaluate, busi, weights_folder, predictors, tmp_path
+    ):
+        """The report names the approaches that took part, and no other."""
+        keys = ["multitask_cnn", "multitask_unet"]
+        for key in keys:
+            shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+            write_split(tmp_path / "weights" / key / "split.csv", ("benign case (1).png", "validation"))
+        words = ("--approach", "consensus", "--weights", tmp_path / "weights", "--images", "validation")
+        status, report, err = evaluate(*words, "--bootstrap", 0)
+        assert status == 0 and list(report["weights_sha256"]) == keys
+        missing = ", ".join(key for key in APPROACHES if key not in keys)
+        assert f"note: left out of the consensus, because there are no weights: {missing}\n" in err
+        expected = consensus([predictors[key].predict(busi / "benign" / "benign case (1).png") for key in keys])
+        (row,) = report["per_image"]
+        assert row["probabilities"] == pytest.approx(dict(expected.prediction.probabilities), abs=1e-6)
+
+    def test_a_consensus_of_a_single_approach_is_refused(self, evaluate, weights_folder, tmp_path):
+        shutil.copytree(weights_folder / "multitask_cnn", tmp_path / "weights" / "multitask_cnn")
+        status, report, err = evaluate("--approach", "consensus", "--weights", tmp_path / "weights")
+        assert (status, report) == (2, None)
+        (line,) = err.splitlines()
+        assert line.startswith("error: A consensus needs the weights of at least two approaches, found multitask_cnn")
+
+    def test_images_of_an_uncertain_class_are_left_out(self, evaluate, busi, tmp_path):
         """benign (433) was published as malignant too."""
         save_grey(busi / "benign" / "benign (433).png", picture(90))
         save_grey(busi / "benign" / "benign (433)_mask.png", disc(72, 96, 36, 48, 10))
@@ -353,7 +376,7 @@ class TestEvaluate:
         assert evaluate("--images", tmp_path / "one.csv", "--figures", tmp_path / "figures")[0] == 0
         assert [path.name for path in (tmp_path / "figures" / "benign").iterdir()] == ["benign case (2).png"]
 
-    def test_intervals_and_subgroups_stand_beside_the_metrics(self, evaluate, busi):
+    def test_the_report_has_intervals_and_subgroups(self, evaluate, busi):
         save_grey(busi / "benign" / "benign case (9).png", picture(1)[:, ::-1])  # the mirror image of benign case (1)
         save_grey(busi / "benign" / "benign case (9)_mask.png", disc(72, 96, 36, 48, 8))
         status, report, _ = evaluate("--bootstrap", 300)
@@ -372,7 +395,7 @@ class TestEvaluate:
         assert list(report["subgroups"]["calipers"]) == ["unknown"]
         assert report["subgroups"]["class"]["benign"]["intervals"].keys() >= {"accuracy", "lesion_dice"}
 
-    def test_without_bootstrap_the_rest_is_the_same(self, evaluate):
+    def test_without_bootstrap_all_other_values_are_the_same(self, evaluate):
         full, bare = evaluate()[1], evaluate("--bootstrap", 0)[1]
         assert full["intervals"]["resamples"] == 2000 and "intervals" not in bare
         assert "intervals" not in bare["subgroups"]["class"]["benign"]

@@ -11,11 +11,11 @@ from PIL import Image
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
-from busi_demo.evaluation.held_out import Judge, held_out_by, judge_of
+from busi_demo.evaluation.held_out import PredictorFor, held_out_by, held_out_predictors
 from busi_demo.evaluation.results import ImageResult
-from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
-from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.models import CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.html import named
@@ -56,21 +56,21 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
     if sample is None:
         raise InputError(texts.case_gone(result.image))
     pixels, truth = sample.read()
-    predictor = _judge(key)(sample)
+    predictor = _predictor_for(key)(sample)
     answer = Answer(predictor.predict(pixels), truth if sample.mask_complete else None)
     heading = f"{answer.title}, {result.image}"
     wide, narrow = (answer.figure(columns, title=heading) for columns in (5, 1))
     return wide, narrow, texts.figure_alt(answer.title, named(answer.prediction))
 
 
-def _judge(key: str) -> Judge:
-    keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
+def _predictor_for(key: str) -> PredictorFor:
+    keys, folder = consensus_keys() if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
     try:
         source = weights.read_config(folder / keys[0]).data["main"]  # whatever its folder is called on this machine
         held_out = held_out_by([folder / one for one in keys], source)
     except (InputError, KeyError):
         held_out = {}  # it is not recorded what these weights were trained on
-    return judge_of(load_consensus() if key == CONSENSUS else load_predictor(key), held_out)
+    return held_out_predictors(load_consensus() if key == CONSENSUS else load_predictor(key), held_out)
 
 
 def _samples() -> dict[tuple[str, str], FileSample]:

@@ -347,7 +347,7 @@ class TestTerms:
         assert text.count("not known here") == 3
 
 
-def test_what_the_command_makes_otherwise_is_told():
+def test_settings_that_the_command_changes_are_listed():
     architecture = {"width": 128, "encoder_name": "resnet18", "decoder_channels": [128, 64, 48, 32], "scales": [1, 0.5]}
     shipped = config("multitask_unet", architecture=architecture, training={"image_size": 192})
     card = reproduce_section({"multitask_unet": shipped})
@@ -377,7 +377,7 @@ def test_an_ensemble_is_made_by_two_commands():
     assert "instead of" not in card
 
 
-def test_of_an_ensemble_it_is_told_who_judged():
+def test_the_card_says_which_network_of_an_ensemble_was_measured_on_an_image():
     report = evaluation("multitask_unet", "validation", 1)
     ensemble = ApproachFacts(ensemble_config("multitask_unet"), None, {"validation": report})
     card = model_card({"multitask_unet": ensemble}, PUBLISHED)
@@ -398,7 +398,7 @@ def test_a_difference_to_weights_of_before_is_left_out(other, shown):
     assert ("`multitask_unet` minus `multitask_cnn`" in differences) is shown
 
 
-def test_several_detectors_are_told():
+def test_several_detectors_are_listed():
     origins = {"detector_from": {"approach": "multitask_unet", "sha256": "0123456789abcdef"}}
     several = config("two_stage", learnt_from=origins)
     several["architecture"] = {"detector": {"ensemble_of": {"width": 8}, "folds": [0, 1, 2]}, "crop_size": 96}
@@ -425,7 +425,7 @@ def test_the_training_command_repeats_the_settings(key):
     assert {k: v for k, v in repeated.to_dict().items() if k in recorded["training"]} == recorded["training"]
 
 
-def test_what_weights_learnt_from_is_told_and_repeated():
+def test_starting_weights_are_listed_and_in_the_command():
     origins = {"init_from": {"approach": None, "sha256": "0123456789abcdef"},
                "teacher": {"approach": "multitask_unet", "sha256": "fedcba9876543210"}}  # fmt: skip
     recorded = config("multitask_cnn", learnt_from=origins)
