@@ -1,18 +1,22 @@
-# make demo | test | check | train | venv. Another interpreter: make demo PYTHON=python3.12
+# make demo | test | test-fast | check | train | venv. Another interpreter: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check train venv
+.PHONY: demo test test-fast check train venv
 .DELETE_ON_ERROR:
 
 demo: venv  ## start the app on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
-test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev-installed  ## all tests, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: $(VENV)/.dev-installed  ## the tests that need neither a browser nor training
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not slow"
 
 check: $(VENV)/.dev-installed  ## style and types
 	$(BIN)/ruff check .
@@ -29,9 +33,9 @@ $(VENV)/.installed: requirements.txt
 		{ echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.dev-installed: requirements-dev.txt requirements-mcp.txt $(VENV)/.installed
+	$(PIP_INSTALL) -r requirements-dev.txt -r requirements-mcp.txt
 	@touch $@

@@ -9,14 +9,14 @@ from importlib.util import find_spec
 
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
-demo = build_page()  # Hugging Face Spaces look for this name
+demo = build_page()  # the name that Hugging Face Spaces look for
 
 
 def main() -> None:
     """Serve the page until Ctrl+C."""
-    everywhere = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
     parser = argparse.ArgumentParser(description="Serve the breast ultrasound demo: research, not a medical device.")
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", everywhere), help="default: %(default)s")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", host), help="default: %(default)s")
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--port", type=int, default=port, help="default: %(default)s")
     parser.add_argument("--mcp", action="store_true", help="also offer the endpoints as tools to language models (MCP)")

@@ -1,4 +1,4 @@
-"""Segment and classify breast ultrasound, and show why. A research demo, not a medical device."""
+"""Segment and classify breast ultrasound, and explain the answer. A research demo, not a medical device."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["CLASSES", "InputError", "Prediction", "Predictor", "load_predictor"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the training code need not load what only inference needs, nor the other way round."""
+    """Import on first use, so that `import busi_demo` loads neither torch nor Matplotlib."""
     if name not in __all__:
         raise AttributeError(f"module 'busi_demo' has no attribute {name!r}")
-    home = "inference.predictor" if name in ("Predictor", "load_predictor") else "types"
-    return getattr(import_module(f"busi_demo.{home}"), name)
+    module = "inference.predictor" if name in ("Predictor", "load_predictor") else "types"
+    return getattr(import_module(f"busi_demo.{module}"), name)

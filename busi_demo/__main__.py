@@ -1,4 +1,4 @@
-"""Command line: python -m busi_demo predict IMAGE..., and what else --help lists."""
+"""The command line: python -m busi_demo SUBCOMMAND, or busi-demo SUBCOMMAND where the package is installed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from busi_demo.cli import batch, examples, predict, publish
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="busi_demo", description="Breast ultrasound demo, no diagnosis.")
+    """Run one subcommand.
+
+    Args:
+        argv: words after the program name; by default those of the command line.
+    Returns:
+        The exit status: 0, or 2 after an error message.
+    """
+    parser = argparse.ArgumentParser(
+        prog="busi_demo", description="Breast ultrasound: a research demo, not a medical device."
+    )
     subcommands = parser.add_subparsers(dest="command", required=True)
     predict.add_predict(subcommands)
     batch.add_batch(subcommands)

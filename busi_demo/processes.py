@@ -1,9 +1,9 @@
 """One process or many: training scripts and `batch` run unchanged under `torchrun --nproc_per_node P`.
 
-In training the batch is that of the whole run and each process takes its share of every one. What is a mean over the
-batch is divided by the sum of all processes' counts (`total`), so that the summed gradients are those of one process,
-apart from rounding and from what is drawn inside the model: dropout, and the crops of `CropObjective`. gloo on CPUs,
-NCCL on GPUs.
+In training, the batch size is that of the whole run, and each process takes a share of every batch. A mean over the
+batch is divided by the sum of the counts of all processes (`total`). So the summed gradients equal those of a single
+process, except for rounding and for what is drawn inside the model: dropout, and the crops of `CropObjective`. The
+backend is gloo on CPUs and NCCL on GPUs.
 
 `accelerate launch --cpu --num_processes 2` silently runs one process: use torchrun.
 """
@@ -24,19 +24,19 @@ from torch.utils.data import BatchSampler, Sampler
 
 from busi_demo.project import require
 
-_PATIENCE = timedelta(hours=12)  # how long the others wait for the main process to read the data or to validate
+_PATIENCE = timedelta(hours=12)  # how long processes wait for the main one to read the data or to validate
 _T = TypeVar("_T")
 
 
 class Processes:
-    """This process among all those of the run; all instances share one state. The only user of accelerate, which one
-    process alone does not need.
+    """This process among all processes of the run; all instances share one state. Only this class uses accelerate, and
+    a single process does not need it.
 
     Attributes:
-        count: how many there are.
+        count: number of processes.
         index: of this one, from 0.
         is_main: whether this one validates, prints and writes.
-        device: of this one, a GPU of its own where there are any.
+        device: of this process; its own GPU where there are GPUs.
     """
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ class Processes:
         return self._accelerator.prepare(module) if self._accelerator else module.to(self.device)
 
     def from_main(self, make: Callable[[], _T]) -> _T:
-        """Call `make` in the main process alone and return its value, which must be picklable, in all of them. Where it
-        raises, so does the main process, and the others end with status 2."""
+        """Call `make` in the main process only and return its value, which must be picklable, in all processes. If it
+        raises, the main process raises too and the others exit with status 2."""
         if not self.is_main:
             return self._receive()
         with self._sending() as message:
@@ -62,7 +62,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Run a block in the main process, then, without its messages, in the others; failures as in `from_main`."""
+        """Run a block in the main process, then in the others without messages; failures as in `from_main`."""
         if self.is_main:
             with self._sending() as message:
                 yield
@@ -74,7 +74,8 @@ class Processes:
 
     @contextmanager
     def _sending(self) -> Iterator[list[Any]]:
-        """Send what the block puts into the list, also where it fails: nobody may wait in vain."""
+        """Send what the block puts into the list. It is sent also when the block fails, so that no process waits
+        forever."""
         message: list[Any] = []
         try:
             yield message
@@ -105,7 +106,7 @@ def _accelerator() -> Any:
 
 
 class BatchShares(Sampler[list[Any]]):
-    """The batches of the whole run, of each of them every `count`-th index from this process's on.
+    """The share of this process in each batch of the run: every `count`-th index, starting with its own number.
 
     Args:
         sampler: the same in every process.
@@ -124,7 +125,7 @@ class BatchShares(Sampler[list[Any]]):
 
 
 def total(values: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over all processes, in which it has the same shape; no gradient flows through it."""
+    """Sum a tensor over all processes; it has the same shape in each. No gradient flows through the sum."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values
     values = values.detach().clone()
@@ -133,7 +134,7 @@ def total(values: torch.Tensor) -> torch.Tensor:
 
 
 def leave() -> None:
-    """Wait until all processes are done, then take leave of them; without others nothing happens."""
+    """Wait for all processes, then close the process group; a single process does nothing."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()

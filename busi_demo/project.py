@@ -1,4 +1,4 @@
-"""Where the project lies, optional packages, and files that are read or written whole."""
+"""Where the project is, optional packages, and reading and writing whole files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def save_whole(path: Path, content: bytes) -> Path:
-    """Write a file whole or not at all: a reader sees the old content or the new one, never a part of it.
+    """Write a file completely or not at all: a reader sees the old content or the new one, never a part of it.
 
     Args:
-        path: the file; its folder is made where it is missing. A file that is there is replaced.
-        content: all bytes of the file.
+        path: the file; its folder is created if it is missing. An existing file is replaced.
+        content: the whole file.
     Returns:
         `path`.
     Raises:
@@ -51,12 +51,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file cannot be read or is not JSON; the message names the file by its last three parts.
+        InputError: the file cannot be read or is not JSON; the message has the last three parts of its path.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        name = "/".join(path.parts[-3:])  # a page may show it, so no folder of the server but the project's own
+        name = "/".join(path.parts[-3:])  # a page may show the message: it must not name folders of the server
         raise InputError(f"{name} cannot be read as JSON ({reason_of(error)}): make it again.") from error
 
 
@@ -74,7 +74,7 @@ def require(package: str, by: str) -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout as `git describe` names it, with `-dirty` for changed files; `None` outside of git."""
+    """The commit of the checkout, with `-dirty` if files are changed; `None` outside of git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: one model and one weights folder an approach, made once."""
+"""Fixtures of the whole suite: a model and a weights folder for each approach, made once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,37 @@ from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.weights import store as weights
-from busi_demo.weights.store import load_weights, save_weights
+from busi_demo.weights.store import save_weights
 
-# For inputs this small threads only get in each other's way, here and in the scripts that tests start.
+# For such small inputs several threads are slower than one, here and in the scripts that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+TESTS = Path(__file__).parent
+SLOW = ("training", "test_read_only.py", "test_readme.py", "ui/test_mcp.py")
+"""Folders and files, relative to `tests`, where every test is slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by folder, keep those of a file in one process, and those of the browser too.
+
+    With `-n 2 --dist loadgroup` no fixture of a module is made twice, and there is one app for the browser. The longest
+    groups start first, so that no process waits for the other one at the end.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        browser = place.parts[0] == "browser"
+        if browser:
+            item.add_marker("browser")
+        elif place.as_posix() in SLOW or place.parts[0] in SLOW:
+            item.add_marker("slow")
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else place.as_posix()))
+    items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.get_closest_marker("slow")))
 
 
 @pytest.fixture(scope="session")
 def models() -> dict[str, ApproachModel]:
-    """Every approach in evaluation mode, with the weights of `fill_weights`. Copy one before you change it."""
+    """Every approach in evaluation mode, with the weights of `fill_weights`. Copy a model before changing it."""
     return {key: fill_weights(create_model(key)).eval() for key in APPROACHES}
 
 
@@ -43,18 +64,15 @@ def weights_folder(models: dict[str, ApproachModel], tmp_path_factory: pytest.Te
 
 
 @pytest.fixture
-def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What loads the shipped weights gets untrained ones."""
+def stand_in_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Untrained weights in place of those of the project. Predictors are kept by folder, so tests share them."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
-    yield
-    load_predictor.cache_clear()
 
 
 @pytest.fixture(scope="session")
 def predictors(weights_folder: Path) -> dict[str, Predictor]:
     """Every approach of `weights_folder`, ready to answer."""
-    return {key: Predictor(load_weights(weights_folder / key)) for key in APPROACHES}
+    return {key: load_predictor(key, weights_folder) for key in APPROACHES}
 
 
 @pytest.fixture
@@ -97,7 +115,8 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(script: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", sys.path[:])
+        folder = ROOT if Path(script).name == "__main__.py" else (ROOT / script).parent
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
         on_terminate, status = signal.getsignal(signal.SIGTERM), 0
         try:
             runpy.run_path(str(ROOT / script), run_name="__main__")

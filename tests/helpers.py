@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def picture(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
-    """A smooth random grey image, uint8 (height, width): unlike that of any other seed, as real images are."""
+    """A smooth random grey image, uint8 (height, width), different for each seed."""
     coarse = np.random.RandomState(seed).randint(0, 256, (7, 9), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -74,7 +74,7 @@ def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: i
 
 
 def answer(mask: np.ndarray, **fields: object) -> Prediction:
-    """`malignant` at 0.7 with a lesion of the given shape, bool (H, W), where map and mask say the same."""
+    """A `malignant` prediction at 0.7 with the given mask, bool (H, W), and a CAM that equals the mask."""
     defaults = {
         "approach": "multitask_cnn",
         "image": np.zeros(mask.shape, dtype=np.uint8),
@@ -107,8 +107,8 @@ class DiscSample:
 
 
 def fill_weights(model: torch.nn.Module) -> torch.nn.Module:
-    """Give convolutions and linear layers weights that depend on their names alone: the same on every machine and in
-    every release of torch, for NumPy keeps the streams of RandomState for good."""
+    """Set the weights of convolutions and linear layers from their names: the same on every machine and in every
+    release of torch, as the streams of NumPy's RandomState never change."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:

@@ -1,4 +1,4 @@
-"""The real app in a process of its own, and the browser to look at it with."""
+"""Start the real app in a separate process; helpers for the browser."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def drop(page: Page, file: Path, selector: str) -> None:
 def serve_app(
     folder: Path, environment: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Run `python app.py` from another folder; its address, once it answers.
+    """Run `python app.py` from another folder; yields its address once it answers.
 
     Args:
-        folder: where it is started, and where log.txt is kept.
-        environment: all of it.
+        folder: the working directory, and where log.txt is written.
+        environment: all environment variables.
         before, after: words of the command line before `python` and after `app.py`.
     """
     with socket.socket() as free:

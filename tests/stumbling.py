@@ -1,4 +1,4 @@
-"""An objective that is interrupted, for tests of going on."""
+"""An objective that is interrupted, for tests of resuming."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from busi_demo.training.losses import JointObjective
 
 
 class Stumbling(JointObjective):
-    """Stops like a person's Ctrl-C in the given step, counted over the objective's life from 1; at 0 never."""
+    """Stops like Ctrl-C in the given step, counted over the objective's life from 1; at 0 never."""
 
     def __init__(self, at: int, **weights: float) -> None:
         super().__init__(**weights)

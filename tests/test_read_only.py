@@ -1,4 +1,4 @@
-"""The app where nothing can be written but the temporary folder, as in a hardened container."""
+"""The app on a read-only file system, where only the temporary folder can be written, as in a hardened container."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from helpers import ROOT, picture, save_grey
 from PIL import Image
 from serving import serve_app
 
-# A mount namespace of its own, in which only $TMPDIR can be written; its first word is the project, where it starts.
+# Run a command in a mount namespace in which only $TMPDIR can be written, started in the project.
 READ_ONLY = ["unshare", "--map-root-user", "--mount", "sh", "-c",
              'mount --bind "$TMPDIR" "$TMPDIR" && mount --rbind / / && mount -o remount,bind,ro / && cd "$0" && '
              '! touch busi_demo/written 2>/dev/null && touch "$TMPDIR/written" && exec "$@"', str(ROOT)]  # fmt: skip
-NOWHERE = "/proc/no/such/place"  # not even root can make it
+NOWHERE = "/proc/no/such/place"  # not even root can create it
 CACHES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "MPLCONFIGDIR", "TORCH_HOME", "GRADIO_TEMP_DIR")
 
 
@@ -29,7 +29,7 @@ def environment(tmp_path) -> dict[str, str]:
 
 
 def answers(url: str, folder: Path) -> bool:
-    """Whether the endpoint gives figure, probabilities and numbers."""
+    """Whether the endpoint returns figure, probabilities and numbers."""
     scan = save_grey(folder / "scan.png", picture(1))
     client = Client(url, verbose=False, download_files=str(folder))
     figure, probabilities, record = client.predict(handle_file(scan), "multitask_cnn", api_name="/analyse")[:3]
@@ -40,7 +40,7 @@ def answers(url: str, folder: Path) -> bool:
 
 def test_it_starts_and_answers_on_a_read_only_file_system(environment, weights_folder, tmp_path):
     if subprocess.run([*READ_ONLY, "true"], env=environment, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount anything, not even in a namespace of its own")
+        pytest.skip("this machine does not allow mounts, not even in a separate namespace")
     with serve_app(tmp_path, {**environment, "BUSI_DEMO_WEIGHTS": str(weights_folder)}, before=READ_ONLY) as url:
         assert answers(url, tmp_path)
     assert "Traceback" not in (tmp_path / "log.txt").read_text()

@@ -1,4 +1,4 @@
-"""What README.md tells people to type is there: make targets, scripts, options, files, and Python that runs."""
+"""What README.md and CONTRIBUTING.md name exists: make targets, scripts, options, files, and Python that runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS_TITLE
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.weights import store as weights
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -91,9 +91,7 @@ def test_options_and_files_are_real(target, run_script):
 def test_python_runs(block, weights_folder, monkeypatch, capsys):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
     monkeypatch.chdir(ROOT)
-    load_predictor.cache_clear()
     exec(compile(block, "README.md", "exec"), {})
-    load_predictor.cache_clear()
     assert capsys.readouterr().out
 
 
@@ -102,11 +100,9 @@ def url(weights_folder) -> Iterator[str]:
     """Address of the app, which answers with untrained weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-        load_predictor.cache_clear()
         demo = build_page()
         yield demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, **LAUNCH_OPTIONS)[1]
         demo.close()
-        load_predictor.cache_clear()
 
 
 @pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
@@ -114,27 +110,46 @@ def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
     (block,) = [b for b in blocks("python") if f'api_name="{endpoint}"' in b]
     assert "http://127.0.0.1:7860" in block
     monkeypatch.chdir(ROOT)
-    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), found := {})
+    exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names := {})
     out = capsys.readouterr().out
     if endpoint == "/analyse":
-        assert found["record"]["approach"] == "multitask_unet" and 0 <= found["record"]["dice"] <= 1
-        assert found["record"]["predicted_class"] in out
+        assert names["record"]["approach"] == "multitask_unet" and 0 <= names["record"]["dice"] <= 1
+        assert names["record"]["predicted_class"] in out
     elif endpoint == "/compare":
         titles = [model.title for model in APPROACHES.values()]
-        assert [figure["caption"] for figure in found["figures"]] == [*titles, CONSENSUS_TITLE]
+        assert [figure["caption"] for figure in names["figures"]] == [*titles, CONSENSUS_TITLE]
         assert all(title in out for title in titles)
     else:
-        assert [row["image"] for row in found["rows"]] == ["benign_1.png", "normal_1.png"]
-        assert Path(found["table"]).read_text().count("\n") == 3 and Path(found["figures"]).stat().st_size > 10_000
+        assert [row["image"] for row in names["rows"]] == ["benign_1.png", "normal_1.png"]
+        assert Path(names["table"]).read_text().count("\n") == 3 and Path(names["figures"]).stat().st_size > 10_000
 
 
 def test_every_approach_is_described():
     assert all(f"| `{key}` |" in README for key in APPROACHES)
 
 
-def test_links_and_paths_lead_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
-    paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]+)`", README)
+def test_every_room_is_named_in_one_line():
+    built = README.partition("## How it is built")[2].partition("\n## ")[0]
+    named = re.findall(r"^ {6,}([\w.]+/?) {2,}\w", built, re.M)
+    package = ROOT / "busi_demo"
+    rooms = [path.parent for path in package.rglob("__init__.py") if path.parent.parent != package / "ui"]
+    expected = [f"{room.name}/" for room in rooms if room != package]
+    expected += [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    assert sorted(named) == sorted(expected)
+    assert all(name.name in built for name in (package / "ui").iterdir() if (name / "__init__.py").is_file())
+
+
+def test_make_targets_of_contributing_exist():
+    targets = re.findall(r"^make (\S+)", CONTRIBUTING, re.M)
+    assert {"check", "test", "test-fast"} == set(targets)
+    assert subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_links_and_paths_exist(text):
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
+    paths = re.findall(r"`((?:busi_demo|train|tests|weights|examples)/[\w/.]*)`", text)
+    assert paths
     missing = [name for name in links + paths if "NAME" not in name and not (ROOT / name).exists()]
     assert missing == []
 
@@ -143,12 +158,12 @@ FRONT = yaml.safe_load(README.split("---")[1])
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
-def test_the_space_starts_the_app_that_is_here():
+def test_the_space_starts_the_app():
     assert (FRONT["sdk"], FRONT["app_file"], FRONT["pinned"]) == ("gradio", "app.py", False)
     assert "demo" in (ROOT / FRONT["app_file"]).read_text(encoding="utf-8")
 
 
-def test_the_front_matter_is_what_spaces_take():
+def test_the_front_matter_is_valid_for_spaces():
     assert README.startswith("---\n")
     assert FRONT["title"] and len(FRONT["emoji"]) == 1 and {FRONT["colorFrom"], FRONT["colorTo"]} <= COLOURS
     assert 0 < len(FRONT["short_description"]) <= 60
@@ -156,7 +171,7 @@ def test_the_front_matter_is_what_spaces_take():
     assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in FRONT["tags"])
 
 
-def test_the_versions_of_the_space_are_ones_we_allow():
+def test_the_versions_of_the_space_are_allowed():
     """Spaces install sdk_version after requirements.txt, so the range there must include it."""
     (gradio,) = [r for line in (ROOT / "requirements.txt").read_text().splitlines()
                  if line[:1].isalpha() and (r := Requirement(line)).name == "gradio"]  # fmt: skip

@@ -1,14 +1,13 @@
-"""Take a quoted accuracy apart: python train/autopsy.py [--data DIR] --output DIR"""
+"""Study an often quoted accuracy: python train/autopsy.py [--data DIR] --output DIR"""
 
 from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.evaluation.autopsy.classifiers import SmallCNN, largest_class, load_files, nearest_neighbour
 from busi_demo.evaluation.autopsy.report import autopsy_figure, table_rows, table_text

@@ -6,11 +6,10 @@ Training does this once; do it again after a change of the settings that make th
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data

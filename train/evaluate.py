@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from busi_demo.evaluation.evaluate import certain, choose, drawn, measure, other_report, tell_trained, weights_sha256
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.data.busi import index_folder, known_calipers
 from busi_demo.data.locate import find_data
 from busi_demo.data.splits import fingerprints, near_duplicate_groups
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cams import summarise_cams
+from busi_demo.evaluation.evaluate import certain, choose, drawn, measure, other_report, tell_trained, weights_sha256
 from busi_demo.evaluation.held_out import held_out_by, judge_of
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row

@@ -6,14 +6,14 @@ python train/join_folds.py runs/fold_0/multitask_unet runs/fold_1/multitask_unet
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
+from busi_demo.evaluation.history import mean_history
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import (
     joined,
@@ -21,7 +21,6 @@ from busi_demo.training.join import (
     joined_split,
     judge_held_out,
     load_members,
-    mean_history,
     with_size,
 )
 from busi_demo.training.recipe import main
@@ -55,7 +54,8 @@ def join() -> None:
         results,
         joined_facts(members, split),
         split,
-        {"": mean_history(members)} | {f"_fold_{m.fold}": m.history for m in members if m.history},
+        {"": mean_history([member.history for member in members])}
+        | {f"{name}_fold_{m.fold}": rows for m in members for name, rows in m.histories.items()},
     )
 
 

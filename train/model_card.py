@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _path  # noqa: F401
 
 from busi_demo.data.busi import image_notes, locked_test
 from busi_demo.evaluation.autopsy.study import PUBLISHED

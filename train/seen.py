@@ -1,4 +1,4 @@
-"""Write weights/seen.json, which tells a known image again, and measure how well it does:
+"""Write weights/seen.json, the list of known images, and measure how well it recognises copies:
 
 python train/seen.py --data DIR --extra OTHER_DIR OTHER_DIR
 """
@@ -8,16 +8,14 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import _path  # noqa: F401
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
@@ -28,12 +26,12 @@ from busi_demo.weights.split_file import TRAIN, VALIDATION, read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
 SCALES, STRETCHES, QUALITIES = (0.35, 0.5, 0.75, 1.5), (0.9, 1.0, 1.1), (30, 50, 75)
-"""How the copies that must be found are made: resized, with other proportions, as JPEG, and mirrored."""
+"""Changes of the test copies: resized, with other proportions, as JPEG of these qualities, and mirrored."""
 
 
 def trained_on(weights: Path) -> dict[tuple[str, str, str], str]:
-    """(source, class, image) -> 'train' or 'validation', from every approach's split.csv; what one trained on counts as
-    trained on.
+    """(source, class, image) -> 'train' or 'validation', from every approach's split.csv; 'train' where any approach
+    was trained on the image.
 
     Raises:
         InputError: an approach has no split.csv.
@@ -59,7 +57,7 @@ def _hash_one(sample: FileSample, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def altered(image: np.ndarray, seed: int) -> np.ndarray:
-    """A copy as people pass it on: uint8 (H, W) -> uint8 of another size, drawn by the seed."""
+    """A copy with random changes: uint8 (H, W) -> uint8 of another size, drawn by the seed."""
     generator = np.random.default_rng(seed)
     scale = generator.choice(SCALES)
     size = round(image.shape[1] * scale * generator.choice(STRETCHES)), round(image.shape[0] * scale)
@@ -107,8 +105,8 @@ def tell_rates(
     hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]],
     main_name: str,
 ) -> None:
-    """Print how many altered copies are found, and how many images match what they are no duplicate of: an image of
-    the main set that published audits put into another group, or any image of another set."""
+    """Print how many altered copies are recognised, and how many images match an image that they are no duplicate of:
+    one of the main set that published audits put into another group, or one of another set."""
     group = {name: row["known_group"] for name, row in image_notes().items()}
     for source, samples in by_source.items():
         found, false_same, false_other = 0, 0, 0

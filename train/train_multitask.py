@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import _path  # noqa: F401
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from busi_demo.evaluation.history import read_stages
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import create_model
+from busi_demo.models import approach_class
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
@@ -29,7 +28,7 @@ from busi_demo.weights.start import load_part
 
 def build(config: TrainConfig) -> ApproachModel:
     torch.manual_seed(config.seed)
-    model = create_model(config.approach, encoder_weights=config.encoder_weights)
+    model = approach_class(config.approach).fresh(config.encoder_weights)
     if config.init_from:
         load_part(Path(config.init_from), "", model, config.fold, config.seed)
     return model
@@ -44,26 +43,28 @@ def train(argv: list[str] | None = None) -> None:
     if config.approach == TwoStage.key:
         raise InputError("two_stage is trained in two stages: use train/train_two_stage.py.")
     model = build(config)
+    earlier = read_stages(Path(config.init_from), config.fold) if config.init_from else []
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
     def run(
-        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *told: Listener
+        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *further: Listener
     ) -> list[dict[str, float]]:
         objective = with_teacher(
             JointObjective(config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks), config
         )
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
-            resume, listeners=(*listeners_of(arguments, folder), *told),
+            resume, listeners=(*listeners_of(arguments, folder), *further),
         )  # fmt: skip
 
     if arguments.tune:
-        tune(parser, arguments, config, lambda c, folder, told: run(build(c), c, folder, True, told))
+        tune(parser, arguments, config, lambda c, folder, listener: run(build(c), c, folder, True, listener))
         return
     history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
     if Processes().is_main:
-        finish(model, data, preprocess, config, history, arguments.output)
+        stages = {f"stage_{number}": rows for number, rows in enumerate(earlier, 1)}
+        finish(model, data, preprocess, config, history, arguments.output, earlier=stages)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import _path  # noqa: F401
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.ensemble import folds_of
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
-from busi_demo.training.checkpoint import RunFolder
+from busi_demo.training.checkpoint import RunFolder, run_settings
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.detector import calibrated_head, load_detector
 from busi_demo.training.distill import with_teacher
@@ -97,24 +93,10 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
     return part, None if part is whole else whole, detector
 
 
-def origins_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Option -> identity of the weights that it named, see `identity`.
-
-    Raises:
-        InputError: there are no weights, or the run to resume was started with others.
-    """
+def parts_of(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Option -> folder of the weights that a part of the network starts from or is."""
     given = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
-    origins = {name: identity(place) for name, place in given.items() if place}
-    if Processes().is_main:
-        file = run_folder(arguments, TwoStage.key) / "origins.json"
-        if arguments.resume and file.is_file() and json.loads(file.read_text(encoding="utf-8")) != origins:
-            raise InputError(
-                f"{file.parent} was started with other weights in --detector-from or --encoder-from "
-                f"({file.name} has their sha256): resume with the same weights, or give another --run-dir."
-            )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(origins, indent=2) + "\n", encoding="utf-8")
-    return origins
+    return {name: folder for name, folder in given.items() if folder}
 
 
 def train(argv: list[str] | None = None) -> None:
@@ -128,12 +110,12 @@ def train(argv: list[str] | None = None) -> None:
     parser.add_argument("--encoder-from", type=Path, metavar="DIR", help="weights of multitask_resnet50 to start from")
     arguments = parse(parser, argv)
     config = config_from(arguments, approach=TwoStage.key)
-    stages = stages_of(arguments, config, run_folder(arguments, TwoStage.key))
+    stages, parts = stages_of(arguments, config, run_folder(arguments, TwoStage.key)), parts_of(arguments)
     if not arguments.tune:
         for _, settings, folder in stages:  # refuse before anything is overwritten
-            RunFolder(folder).load_checkpoint(settings.to_dict(), arguments.resume)
+            RunFolder(folder).load_checkpoint(run_settings(settings, parts), arguments.resume)
     model, whole, detector = build(arguments, config)
-    origins = origins_of(arguments)
+    origins = {name: identity(folder) for name, folder in parts.items()}
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
@@ -147,8 +129,7 @@ def train(argv: list[str] | None = None) -> None:
                 print(f"stage: {folder.name}", flush=True)
             histories[folder.name] = fit(
                 model, objective, data.train, weights_for(settings, data), data.validation, preprocess, settings,
-                folder, resume,
-                listeners=(*listeners_of(arguments, folder), *told),
+                folder, resume, listeners=(*listeners_of(arguments, folder), *told), parts_from=parts,
             )  # fmt: skip
         return histories
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from busi_demo.publishing.upload import TO_COME, Upload, space_upload, upload, weights_upload
+from busi_demo.publishing.upload import TO_COME, Upload, outdated_on_hub, space_upload, weights_upload
+from busi_demo.publishing.upload import upload as upload_all
 from busi_demo.types import InputError
 from busi_demo.weights import hub
 
@@ -15,17 +16,17 @@ from busi_demo.weights import hub
 def add_publish(subcommands: Any) -> None:
     """Define `publish`."""
     parser = subcommands.add_parser("publish", help="put the app and its weights on the Hugging Face Hub")
-    parser.add_argument("--space", metavar="OWNER/NAME", help="the Space to make or renew; with --weights it loads its "
-                        "weights from there, at the commit just made, else it gets them itself")  # fmt: skip
-    parser.add_argument("--weights", metavar="OWNER/NAME", help="the model repository to make or renew")
-    parser.add_argument("--private", action="store_true", help="what is made new is seen by its owner alone")
+    parser.add_argument("--space", metavar="OWNER/NAME", help="the Space to create or update; with --weights it loads "
+                        "the weights from that repository, otherwise it holds them itself")  # fmt: skip
+    parser.add_argument("--weights", metavar="OWNER/NAME", help="the model repository to create or update")
+    parser.add_argument("--private", action="store_true", help="a repository that is created is private")
     parser.add_argument("--dry-run", action="store_true",
-                        help="only show what would go up: every file, its size, the README")  # fmt: skip
+                        help="show which files would be uploaded and deleted, and stop")  # fmt: skip
     parser.set_defaults(run=publish)
 
 
 def publish(arguments: argparse.Namespace) -> int:
-    """Run `publish`; returns the exit status: 0, or 2 after one line of complaint on standard error."""
+    """Run `publish`; returns the exit status: 0, or 2 after an error message on standard error."""
     try:
         if not (arguments.space or arguments.weights):
             raise InputError("Nothing to publish: give --space OWNER/NAME, --weights OWNER/NAME, or both.")
@@ -34,7 +35,7 @@ def publish(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             _show(_planned(arguments.space, arguments.weights))
         else:
-            upload(arguments.space, arguments.weights, private=arguments.private)
+            upload_all(arguments.space, arguments.weights, private=arguments.private)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -49,9 +50,14 @@ def _planned(space: str | None, weights: str | None) -> Iterable[Upload]:
 
 
 def _show(uploads: Iterable[Upload]) -> None:
-    for one in uploads:
-        print(one.listing())
-        for name, source in sorted(one.files.items()):
+    for upload in uploads:
+        print(upload.listing())
+        try:
+            for name in outdated_on_hub(upload):
+                print(f"{'delete':>12}  {name}")
+        except InputError as error:
+            print(f"note: {error} If it holds files of an earlier upload, those not listed here are deleted.")
+        for name, source in sorted(upload.files.items()):
             if isinstance(source, bytes):
-                print(f"\n--- {name}, made for {one.repository} ---\n{source.decode()}--- end of {name} ---\n")
+                print(f"\n--- {name}, made for {upload.repository} ---\n{source.decode()}--- end of {name} ---\n")
     print("dry run: nothing was uploaded")

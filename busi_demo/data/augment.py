@@ -1,4 +1,4 @@
-"""Augmentation that stays plausible for ultrasound: geometry, gain, speckle, blur, and marks an operator leaves."""
+"""Augmentation for ultrasound images: geometry, gain, speckle, blur, and measuring marks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RandomSpeckle(v2.Transform):
 
 
 class RandomCalipers(v2.Transform):
-    """Draw measuring crosses and a dotted line at random places, so that marks stop meaning 'lesion'.
+    """Draw measuring crosses and a dotted line at random places, so that such marks do not indicate a lesion.
 
     Image: uint8 (1, h, w); the mask is left as it is.
     """
@@ -81,7 +81,7 @@ class RandomCalipers(v2.Transform):
 def training_augmentation() -> v2.Compose:
     """The transforms of training, for a pair of `tv_tensors.Image` uint8 (1, h, w) and `tv_tensors.Mask` (1, h, w).
 
-    Left and right are exchangeable in a breast scan, up and down are not: shadows and enhancement lie below a lesion.
+    Breast scans may be mirrored left to right, but not upside down: shadows and enhancement lie below a lesion.
     """
     return v2.Compose(
         [

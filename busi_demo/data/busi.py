@@ -1,4 +1,4 @@
-"""Index of a folder in BUSI layout: which images there are, which masks belong to them, what is known of them.
+"""Index a folder in BUSI layout: its images, their masks, and notes from published audits.
 
 Layout of the published data set (Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 2020):
 `{benign,malignant,normal}/NAME.png` with `NAME_mask.png` and, where several lesions were drawn, `NAME_mask_1.png`, ...
@@ -26,11 +26,11 @@ MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
 
 
 class Sample(Protocol):
-    """One labelled image, wherever it comes from: a file of a data set or a phantom."""
+    """One labelled image: a file of a data set, or a phantom."""
 
     @property
     def name(self) -> str:
-        """Unique within its data set and class: `benign/0.png` and `malignant/0.png` may stand side by side."""
+        """Unique within its data set and class; images of two classes may share a name."""
 
     @property
     def label(self) -> str:
@@ -38,15 +38,15 @@ class Sample(Protocol):
 
     @property
     def group(self) -> str:
-        """Images that share it (one patient, one near-duplicate) never stand on both sides of a split."""
+        """Name of the patient or the near-duplicates; images of one group stay on one side of a split."""
 
     @property
     def mask_complete(self) -> bool:
-        """False where part of the true mask is known to be missing: never segmented against."""
+        """False if part of the true mask is known to be missing; the mask is then not used."""
 
     @property
     def label_certain(self) -> bool:
-        """False where near-duplicates carry different classes: never classified against."""
+        """False if near-duplicates have different classes; the class is then not used."""
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 (H, W), and its mask, bool (H, W), True inside a lesion."""
@@ -54,10 +54,10 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """A `Sample` that lies in files; the masks of several lesions are united when it is read.
+    """A `Sample` in files. `read` unites the masks of several lesions.
 
     Raises:
-        InputError: by `read`, when a file cannot be decoded or a mask has another size than its image.
+        InputError: by `read`, if a file cannot be decoded or a mask has another size than its image.
     """
 
     name: str
@@ -81,8 +81,8 @@ class FileSample:
 def index_folder(root: Path) -> list[FileSample]:
     """List every image of a folder in BUSI layout, sorted by class and name. Headers are read, pixels are not.
 
-    A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups; without one each
-    image is its own group and `duplicates.group_near_duplicates` finds which belong together.
+    A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups. Without it each
+    image is its own group; `duplicates.group_near_duplicates` then finds images that belong together.
 
     Args:
         root: folder that holds `benign`, `malignant` and `normal` (a data set may lack a class).
@@ -138,13 +138,13 @@ def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Map
 
 
 def image_notes() -> dict[str, dict[str, str]]:
-    """What published audits say of each BUSI image, by file name; see `resources/README.md` for the columns."""
+    """Notes of published audits on BUSI images, by file name; see `resources/README.md` for the columns."""
     return {row["image"]: row for row in _read_resource("image_notes.csv")}
 
 
 def known_calipers(names: Sequence[str]) -> list[bool | None]:
-    """Whether measuring marks are drawn on each image, from a column `calipers` of the notes (1 or 0); `None` where it
-    is empty or, as long as nobody has published such labels, missing."""
+    """Whether measuring marks are drawn on each image, from the column `calipers` (1 or 0) of the notes; `None` where
+    it is empty or missing. So far no such labels are published."""
     notes = image_notes()
     return [{"1": True, "0": False}.get(notes.get(name, {}).get("calipers", "")) for name in names]
 

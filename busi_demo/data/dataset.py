@@ -1,4 +1,4 @@
-"""Samples as tensors: every image decoded once, every augmentation reproducible."""
+"""Samples as tensors, with reproducible augmentations and draws."""
 
 from __future__ import annotations
 
@@ -8,49 +8,37 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import Transform
-from tqdm import tqdm
 
 from busi_demo.data.busi import Sample
-from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.data.reading import Reading
 from busi_demo.types import CLASSES
 
 Batch = dict[str, torch.Tensor]
 
 
 class CanvasDataset(Dataset[Batch]):
-    """Letterboxed images and masks, held in memory as uint8 after one reading of the files.
+    """Letterboxed images and masks, held in memory as uint8.
 
     An item is a dict of `image` uint8 (1, S, S) in 0..255, `mask` uint8 (1, S, S) of 0 and 1, `label` int64 in the
-    order of `CLASSES`, and `mask_known`, `label_known` float32: 0 where that truth may not be trained against.
-    An index is a position, or a pair (position, seed) where an augmentation shall be drawn with that seed: the same
-    pair gives the same item in any process and any order.
+    order of `CLASSES`, and `mask_known`, `label_known` float32: 0 where training must not use that truth.
+    An index is a position, or a pair (position, seed) to draw an augmentation with that seed: the same pair gives the
+    same item in any process and any order.
 
     Args:
-        samples: what to read.
-        preprocess: gives S and the letterbox.
+        readings: at least one, all of one size.
         augmentation: applied to image and mask together where the index carries a seed.
 
     Attributes:
+        samples: the samples that were read.
+        images, masks: uint8 (N, 1, S, S).
         placements: where each image lies in its square, see `Preprocess.placement`.
-
-    Raises:
-        InputError: a file cannot be read, see `Sample.read`.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        preprocess: Preprocess,
-        augmentation: Transform | None = None,
-    ) -> None:
-        self.samples, self.augmentation = tuple(samples), augmentation
-        shape = (len(self.samples), 1, preprocess.size, preprocess.size)
-        self.images, self.masks = torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.uint8)
-        self.placements: list[tuple[int, int, int, int]] = []
-        for i, sample in enumerate(tqdm(self.samples, "reading images", disable=None, leave=False)):
-            image, mask = sample.read()
-            self.images[i], self.masks[i] = preprocess.canvas(image), preprocess.mask_canvas(mask)
-            self.placements.append(preprocess.placement(*image.shape))
+    def __init__(self, readings: Sequence[Reading], augmentation: Transform | None = None) -> None:
+        self.samples, self.augmentation = tuple(r.sample for r in readings), augmentation
+        self.images = torch.stack([r.image for r in readings])
+        self.masks = torch.stack([r.mask for r in readings])
+        self.placements = [r.placement for r in readings]
         self.labels = torch.tensor([CLASSES.index(s.label) for s in self.samples])
         self.mask_known = torch.tensor([float(s.mask_complete) for s in self.samples])
         self.label_known = torch.tensor([float(s.label_certain) for s in self.samples])
@@ -75,12 +63,12 @@ class CanvasDataset(Dataset[Batch]):
 
 
 class WeightedEpochSampler(Sampler[tuple[int, int]]):
-    """Draw positions with replacement by weight, each with a seed for its augmentation; the draws depend on the seed
-    and the epoch alone, so a resumed run sees what an undisturbed one would have seen.
+    """Draw positions with replacement by weight, each with a seed for its augmentation. The draws depend only on the
+    seed and the epoch, so a resumed run sees the same images as an uninterrupted one.
 
     Args:
-        weights: float (N,), not negative; a position's share of the draws.
-        count: draws an epoch.
+        weights: float (N,), not negative; the relative frequency of each position.
+        count: draws per epoch.
         seed: of the run.
     """
 
@@ -89,7 +77,7 @@ class WeightedEpochSampler(Sampler[tuple[int, int]]):
         self.epoch, self.skip = 0, 0
 
     def start(self, epoch: int, skip: int = 0) -> None:
-        """Make the next iteration that of `epoch`, without its first `skip` draws."""
+        """Set the epoch of the next iteration, which leaves out its first `skip` draws."""
         self.epoch, self.skip = epoch, skip
 
     def __len__(self) -> int:
@@ -103,15 +91,15 @@ class WeightedEpochSampler(Sampler[tuple[int, int]]):
 
 
 def sampling_weights(samples: Sequence[Sample], sources: Sequence[str], shares: dict[str, float]) -> torch.Tensor:
-    """Weights that give each source its share of the draws and soften class imbalance inside it.
+    """Compute weights that give each source its share of the draws and reduce class imbalance within a source.
 
-    Inside a source a class is drawn in proportion to the square root of its count: between the natural frequencies,
-    which starve the normals, and equal ones, which repeat them until they are learnt by heart.
+    Within a source, a class is drawn in proportion to the square root of its count. This lies between the natural
+    frequencies, which show too few normal images, and equal ones, which repeat these until the network memorises them.
 
     Args:
         samples: all training samples.
         sources: the source of each.
-        shares: source -> share of the draws; sources without samples are passed over, the rest is normalised.
+        shares: source -> share of the draws; sources without samples are ignored and the rest is normalised.
     Returns:
         float64 (N,), summing to 1.
     """

@@ -1,4 +1,4 @@
-"""Find near-duplicate images, so that they never stand on both sides of a split."""
+"""Find near-duplicate images, so that a split keeps them on one side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _THUMBNAIL = 32
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What is compared of an image.
+    """Hashes and thumbnails of an image, for comparison with others.
 
     Attributes:
         hashes: bool (2, 64), the perceptual hash (DCT, Zauner 2010) of the image and of its mirror image.
@@ -30,7 +30,7 @@ class Fingerprint:
 
 
 def fingerprint(image: np.ndarray) -> Fingerprint:
-    """Make the fingerprint of a grey image, uint8 (H, W)."""
+    """Compute the fingerprint of a grey image, uint8 (H, W)."""
     hashes, thumbnails = [], []
     for view in (image, image[:, ::-1]):
         picture = Image.fromarray(np.ascontiguousarray(view))
@@ -42,11 +42,11 @@ def fingerprint(image: np.ndarray) -> Fingerprint:
 
 
 def near_duplicates(prints: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> np.ndarray:
-    """Tell which images are near-duplicates of which others: bool (N, M).
+    """Whether each image is a near-duplicate of each other one: bool (N, M).
 
-    Two images are near-duplicates where their hashes differ in at most 6 of 64 bits or their thumbnails correlate by
-    at least 0.95, the mirror image included. On BUSI, groups of these find every group known from published audits
-    whole and join one unrelated pair at most.
+    Two images are near-duplicates if their hashes differ in at most 6 of 64 bits or their thumbnails correlate by
+    at least 0.95, the mirror image included. On BUSI, the resulting groups contain every group known from published
+    audits and join at most one unrelated pair.
     """
     linked = np.zeros((len(prints), len(others)), dtype=bool)
     if not linked.size:
@@ -64,9 +64,9 @@ def group_near_duplicates(prints: Sequence[Fingerprint], *known: Sequence[str]) 
     """Number the groups of images that are near-duplicates of each other, directly or through others.
 
     Args:
-        prints: one fingerprint an image.
-        known: names of groups known beforehand, one an image; several sequences where they come from several places
-            (patients, published audits), each with names of its own. They are joined too.
+        prints: one fingerprint per image.
+        known: names of known groups, one per image; several sequences where they come from several sources (patients,
+            published audits), each with its own names. Images of a known group are joined too.
     Returns:
         int (N,): equal numbers for images of one group.
     """
@@ -79,7 +79,7 @@ def group_near_duplicates(prints: Sequence[Fingerprint], *known: Sequence[str]) 
 
 
 def matches_hash(prints: Sequence[Fingerprint], hex_hashes: Sequence[str]) -> np.ndarray:
-    """Tell which images match any of some 64-bit perceptual hashes (hexadecimal), mirrored or not: bool (N,)."""
+    """Whether each image or its mirror image matches one of some 64-bit perceptual hashes (hexadecimal): bool (N,)."""
     if not prints or not hex_hashes:
         return np.zeros(len(prints), dtype=bool)
     wanted = np.stack([imagehash.hex_to_hash(h).hash.ravel() for h in hex_hashes])

@@ -1,4 +1,4 @@
-"""Find the BUSI data set: given by hand, by the environment, in the usual place, or downloaded."""
+"""Find the BUSI data set: by option, by environment variable, in the default folder, or by download."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ ENVIRONMENT_VARIABLE = "BUSI_DATA"
 
 
 class DataNotFoundError(InputError):
-    """No folder was named, none lies in the usual place and none could be downloaded."""
+    """No folder was given, the default folder does not exist, and the download failed."""
 
 
 def find_data(folder: str | Path | None = None) -> Path:
     """Return the folder that holds the class folders `benign`, `malignant`, `normal`.
 
-    Looked for, in this order: `folder` (the command line's --data), the environment variable BUSI_DATA,
-    `data/Dataset_BUSI_with_GT` below the current folder, a download with kagglehub. A folder that was named but is
-    wrong is an error, never passed over; it may be the parent of the folder meant.
+    Searched in this order: `folder` (the command line's --data), the environment variable BUSI_DATA,
+    `data/Dataset_BUSI_with_GT` below the current folder, a download with kagglehub. A folder that is given but
+    wrong is an error and is not skipped; it may be the parent of the intended folder.
 
     Raises:
-        InputError: a named folder is no BUSI folder.
-        DataNotFoundError: none was found by any of the four ways; the message names them all.
+        InputError: a given folder is not in BUSI layout.
+        DataNotFoundError: none of the four ways gives a folder; the message names them.
     """
     for name, given in (("--data", folder), (f"${ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE))):
         if given:
@@ -36,7 +36,7 @@ def find_data(folder: str | Path | None = None) -> Path:
 
 
 def data_at_hand() -> Path | None:
-    """The data set's folder as `find_data` finds it without being named one, but never by a download; else `None`."""
+    """The folder that `find_data` returns without an argument, but never by a download; else `None`."""
     if not (os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER.is_dir()):
         return None
     try:

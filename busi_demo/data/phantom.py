@@ -4,12 +4,12 @@ Random scatterers, weighted by the echogenicity of layered tissue, are convolved
 linear array; envelope detection and log compression make the picture (Bamber & Dickinson, Ultrasonic B-scanning: a
 computer simulation, Phys. Med. Biol. 1980; Meunier & Bertrand, Ultrasonic texture motion analysis: theory and
 simulation, IEEE Trans. Med. Imaging 1995). The convolution is done in baseband: scatterers are mixed down by the
-carrier and filtered with the Gaussian envelope of the pulse, whose lateral width grows away from the focus.
+carrier and filtered with the Gaussian envelope of the pulse; its lateral width grows away from the focus.
 
 Lesions follow the descriptors of the ACR BI-RADS ultrasound lexicon. Benign: oval, smooth, wider than tall, enhancement
-behind. Malignant: irregular or spiculated, often taller than wide, fuzzy, shadow behind. Normal: layers alone. Gain,
-speckle and layers are drawn alike for all classes, so that only those signs tell them apart. Nothing here is taken
-from a real image.
+behind. Malignant: irregular or spiculated, often taller than wide, fuzzy, shadow behind. Normal: layers only. Gain,
+speckle and layers have the same distribution for all classes, so that only these signs distinguish them. Nothing is
+taken from a real image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy.ndimage import label as label_regions
 from busi_demo.types import CLASSES, InputError
 
 MIN_SIDE = 32
-_LOOKS = 3  # views that are compounded, as scanners do against speckle
+_LOOKS = 3  # views that are averaged to reduce speckle, as scanners do
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +223,7 @@ PHANTOMS = "phantoms"
 
 @dataclass(frozen=True)
 class PhantomSample:
-    """A simulated `Sample`, made anew from its seed whenever it is read."""
+    """A simulated `Sample`; each call of `read` simulates it again from its seed."""
 
     name: str
     label: str

@@ -1,4 +1,4 @@
-"""Split samples into training and validation, stratified by class and closed under near-duplicates."""
+"""Split samples into training and validation, stratified by class, with near-duplicates on one side."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the list of samples that was split, each sorted; no position stands twice.
+    """Positions in the list of samples, sorted; each position occurs at most once.
 
     Attributes:
         train: to train on.
         validation: to choose checkpoints, thresholds and temperatures on.
-        locked: images of the locked test set, to be used for neither.
+        locked: images of the locked test set, used for neither.
         groups: the group number of every sample, in the samples' order.
     """
 
@@ -76,8 +76,8 @@ def split_samples(
 
 
 def near_duplicate_groups(samples: Sequence[Sample], prints: Sequence[Fingerprint]) -> np.ndarray:
-    """Number the groups of samples that belong together: found by their fingerprints, known as `Sample.group` or known
-    from published audits, directly or through others.
+    """Number the groups of samples that belong together, directly or through others: by their fingerprints, by
+    `Sample.group`, or by published audits.
 
     Returns:
         int (N,): equal numbers for images of one group.

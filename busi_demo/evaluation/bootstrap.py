@@ -1,16 +1,16 @@
-"""How far a metric could lie off by the luck of the images, and whether two approaches differ by more than that.
+"""Confidence intervals of metrics, and tests for the difference of two approaches, by a cluster bootstrap.
 
-Groups of near-duplicates are drawn with replacement, not images: copies of one picture succeed and fail together, and
-counting them as independent would promise too much (cluster bootstrap: Field & Welsh, Bootstrapping clustered data,
-JRSS B 2007). Intervals and p values are those of the percentile method (Efron & Tibshirani, An Introduction to the
-Bootstrap, 1993, chapters 13 and 15).
+Groups of near-duplicates are drawn with replacement, not single images: results on copies of one picture are not
+independent, and treating them as such would make the intervals too narrow (cluster bootstrap: Field & Welsh,
+Bootstrapping clustered data, JRSS B 2007). Intervals and p values are those of the percentile method (Efron &
+Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15).
 
-The rule for a metric that a resample leaves undefined, because no image of a class, or no lesion mask, was drawn: the
-resample does not count for that metric; where more than 5 % of the resamples are lost so, the images are too few and
-there is no interval (`None`).
+A metric is undefined in a resample without any image of a class, or without a lesion mask. Such a resample does not
+count for that metric. If this concerns more than 5 % of the resamples, there are too few images and the interval is
+`None`.
 
-The expected calibration error grows with the noise that resampling adds to each bin: its interval lies too high, may
-even leave out the value itself, and is for comparing, not for reading off.
+Resampling adds noise to each bin and so increases the expected calibration error: its interval lies too high and may
+even exclude the value itself. Use it for comparisons only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MIN_DEFINED = 0.95
 
 
 def draw_resamples(groups: Sequence[Any] | np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Draw as many groups as there are, with replacement, again and again.
+    """Draw as many groups as there are, with replacement, `resamples` times.
 
     Args:
         groups: N group names or numbers, equal for images that belong together.
         resamples: R, how often; the same seed draws the same.
     Returns:
-        float64 (R, N) of whole numbers: how often each image stands in each resample. (0, N), hence no interval
-        anywhere, where there are fewer than 4 groups.
+        float64 (R, N) of whole numbers: how often each image occurs in each resample. With fewer than 4 groups it is
+        (0, N), and there are no intervals.
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < MIN_GROUPS:
@@ -107,7 +107,7 @@ def interval(samples: np.ndarray) -> list[float] | None:
     """The 95 % percentile interval [low, high] of a metric's values in the resamples, float (R,), NaN undefined.
 
     `None` where there is no resample or more than 5 % of them are undefined. A metric that is the same in all resamples
-    (every answer right) has an interval of no width: the bootstrap cannot see what it was not shown.
+    (every answer right) has an interval of width 0: the bootstrap only knows errors that occur in the sample.
     """
     defined = samples[np.isfinite(samples)]
     if not len(samples) or len(defined) < MIN_DEFINED * len(samples):
@@ -116,7 +116,8 @@ def interval(samples: np.ndarray) -> list[float] | None:
 
 
 def intervals(results: Sequence[ImageResult], weights: np.ndarray) -> dict[str, Any]:
-    """The `interval` of every metric, nested as in `metric_values`, whose arguments and errors these are."""
+    """The `interval` of every metric, nested as in `metric_values`; arguments and errors are those of
+    `metric_values`."""
     return _map(interval, metric_values(results, weights))
 
 

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says, and the few numbers that mend it."""
+"""Reliability curve and expected calibration error: does confidence match accuracy?"""
 
 from __future__ import annotations
 

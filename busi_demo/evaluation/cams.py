@@ -16,10 +16,10 @@ from busi_demo.types import CLASSES, Prediction
 
 @dataclass(frozen=True)
 class CamResult:
-    """What is found of one image's map; a field is `None` where it cannot be told.
+    """The measures of the map of one image; `None` where a measure is undefined.
 
-    Without positive evidence (a map of zeros) that is all of them. The first six also where there is no complete true
-    mask, and where the map explains 'normal', which nothing in the lesion need speak for.
+    All are undefined for a map of zeros (no positive evidence). The first six are also undefined without a complete
+    true mask, and for a map of the class 'normal', because its evidence need not lie in the lesion.
 
     Attributes:
         image: name of the image.
@@ -82,13 +82,13 @@ def examine_cam(
     cam, shown, image = prediction.cam, prediction.cam_class, prediction.image
     if not cam.any():
         return CamResult(name, shown)
-    found: dict[str, float | None] = {}
+    localisation: dict[str, float | None] = {}
     if truth is not None and truth.any() and shown != "normal":
         energy = energy_inside(cam, truth)
         gaussian = energy_inside(f.centred_gaussian(*truth.shape), truth)
         area = float(truth.mean())
         assert energy is not None and gaussian is not None  # neither map is all zero
-        found |= {
+        localisation |= {
             "energy_inside": energy,
             "area_share": area,
             "gaussian_energy_inside": gaussian,
@@ -109,7 +109,7 @@ def examine_cam(
     return CamResult(
         name,
         shown,
-        **found,
+        **localisation,
         deletion_auc=deletion,
         deletion_auc_random=deletion_random,
         deletion_gain=deletion_random - deletion,

@@ -1,4 +1,4 @@
-"""Is a class activation map worth looking at? It should lie on the lesion, matter to the answer and need the training.
+"""Measures of class activation maps: localisation, deletion and insertion, and a check against random weights.
 
 - Localisation: share of the map's energy inside the true mask, against the mask's share of the area (what an even map
   has there) and against a centred Gaussian (what knowing that lesions lie in the middle has there); pointing game
@@ -6,7 +6,7 @@
 - Deletion and insertion (Petsiuk et al., RISE, BMVC 2018), against a random order of the same patches.
 - Sanity check by randomised weights (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
 
-No network is known here: what is asked of one comes in as a callable.
+The functions know no network; predictions come from a callable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PredictProbabilities = Callable[[np.ndarray], np.ndarray]
 
 
 def pointing_hit(saliency: np.ndarray, mask: np.ndarray) -> float | None:
-    """Whether the strongest pixel lies inside the mask: 1.0 or 0.0; of several equals the share of them that does.
+    """Whether the strongest pixel lies inside the mask: 1.0 or 0.0; with ties, the share of the tied pixels that does.
 
     Arguments, errors and `None` are those of `energy_inside`.
     """
@@ -37,7 +37,7 @@ def pointing_hit(saliency: np.ndarray, mask: np.ndarray) -> float | None:
 
 
 def centred_gaussian(height: int, width: int) -> np.ndarray:
-    """The map that knows no image: float64 (height, width) in (0, 1], sigma a quarter of each side."""
+    """A map that does not depend on the image: float64 (height, width) in (0, 1], sigma a quarter of each side."""
     rows, columns = (((np.arange(n) + 0.5) / n - 0.5) / GAUSSIAN_SIGMA for n in (height, width))
     return np.exp(-0.5 * (rows[:, None] ** 2 + columns**2))
 
@@ -58,7 +58,7 @@ def patch_means(saliency: np.ndarray) -> np.ndarray:
 def patch_order(saliency: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Patch numbers from the highest mean of a map, as for `patch_means`, to the lowest: int (GRID * GRID,).
 
-    Equals come in the random order of `generator`, so that the zeros of a map do not go from top to bottom.
+    Ties are in the random order of `generator`, so that the zeros of a map are not ordered from top to bottom.
     """
     shuffled = generator.permutation(GRID**2)
     return shuffled[np.argsort(-patch_means(saliency)[shuffled], kind="stable")]
@@ -67,8 +67,8 @@ def patch_order(saliency: np.ndarray, generator: np.random.Generator) -> np.ndar
 def mean_baseline(image: np.ndarray) -> np.ndarray:
     """What patches are replaced by: the image's mean grey, uint8 (H, W).
 
-    Not its blur, which RISE inserts into: a blurred lesion is still a dark spot, the very evidence that is to go.
-    """
+    Not its blur, which RISE inserts into: a blurred lesion is still a dark spot, which is the evidence that deletion
+    should remove."""
     return np.full_like(image, round(float(image.mean())))
 
 
@@ -79,7 +79,7 @@ def replacement_auc(
     class_index: int,
     predict_probabilities: PredictProbabilities,
 ) -> float:
-    """Mean probability of a class while the patches of an image give way, in order, to those of a baseline.
+    """Mean probability of a class while the patches of an image are replaced, in order, by those of a baseline.
 
     The area under the curve over the share of patches replaced, 0 to 1 in STEPS steps, by the trapezoid rule. With the
     image and its baseline this is the deletion AUC (Petsiuk et al. 2018), where low is good; with the two exchanged

@@ -1,4 +1,4 @@
-"""How good masks and classes are: pure functions on NumPy arrays and results, no network and no file."""
+"""Metrics of masks and classes: pure functions on results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def summarise(results: Sequence[ImageResult]) -> dict[str, Any]:
 
     Returns:
         n: number of images.
-        accuracy: share of images whose most probable class is the true one.
+        accuracy: share of images where the most probable class is the true one.
         macro_f1: mean F1 over all three classes, always: a class neither present nor predicted counts 0, so that
             the value means the same on every set of images.
         auc: class -> one-vs-rest area under the ROC curve; `None` where all or none of the images are of that class.
         lesion_dice, lesion_iou: mean over the `lesion_n` images with a complete lesion mask; a missed lesion counts 0.
-        normal_false_mask_rate: share of the `normal_n` truly normal images whose predicted mask is not empty.
+        normal_false_mask_rate: share of the `normal_n` truly normal images with a predicted mask that is not empty.
         ece: expected calibration error of the most probable class, 15 bins (Guo et al. 2017).
         brier: multi-class Brier score, the mean over images of the summed squared errors, in [0, 2] (Brier 1950).
         classes: `CLASSES`, the order of the next.

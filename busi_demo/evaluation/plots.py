@@ -1,6 +1,6 @@
 """The report of one approach on one split: plots, a text table and the numbers as JSON.
 
-The figures are plain `matplotlib.figure.Figure` objects: no pyplot, hence no display, no global state, and safe in
+The figures are plain `matplotlib.figure.Figure` objects: no pyplot, no display, no global state, and safe in
 threads. Colours are those of Okabe and Ito (2008), and no two lines differ by colour alone.
 """
 
@@ -21,7 +21,7 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 CLASS_STYLES = {"benign": (BLUE, "-"), "malignant": (ORANGE, "--"), "normal": (GREEN, "-.")}
 LOSS_STYLES = {
     "train_loss": ("training: whole loss", BLUE, "-"),
-    # alike, not the same: targets are smoothed and images augmented in training
+    # not the same quantity as in validation: targets are smoothed and images augmented
     "train_classification": ("training: cross-entropy, smoothed", PURPLE, ":"),
     "val_cross_entropy": ("validation: cross-entropy", ORANGE, "--"),
 }
@@ -33,34 +33,64 @@ SCORE_STYLES = {
 DPI = 110
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns: int = 2) -> Figure:
+def learning_curves(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    columns: int = 2,
+    earlier: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> Figure:
     """The losses of training, the cross-entropy and the scores of validation, over the epochs; the best one is marked.
 
-    Only the class is comparable between training and validation, and not to the last digit: in training its targets are
-    smoothed, its images augmented and drawn by weight. The whole training loss has the masks in it too.
+    A training in stages is drawn as one curve: epochs are counted on from stage to stage, a line marks each border, and
+    the best epoch is that of the last stage, which made the weights.
+
+    Only the cross-entropy is comparable between training and validation, and only roughly: in training, targets are
+    smoothed, and images are augmented and drawn by weight. The whole training loss includes the masks.
 
     Args:
         history: one row an epoch, as numbers or as the text that `csv.DictReader` returns. `epoch` is needed; drawn are
             the columns of `LOSS_STYLES` and `SCORE_STYLES`, those that are there.
         title: what was trained.
         columns: 2 for loss and scores side by side, 1 for one above the other.
+        earlier: histories of the stages before, the oldest first.
     Raises:
-        ValueError: the history is empty.
+        ValueError: a history is empty.
     """
-    if not history:
+    stages = [*earlier, history]
+    if not all(stages):
         raise ValueError("There is nothing to draw: expected the history of at least one epoch.")
-    epochs, score = _column(history, "epoch"), _column(history, "val_score")
+    rows, epochs, borders = [row for stage in stages for row in stage], np.empty(0), []
+    for stage in stages:
+        start = epochs[-1] if len(epochs) else 0
+        borders.append(start + 0.5)
+        epochs = np.append(epochs, start + _column(stage, "epoch"))
+    marker = "o" if any(len(stage) == 1 for stage in stages) else ""
+    score = _column(history, "val_score")
     figure = Figure(figsize=(9, 3.8) if columns == 2 else (5, 6.4), layout="constrained")
     loss_axes, score_axes = figure.subplots(3 - columns, columns)
     for axes, styles in ((loss_axes, LOSS_STYLES), (score_axes, SCORE_STYLES)):
         for name, (label, colour, style) in styles.items():
-            values = _column(history, name)
+            values = _column(rows, name)
             if np.isfinite(values).any():
-                marker = "o" if len(epochs) == 1 else ""
-                axes.plot(epochs, values, style, color=colour, label=label, marker=marker, linewidth=1.8)
+                axes.plot(
+                    epochs,
+                    values,
+                    style,
+                    color=colour,
+                    label=label,
+                    marker=marker,
+                    markersize=6 if len(rows) == 1 else 4,
+                    linewidth=1.8,
+                )
+        for number, border in enumerate(borders[1:], 2):
+            axes.axvline(
+                border, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0, label=f"stage {number} starts"
+            )
         if np.isfinite(score).any():
-            best = epochs[np.nanargmax(score)]
-            axes.axvline(best, color=GREY, linewidth=1, alpha=0.7, zorder=0, label=f"best epoch: {best:.0f}")
+            best = epochs[len(rows) - len(history) + np.nanargmax(score)]
+            label = "best epoch" if len(stages) == 1 else f"best epoch of stage {len(stages)}"
+            axes.axvline(best, color=GREY, linewidth=1, alpha=0.7, zorder=0, label=f"{label}: {best:.0f}")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -70,7 +100,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]], *, title: str, columns
     loss_axes.autoscale_view(scalex=False)
     loss_axes.set_ylim(bottom=0)
     score_axes.set(ylabel="validation metric", ylim=(0, 1.02))
-    _entitle(figure, f"Learning curves: {title}, {len(history)} epoch{'s' if len(history) > 1 else ''}")
+    length = f"{len(rows)} epoch{'s' if len(rows) > 1 else ''}"
+    _entitle(figure, f"Learning curves: {title}, {length}{f' in {len(stages)} stages' if earlier else ''}")
     return figure
 
 
@@ -117,7 +148,7 @@ def reliability_figure(confidences: np.ndarray, correct: np.ndarray, *, title: s
 
 
 def roc_figure(labels: Sequence[str], probabilities: np.ndarray, *, title: str) -> Figure:
-    """ROC curve of each class against the rest; none for a class of which all or none of the images are.
+    """ROC curve of each class against the rest; undefined for a class that all or none of the images have.
 
     Args:
         labels: N true classes.
@@ -151,8 +182,8 @@ def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
 
 
 def _entitle(figure: Figure, text: str) -> None:
-    """Write the title, in as many lines as the figure's width asks for; a dollar in a folder's name is no formula."""
-    # Escaped, for parse_math=False is not heeded where Matplotlib wraps.
+    """Write the title, wrapped to the width of the figure; a dollar sign in a folder's name starts no formula."""
+    # Escaped, because Matplotlib ignores parse_math=False when it wraps.
     figure.suptitle(text.replace("$", r"\$"), fontsize=11, wrap=True)
 
 
@@ -168,7 +199,7 @@ ROWS = (
 
 
 def cam_figure(cam: Mapping[str, Any], *, title: str) -> Figure:
-    """The mean of each measure with its interval, and of what a map without knowledge would have.
+    """The mean of each measure with its interval, beside that of an uninformative map.
 
     Args:
         cam: of `summarise_cams`; a measure that is undefined is left out.
@@ -181,13 +212,13 @@ def cam_figure(cam: Mapping[str, Any], *, title: str) -> Figure:
         axes.text(0, at, heading, fontsize=9, fontweight="bold", va="center")
         at += 0.8
         for name, label in rows:
-            found = measures.get(name, {"mean": None})
+            measure = measures.get(name, {"mean": None})
             own = label == "Grad-CAM"
-            if found["mean"] is not None:
-                low, high = found.get("interval") or [found["mean"]] * 2
+            if measure["mean"] is not None:
+                low, high = measure.get("interval") or [measure["mean"]] * 2
                 axes.plot([low, high], [at, at], color=BLUE if own else GREY, linewidth=2)
-                axes.plot(found["mean"], at, "o" if own else "D", color=ORANGE if own else GREY, markersize=6)
-                axes.text(1.02, at, f"{found['mean']:.2f}", fontsize=9, va="center")
+                axes.plot(measure["mean"], at, "o" if own else "D", color=ORANGE if own else GREY, markersize=6)
+                axes.text(1.02, at, f"{measure['mean']:.2f}", fontsize=9, va="center")
                 ticks.append(at)
                 labels.append(label)
             at += 0.8

@@ -1,4 +1,4 @@
-"""Where an approach is good and where not: the metrics by class, by size of the lesion, with and without calipers."""
+"""Metrics of groups of images: by class, by size of the lesion, with and without calipers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def size_tertiles(area_shares: Sequence[float | None]) -> tuple[list[str | None]
         area_shares: N true lesion areas as a share of their image, in (0, 1] (BUSI knows no millimetres); `None` for an
             image without a lesion or with an incomplete mask.
     Returns:
-        One of `SIZES` for each image, `None` where there is no area; and the two limits between them, of which each
-        belongs to the smaller size. No sizes and no limits where fewer than 3 areas are known.
+        One of `SIZES` for each image, `None` where there is no area; and the two limits between them; a limit
+        itself belongs to the smaller size. No sizes and no limits where fewer than 3 areas are known.
     """
     known = [share for share in area_shares if share is not None]
     if len(known) < len(SIZES):
@@ -46,7 +46,7 @@ def summarise_subgroups(
     Args:
         results: N results, at least 1.
         area_shares: of each image, as for `size_tertiles`.
-        calipers: whether measuring marks are known to be drawn on each image; `None` where nobody has said.
+        calipers: whether measuring marks are drawn on each image; `None` where it is not known.
         weights: float (R, N) from `bootstrap.draw_resamples`; `None` for no intervals.
     Returns:
         class: class -> `METRICS` and `COUNTS` of its images as in `metrics.summarise`, with `intervals` where there are

@@ -52,6 +52,7 @@ def write_report(
     summary: Mapping[str, Any],
     results: Sequence[ImageResult],
     history: Sequence[Mapping[str, Any]] = (),
+    earlier: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> list[Path]:
     """Write the whole report, each file atomically: a reader sees the old file or the new one, never a half.
 
@@ -63,6 +64,7 @@ def write_report(
         summary: `metrics.summarise(results)`; further plain JSON values may stand in it.
         results: what the summary was made of.
         history: rows of the training run, see `learning_curves`; empty where only an evaluation was run.
+        earlier: rows of the stages of training before, the oldest first; they are drawn, not written.
     Returns:
         The paths written.
     Raises:
@@ -81,7 +83,7 @@ def write_report(
     }
     if history:
         files["history.csv"] = history_csv(history).encode()
-        files["learning_curves.png"] = _png(learning_curves(history, title=title))
+        files["learning_curves.png"] = _png(learning_curves(history, title=title, earlier=earlier))
     return [save_whole(folder / name, content) for name, content in files.items()]
 
 

@@ -1,1 +1,1 @@
-"""The images to click: simulated ones and held-out ones of a data set."""
+"""Example images of the page: simulated ones, and held-out ones of a data set."""

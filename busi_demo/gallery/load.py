@@ -1,4 +1,4 @@
-"""The examples of the gallery, read from their folder."""
+"""Read the example images of the gallery."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Example:
 
 def load_examples(folder: Path = EXAMPLES_FOLDER) -> tuple[Example, ...]:
     """Read `examples.json` and the files it names, here and in `real/`, which `python -m busi_demo examples` makes;
-    nothing where there is none, for the page works without."""
+    an empty tuple if there is none, since the page works without examples."""
     return _load(folder, real=False) + _load(folder / "real", real=True)
 
 

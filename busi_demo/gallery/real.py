@@ -1,4 +1,4 @@
-"""Real images for the gallery that every approach held out, kept in a folder that git ignores."""
+"""Real example images, held out by every approach, in a folder that git ignores."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ REAL_FOLDER = "real"
 
 
 def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
-    """Choose images of a data set that every approach whose split is known was not trained on; of an ensemble, one of
-    its networks: of the others the page then says that they were.
+    """Choose images of a data set that no approach with a known split was trained on. For an ensemble this means at
+    least one of its networks; the page says that the others were trained on the image.
 
-    Near-duplicates of training images are no choice, for a split never parts them; neither are locked test images,
-    known by name or by perceptual hash, and images of incomplete mask or uncertain class.
+    Near-duplicates of training images are never chosen, because a split keeps them on one side. Locked test images
+    (recognised by name or perceptual hash) and images with an incomplete mask or uncertain class are left out.
 
     Args:
         root: the data set, in BUSI layout.
         weights: folder of all approaches, each with its split.csv.
-        per_class: how many of each class at most; the same call chooses the same.
+        per_class: largest number of images of each class; equal calls choose equal images.
     Raises:
-        InputError: no split is known, or the data set has none of those images.
+        InputError: no split is known, or the data set has no such image.
     """
     wanted = _validated_by_all(root.name, weights)
     candidates = [s for s in index_folder(root) if (s.label, s.name) in wanted and s.mask_complete and s.label_certain]
@@ -56,7 +56,7 @@ def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
 
 
 def write_real_examples(samples: Sequence[FileSample], gallery: Path = ROOT / "examples") -> Path:
-    """Copy images and masks, as grey pixels alone, to `gallery/real` in the place of what is there; returns it.
+    """Replace `gallery/real` by these images and masks, written as grey pixels only; return the folder.
 
     Raises:
         InputError: the folder cannot be written.
@@ -74,7 +74,7 @@ def write_real_examples(samples: Sequence[FileSample], gallery: Path = ROOT / "e
 
 
 def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
-    """Delete `gallery/real`; returns whether there was one."""
+    """Delete `gallery/real`; return whether it existed."""
     folder = gallery / REAL_FOLDER
     if not folder.is_dir():
         return False
@@ -83,7 +83,7 @@ def remove_real_examples(gallery: Path = ROOT / "examples") -> bool:
 
 
 def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
-    """(class, image), for two classes may share a name."""
+    """Class and name of each image that all approaches held out; images of two classes may share a name."""
     folders = [folder for key in APPROACHES if has_split(folder := weights / key)]
     validated = [set(held_out_folds(read_split(folder), source)) for folder in folders]
     if not any(validated):

@@ -1,4 +1,4 @@
-"""Make the gallery in `examples/` again: python -m busi_demo.data.examples [FOLDER]"""
+"""Write the simulated examples in `examples/` again: python -m busi_demo.gallery.simulated [FOLDER]"""
 
 from __future__ import annotations
 

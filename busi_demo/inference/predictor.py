@@ -1,4 +1,4 @@
-"""From an image to a `Prediction`: the only door to the models for the app, the command line and the evaluation."""
+"""From an image to a `Prediction`: the app, the command line and the evaluation use the models only through this."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class Predictor:
         return self.forward_pass(image, shared).prediction()
 
     def forward_pass(self, image: Source, shared: SharedPasses | None = None) -> ForwardPass:
-        """Run the network over one image, once, and keep what it made of it.
+        """Run the network on one image, once, and keep its output.
 
         Args:
             image, shared: as for `predict`.
         Returns:
-            What answers with other thresholds and other explanations, without the network.
+            The forward pass, which gives predictions with other thresholds and CAMs without the network.
         Raises:
             InputError: the image cannot be used.
         """
@@ -106,7 +106,7 @@ class Predictor:
 
     @torch.no_grad()
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Classify many images in batches, as `predict` does one by one, without its maps.
+        """Classify many images in batches: as `predict`, without the maps.
 
         Args:
             images: N grey images, uint8 (H, W) each.
@@ -120,16 +120,16 @@ class Predictor:
         return np.concatenate(rows)
 
     def held_out(self, fold: int | None) -> Predictor:
-        """The same approach as far as it was not trained on a fold of its data, see `Weights.held_out`; with `None`
-        all of it.
+        """The part of the approach that was not trained on a fold of its data, see `Weights.held_out`; all of it for
+        `None`.
 
         Raises:
-            InputError: all of it was.
+            InputError: all of it was trained on the fold.
         """
         return self if fold is None else Predictor(self._weights.held_out(fold))
 
     def randomised(self, seed: int = 0) -> Predictor:
-        """The same approach with random weights, to tell what its explanations owe to the training."""
+        """The same approach with random weights, to measure how its explanations depend on the training."""
         return Predictor(reinitialised(self._weights, seed))
 
     def _calibrated(self, output: ModelOutput) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The approaches: one file and one row each. Everything that offers a choice iterates `APPROACHES`."""
+"""The approaches, one file and one row of `APPROACHES` each. Every list of choices is made from `APPROACHES`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ APPROACHES: dict[str, type[ApproachModel]] = {
     model.key: model for model in (TwoStage, MultitaskResNet50, MultitaskCNN, MultitaskUNet)
 }
 CONSENSUS = "consensus"
-"""Stands where the key of an approach does, and means all of them together."""
+"""Used like the key of an approach: all approaches together."""
 
 ALL = "all"
-"""Stands where the key of an approach does: each of them, and their consensus."""
+"""Used like the key of an approach: each approach, and their consensus."""
 
 CONSENSUS_TITLE = "Consensus"
 
@@ -31,7 +31,7 @@ def approach_class(key: str) -> type[ApproachModel]:
     """The class of an approach.
 
     Raises:
-        InputError: there is no such approach; the message lists those there are.
+        InputError: there is no such approach; the message lists the valid keys.
     """
     if key not in APPROACHES:
         raise InputError(f"There is no approach {key!r}: choose one of {', '.join(APPROACHES)}.")
@@ -53,10 +53,10 @@ def build_model(key: str, architecture: Mapping[str, Any]) -> ApproachModel:
 
 
 def approaches_of(choice: str) -> list[str]:
-    """The keys that a choice stands for: all of them for `ALL` and for `CONSENSUS`."""
+    """The keys of the approaches of a choice: all of them for `ALL` and for `CONSENSUS`."""
     return list(APPROACHES) if choice in (ALL, CONSENSUS) else [choice]
 
 
 def title_of(key: str) -> str:
-    """Name of an approach, or of the consensus, as people read it."""
+    """The title of an approach, or of the consensus."""
     return CONSENSUS_TITLE if key == CONSENSUS else APPROACHES[key].title

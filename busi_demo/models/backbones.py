@@ -1,5 +1,5 @@
-"""The door to segmentation_models_pytorch and timm. It is opened when a network is built, not when this project is
-imported: they take longer to load than the first page may, which needs no more than the names of the approaches."""
+"""Building blocks from segmentation_models_pytorch and timm. Both are imported when a network is built, because their
+import would delay the first page, which needs only the names of the approaches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
     from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 
-# Half the resolution of the input is where the decoder stops: the last doubling took a third of the time on a CPU and
-# gained nothing that bilinear interpolation does not.
+# The decoder ends at half the input resolution: the last doubling took a third of the time on a CPU and was not better
+# than bilinear interpolation.
 DECODER_CHANNELS = (128, 64, 48, 32)
 _LITE_STRIDE_16 = 5  # EfficientNet-Lite's blocks up to stride 16
 

@@ -1,4 +1,4 @@
-"""The contract that every approach keeps."""
+"""The interface of every approach."""
 
 from __future__ import annotations
 

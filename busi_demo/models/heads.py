@@ -1,4 +1,4 @@
-"""Parts that several approaches share: the pooled evidence of the classification head, and a light decoder."""
+"""Parts that several approaches share: classification head, mask-guided pooling and a light decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from busi_demo.types import CLASSES
 
-# Keeps mask-guided pooling finite, and near zero, where the network finds no lesion: the emptiness itself is evidence.
+# Keeps mask-guided pooling finite, and near zero, where the network finds no lesion: that is evidence, too.
 _EMPTY_MASK_SHARE = 0.02
 
 
@@ -36,7 +36,7 @@ class ClassificationHead(nn.Sequential):
 
 
 def mask_guided(features: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
-    """Put beside each feature map its copy weighted by the predicted lesion mask.
+    """Append to the feature maps their copies weighted by the predicted lesion mask.
 
     Average pooling of the result gives the mean over the image and the mean over the lesion. The mask is a constant
     here: the class loss may not bend it.
@@ -54,7 +54,7 @@ def mask_guided(features: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tens
 
 
 class MultiScaleFeatures(nn.Module):
-    """Bring feature maps of several depths to one grid and stack them: inputs (N, C_i, h_i, w_i) -> (N, D*width, h, w).
+    """Resize feature maps of several depths to one grid and concatenate them: (N, C_i, h_i, w_i) -> (N, D*width, h, w).
 
     Args:
         in_channels: channels of each depth.

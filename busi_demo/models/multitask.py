@@ -1,4 +1,4 @@
-"""What the multi-task approaches share: they look at the whole input, once or at several sizes, and average."""
+"""The base of the multi-task approaches: one view of the whole input, or the mean of views at several sizes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ _STRIDE = 32  # inputs are multiples of it
 
 
 class MultitaskModel(ApproachModel):
-    """A network that draws and classifies from one set of features.
+    """A network that segments and classifies from one set of features.
 
-    In evaluation mode it looks at each image at the sizes that `scales` of its config names, as shares of the input's,
-    and averages what it sees (multi-scale testing, He et al., CVPR 2016, section 3.4). Training looks once, at full
-    size.
+    In evaluation mode it runs on each image at the sizes of `scales` in its config, as shares of the input size, and
+    averages the results (multi-scale testing, He et al., CVPR 2016, section 3.4). Training uses the full size alone.
     """
 
     head: ClassificationHead
 
     @abstractmethod
     def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Look once.
+        """Run at one size.
 
         Args:
             x: float (N, 1, S, S).
         Returns:
-            Mask logits, float (N, 1, S, S), and the features that the head classifies, float (N, C, h, w).
+            Mask logits, float (N, 1, S, S), and the input of the classification head, float (N, C, h, w).
         """
 
     def forward(self, x: torch.Tensor) -> ModelOutput:

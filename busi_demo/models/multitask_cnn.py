@@ -1,4 +1,4 @@
-"""Multi-task CNN: a compact joint network whose class evidence lies on a fine grid, made to be explained."""
+"""Multi-task CNN: a compact network with a fine feature grid, for sharp class activation maps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from busi_demo.models.multitask import MultitaskModel
 
 class MultitaskCNN(MultitaskModel):
     """The encoder of `backbones.compact_encoder`, a segmentation branch from stride 4 and a classification branch on
-    the stride 8 grid: a CAM of 28 x 28 at 224. It goes no deeper than stride 16, so that all evidence has a place.
+    the stride 8 grid: a CAM of 28 x 28 at 224. The encoder ends at stride 16, so that class evidence is localised.
 
     Args:
         decoder_width: channels of the segmentation branch.
         class_width: channels that each of the two coarse scales gives to the class head.
         dropout: before the linear layer.
-        scales: sizes at which an image is looked at, as shares of the input's, see `MultitaskModel`.
+        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     """
 

@@ -17,7 +17,7 @@ class MultitaskResNet50(MultitaskModel):
     Args:
         decoder_width: channels of the segmentation head.
         dropout: before the fully connected layer.
-        scales: sizes at which an image is looked at, as shares of the input's, see `MultitaskModel`.
+        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
         encoder_weights: `"imagenet"` downloads pretrained weights of the backbone; `None` starts from scratch.
     """
 

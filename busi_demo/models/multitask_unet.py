@@ -19,7 +19,7 @@ class MultitaskUNet(MultitaskModel):
         encoder_name, decoder_channels, attention: of the U-Net, see `backbones.UNet`.
         width: channels that each scale gives to the class head.
         dropout: before the linear layer.
-        scales: sizes at which an image is looked at, as shares of the input's, see `MultitaskModel`.
+        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     Raises:
         InputError: attention is neither None nor "scse".

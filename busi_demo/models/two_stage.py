@@ -1,4 +1,4 @@
-"""Two-stage: a U-Net finds the lesion, the lesion is cropped with a margin, a ResNet50 names the class of the crop."""
+"""Two-stage: a U-Net segments the lesion, the lesion is cropped with a margin, a ResNet50 classifies the crop."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TUMOUR = slice(0, _NORMAL)
 
 
 class TwoStage(ApproachModel):
-    """Detection first, classification of the crop second. Where no lesion is found the whole image is classified.
+    """Detection first, then classification of the crop; without a lesion the whole image is classified.
 
-    The detector is a `MultitaskUNet`: its mask gives the crop, and it alone, which sees the whole image, says how
-    likely there is no lesion; the classifier says which kind it would be. Of normal the classifier knows as well, from
-    crops beside lesions in its training, but what it says of it does not count: a crop cannot show what lies around.
+    The detector is a `MultitaskUNet`. Its mask gives the crop, and its class logits, which depend on the whole image,
+    give the probability of normal. The classifier gives the probabilities of benign and malignant for a lesion; its own
+    logit of normal is ignored, because a crop does not show the rest of the image.
 
     Args:
         detector: architecture of the `MultitaskUNet`, one network or an ensemble, see `ApproachModel.architecture`; or
@@ -36,9 +36,9 @@ class TwoStage(ApproachModel):
         detector_head: whether the class logits of the detector come from a head of this network instead of the
             detector's own: a copy of that head that was calibrated, so that a shared detector stays as it is.
         crop_size: side to which the crop is brought, pixels.
-        margin: what is added on each side of the lesion's box, as a share of the box's longer side.
-        min_area: share of the input's pixels below which a found region does not count as a lesion.
-        threshold: mask probability from which a pixel counts as lesion when the crop is chosen.
+        margin: added on each side of the lesion's box, as a share of the box's longer side.
+        min_area: share of the input's pixels below which a region is not a lesion.
+        threshold: mask probability from which on a pixel belongs to the lesion that is cropped.
         dropout: before the fully connected layer of the classifier.
         encoder_weights: `"imagenet"` starts both encoders from pretrained weights, `None` from scratch.
     """
@@ -100,12 +100,12 @@ class TwoStage(ApproachModel):
         return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
-        """Classify the part of each input inside its box, by the classifier alone.
+        """Classify the part of each input inside its box with the classifier alone.
 
         Args:
             x: float (N, 1, S, S).
             boxes: float (N, 4) as x0, y0, x1, y1 in input pixels.
-            mask_logits: float (N, 1, S, S), handed on.
+            mask_logits: float (N, 1, S, S), returned in the output.
         """
         from torchvision.ops import roi_align  # loaded here, as in `backbones`
 
@@ -123,8 +123,8 @@ class TwoStage(ApproachModel):
         Returns:
             float32 (N, 4) as x0, y0, x1, y1 in pixels, inside the input.
         """
-        found = [self._box(mask) for mask in masks.cpu().numpy()]
-        return torch.tensor(found, dtype=torch.float32, device=masks.device)
+        boxes = [self._box(mask) for mask in masks.cpu().numpy()]
+        return torch.tensor(boxes, dtype=torch.float32, device=masks.device)
 
     def held_out(self, fold: int) -> TwoStage:
         """The same classifier behind the one detector that was not trained on a fold; itself where there is one.
@@ -163,11 +163,11 @@ class TwoStage(ApproachModel):
 
 
 class _GivenALesion(nn.Module):
-    """A classification head whose probabilities of the tumour classes are those of a lesion that is there, and whose
-    log-odds of normal come from elsewhere: they do not hang on its features, and no CAM can show them.
+    """A classification head for the tumour classes, combined with log-odds of normal that are given: these do not
+    depend on its features, so a CAM for normal is empty.
 
     Args:
-        head: (N, C, h, w) -> (N, 3); what it says of normal is left out.
+        head: (N, C, h, w) -> (N, 3); its logit of normal is ignored.
         normal: log-odds of normal, float (N,).
     """
 
@@ -178,7 +178,7 @@ class _GivenALesion(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         tumour = self.head(features)[:, _TUMOUR].float()
-        # the same shift for both classes, and none of their evidence: to a CAM it is a constant
+        # the shift is detached: a CAM does not see it
         return torch.cat([tumour - tumour.detach().logsumexp(1, keepdim=True), self.normal[:, None]], dim=1)
 
 

@@ -1,1 +1,1 @@
-"""What goes to the Hugging Face Hub."""
+"""What is uploaded to the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""Which files of the project may leave this machine: those that git tracks, and no picture of a data set."""
+"""Which files of the project may be published: those that git tracks, and no picture of a data set."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from busi_demo.data.busi import IMAGE_SUFFIXES, image_notes
 from busi_demo.types import InputError
 
 PICTURES = re.compile(r"examples/[^/]+|weights/[^/]+/report/[^/]+|train/results/[^/]+|\.github/screenshots/[^/]+")
-"""Where pictures may lie: simulated ones, plots, and screenshots that show simulated ones."""
+"""Where pictures are allowed: simulated ones, plots, and screenshots that show simulated ones."""
 _MASK = re.compile(r"_mask(_\d+)?$")
 
 
 def shipped_files(root: Path, parts: Sequence[str]) -> list[str]:
-    """The files of `parts` that git tracks and does not ignore, as they lie here, sorted.
+    """The files of `parts` that git tracks and does not ignore, sorted.
 
     Args:
         root: the project, a git working copy.
-        parts: files and folders directly in `root`; one that is not there is passed over.
+        parts: files and folders directly in `root`; those that do not exist are skipped.
     Returns:
         Paths relative to `root`, with '/'.
     Raises:
-        InputError: this is no git working copy, a tracked file is missing, or a picture is none of ours: it lies where
-            no simulated picture or plot belongs, or has the name of an image of BUSI.
+        InputError: `root` is not a git working copy, a tracked file is missing, or a picture may come from a data set:
+            it is in a folder without simulated pictures or plots, or has the name of an image of BUSI.
     """
     tracked = set(_git(root, parts, "ls-files", "-z"))
     ignored = set(_git(root, parts, "ls-files", "-z", "--cached", "--ignored", "--exclude-standard"))
@@ -33,7 +33,7 @@ def shipped_files(root: Path, parts: Sequence[str]) -> list[str]:
     known = {PurePosixPath(name).stem.casefold() for name in image_notes()}
     for name in names:
         if not (root / name).is_file():
-            raise InputError(f"{name} is tracked by git but not there: restore it with `git checkout -- '{name}'`.")
+            raise InputError(f"{name} is tracked by git but missing: restore it with `git checkout -- '{name}'`.")
         path = PurePosixPath(name)
         if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".dcm", ".webp", ".gif"):
             continue
@@ -50,6 +50,6 @@ def _git(root: Path, parts: Sequence[str], *words: str) -> list[str]:
         run = subprocess.run(["git", *words, "--", *parts], cwd=root, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise InputError(
-            f"{root} is not a git working copy: publish from a clone, for what git tracks is what goes up."
+            f"{root} is not a git working copy: publish from a clone, as only files that git tracks are uploaded."
         ) from error
     return [name for name in run.stdout.decode().split("\0") if name]

@@ -1,4 +1,4 @@
-"""README.md of the model repository: what the Hub wants to know, how to use the weights, then the model card."""
+"""README.md of the model repository: metadata for the Hub, how to use the weights, then the model card."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ tags:
 
 ## Use
 
-With the code of the demo, whose `weights` folder may then be without `model.safetensors`:
+With the code of the demo; its `weights` folder needs no `model.safetensors` then:
 
 ```sh
 BUSI_WEIGHTS_REPO={repository}@COMMIT python app.py
 ```
 
-One folder an approach: `config.json` (architecture, preprocessing, thresholds, sha256), `model.safetensors` (float16),
-`split.csv` (the images trained and validated on) and `report/`. How they were trained: [TRAINING.md](TRAINING.md).
+One folder for each approach: `config.json` (architecture, preprocessing, thresholds, sha256), `model.safetensors`
+(float16), `split.csv` (the images trained and validated on) and `report/`. How they were trained:
+[TRAINING.md](TRAINING.md).
 
 """
 # The strictest first.
@@ -46,13 +47,13 @@ _NAMES = {"not known": "unknown", "non-commercial": "non-commercial-research", "
 
 
 def model_readme(root: Path, repository: str) -> str:
-    """The text, from the weights' config.json and MODEL_CARD.md.
+    """The text, made from the config.json of the weights and MODEL_CARD.md.
 
     Args:
         root: the project.
-        repository: OWNER/NAME, where it goes.
+        repository: OWNER/NAME of the model repository.
     Raises:
-        InputError: there is no model card, or it was made for other weights.
+        InputError: the model card is missing, or it was made for other weights.
     """
     card = root / "MODEL_CARD.md"
     if not card.is_file():
@@ -65,9 +66,11 @@ def model_readme(root: Path, repository: str) -> str:
     }
     for key, config in configs.items():
         if config["sha256"][:12] not in text:
-            raise InputError(f"{card} is not of the weights of {key}: make it again with `python train/model_card.py`.")
-    found = {terms_of_weights(sorted(c.get("data", {}).get("train", {}))) for c in configs.values()}
-    terms = next(terms for start in _NAMES for terms in sorted(found) if terms.startswith(start))
+            raise InputError(
+                f"{card} was made for other weights of {key}: make it again with `python train/model_card.py`."
+            )
+    all_terms = {terms_of_weights(sorted(c.get("data", {}).get("train", {}))) for c in configs.values()}
+    terms = next(terms for start in _NAMES for terms in sorted(all_terms) if terms.startswith(start))
     name = next(name for start, name in _NAMES.items() if terms.startswith(start))
     return _HEAD.format(name=name, repository=repository, terms=terms) + re.sub(
         r"^Written by .*\n\n", "", text, count=1, flags=re.M

@@ -11,10 +11,11 @@ from busi_demo.processes import total
 
 
 class WholeBatchNorm(nn.BatchNorm2d):
-    """`BatchNorm2d` whose mean and variance in training are those of the images of all processes (as in Peng et al.,
-    MegDet, CVPR 2018): results and running statistics do not depend on how many processes share a batch.
+    """`BatchNorm2d` that computes mean and variance in training over the images of all processes (as in Peng et al.,
+    MegDet, CVPR 2018). Results and running statistics do not depend on the number of processes.
 
-    Two sums over the processes a pass, mean first: the difference of two large sums would lose the variance.
+    A pass needs two sums over the processes, first for the mean, then for the variance around it: a difference of two
+    large sums would lose precision.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,7 +43,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
 
 
 class WholeBatchNormAct(WholeBatchNorm):
-    """The same for timm's `BatchNormAct2d`, which drops and activates what it has normalised."""
+    """The same for timm's `BatchNormAct2d`, which applies dropout and activation after the norm."""
 
     drop: nn.Module
     act: nn.Module
@@ -53,7 +54,7 @@ class WholeBatchNormAct(WholeBatchNorm):
 
 
 def normalise_whole_batches(module: nn.Module) -> None:
-    """Make every batch norm in a module one over all processes, in place: same parameters, buffers and names.
+    """Replace, in place, every batch norm in a module by one over all processes with the same parameters and names.
 
     Raises:
         NotImplementedError: a batch norm is neither torch's nor timm's.
@@ -69,7 +70,7 @@ def normalise_whole_batches(module: nn.Module) -> None:
 
 
 class _Total(torch.autograd.Function):
-    """`total` through which gradients flow: each process's loss depends on the sum, so theirs are summed as well."""
+    """`total` with gradients: the loss of each process depends on the sum, so the gradients are summed as well."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk: written whole or not at all."""
+"""The state of an unfinished run on disk; each file is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -11,11 +11,32 @@ from typing import Any
 import torch
 
 from busi_demo.project import save_whole
+from busi_demo.training.config import TrainConfig
 from busi_demo.types import InputError
+from busi_demo.weights.start import identity
+
+_HASH = "_sha256"
+
+
+def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """The values that must be equal to resume a run: its settings, and under `OPTION_sha256` the hash of the weights
+    that an option names, so that other weights at the same path are detected.
+
+    Args:
+        config: of the run; `init_from` and `teacher` name weights.
+        parts_from: further options that name weights -> their folders.
+    Returns:
+        Plain JSON values.
+    Raises:
+        InputError: a folder has no weights.
+    """
+    folders = {name: getattr(config, name) for name in ("init_from", "teacher")} | dict(parts_from or {})
+    hashes = {f"{name}{_HASH}": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
+    return config.to_dict() | hashes
 
 
 class RunFolder:
-    """A folder with `checkpoint.pt` (where to go on), `best.pt` (the weights to keep) and `history.csv`.
+    """A folder with `checkpoint.pt` (to resume from), `best.pt` (the weights to keep) and `history.csv`.
 
     Args:
         path: created where it is missing.
@@ -26,7 +47,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write where to go on, and with it the history for people to read."""
+        """Write the state to resume from, and history.csv for people to read."""
         _write(self.path / "checkpoint.pt", state)
         self._write_history(state["history"])
 
@@ -39,10 +60,13 @@ class RunFolder:
         return torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
 
     def load_checkpoint(self, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
-        """Return the state to go on from, or None to start afresh.
+        """Return the state to resume from, or None to start a new run.
 
+        Args:
+            settings: of `run_settings`.
+            resume: whether to go on with a run that this folder holds.
         Raises:
-            InputError: an unfinished run lies here and `resume` was not asked for, or it had other settings.
+            InputError: an unfinished run lies here and `resume` is False, or it had other settings or weights.
         """
         path = self.path / "checkpoint.pt"
         if not path.is_file():
@@ -57,6 +81,12 @@ class RunFolder:
             )
         if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):
             name = changed[0]
+            if name.endswith(_HASH):
+                option = name.removesuffix(_HASH).replace("_", "-")
+                raise InputError(
+                    f"{self.path} was started with other weights in --{option}: resume with the same weights, or give "
+                    "another --run-dir."
+                )
             raise InputError(
                 f"{self.path} was started with {name}={state['settings'].get(name)!r}, not {settings[name]!r}: resume "
                 "with the same settings, or give another --run-dir."
@@ -64,7 +94,7 @@ class RunFolder:
         return state
 
     def drop_weights(self) -> None:
-        """Leave the history alone, where nobody will go on."""
+        """Delete checkpoint and weights of a run that is not continued, and keep its history."""
         for name in ("checkpoint.pt", "best.pt"):
             (self.path / name).unlink(missing_ok=True)
 

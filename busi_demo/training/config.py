@@ -1,4 +1,4 @@
-"""Every setting of a training run in one frozen place; the command line is derived from it."""
+"""All settings of a training run; the command line is derived from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrainConfig:
     """Settings of one run. Two runs with equal settings, data and machine give equal weights.
 
     Raises:
-        InputError: a value is out of its range; the message names the setting, the range and what came.
+        InputError: a value is out of its range; the message names the setting, the range and the value.
     """
 
     approach: str = _setting(DEFAULT_APPROACH, "which approach to train")
@@ -92,7 +92,7 @@ class TrainConfig:
 
 
 def add_arguments(parser: argparse.ArgumentParser, defaults: TrainConfig, omit: Sequence[str] = ()) -> None:
-    """Give a parser one option a field of `TrainConfig`, except those in `omit`."""
+    """Add one option per field of `TrainConfig` to a parser, except those in `omit`."""
     for item in dataclasses.fields(TrainConfig):
         if item.name in omit:
             continue
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser, defaults: TrainConfig, omit: 
 
 
 def config_from(arguments: argparse.Namespace, **fixed: Any) -> TrainConfig:
-    """Build the settings from parsed arguments; `fixed` values win."""
+    """Build the settings from parsed arguments; `fixed` values take precedence."""
     names = {item.name for item in dataclasses.fields(TrainConfig)}
     values = {k: v for k, v in vars(arguments).items() if k in names} | fixed
     return TrainConfig(**values | {"extra": tuple(values.get("extra", ()))})

@@ -12,6 +12,7 @@ import torch
 
 from busi_demo.analysis.figure import figure_image, five_panels
 from busi_demo.data.phantom import make_phantom
+from busi_demo.evaluation.history import stages_of
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult
 from busi_demo.evaluation.write import history_csv, write_report
@@ -121,7 +122,9 @@ def write_approach(
     )
     write_split(folder, split)
     report, title = clear_results(folder), f"{model.key}, {facts['data']['main']} validation"
-    write_report(report, title=title, summary=summary, results=results, history=histories[""])
+    write_report(
+        report, title=title, summary=summary, results=results, history=histories[""], earlier=stages_of(histories)[:-1]
+    )
     for name, rows in histories.items():
         if name:
             save_whole(history_file(folder, name), history_csv(rows).encode())

@@ -108,10 +108,10 @@ def _without_fold(value: Any) -> Any:
     return {k: v for k, v in value.items() if k != "fold"} if isinstance(value, Mapping) else value
 
 
-def _check_equal(first: Member, other: Member, name: str, expected: Any, found: Any) -> None:
-    if expected != found:
+def _check_equal(first: Member, other: Member, name: str, expected: Any, actual: Any) -> None:
+    if expected != actual:
         raise InputError(
-            f"{other.folder} was made with {name} {found}, {first.folder} with {expected}: train all networks of an "
+            f"{other.folder} was made with {name} {actual}, {first.folder} with {expected}: train all networks of an "
             "ensemble alike, but for --fold."
         )
 
@@ -167,17 +167,6 @@ def _held_out(member: Member, samples: Sequence[FileSample]) -> list[FileSample]
     if missing := [key for key in keys if key not in by_key]:
         raise InputError(f"{'/'.join(missing[0])} is not in the data folder: give the one of the training.")
     return [by_key[key] for key in keys]
-
-
-def mean_history(members: Sequence[Member]) -> list[dict[str, float]]:
-    """The members' trainings averaged, epoch by epoch; empty where one is not recorded or has other epochs."""
-    histories = [member.history for member in members]
-    if len({len(rows) for rows in histories}) != 1:
-        return []
-    return [
-        {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if all(name in row for row in rows)}
-        for rows in zip(*histories, strict=True)
-    ]
 
 
 def joined_facts(members: Sequence[Member], split: Sequence[SplitRow]) -> dict[str, Any]:

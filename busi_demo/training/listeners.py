@@ -1,4 +1,4 @@
-"""Who is told how a run goes while it goes on; nobody who listens changes its result."""
+"""Objects that `fit` calls while it runs. They do not change the result."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 Row = Mapping[str, float | None]
-_EVERY = 10  # steps between two losses that are written
+_EVERY = 10  # steps between two entries
 
 
 class Listener:
-    """Called by `fit`, in the main process alone. Each of these does nothing here."""
+    """Base class; `fit` calls the methods in the main process only. Here they do nothing."""
 
     def started(self, step: int, history: Sequence[Row]) -> None:
-        """`fit` begins or goes on: `step` steps and the epochs of `history` are done."""
+        """`fit` starts or resumes: `step` steps and the epochs of `history` are done."""
 
     def stepped(self, step: int, losses: Mapping[str, float], rate: float) -> None:
-        """Step number `step`, from 1, had these losses at this learning rate."""
+        """Step number `step`, counted from 1, had these losses at this learning rate."""
 
     def finished_epoch(self, step: int, row: Row) -> None:
         """An epoch was trained, validated and saved after `step` steps; `row` as in history.csv."""
 
 
 class TensorBoard(Listener):
-    """Scalars for TensorBoard over the steps of the run: losses and learning rate every ten steps, and each epoch what
-    history.csv has. A run that goes on overwrites the steps that it repeats.
+    """Write scalars for TensorBoard over the steps of the run: losses and learning rate every ten steps, and the
+    columns of history.csv every epoch. A resumed run overwrites the steps that it repeats.
 
     Args:
         folder: the run folder; receives `tensorboard/`.

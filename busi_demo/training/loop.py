@@ -1,10 +1,10 @@
-"""The training loop. It exists once; what differs between approaches is the objective."""
+"""The training loop of all approaches; they differ in the objective."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import BatchShares, Processes
-from busi_demo.training.checkpoint import RunFolder
+from busi_demo.training.checkpoint import RunFolder, run_settings
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener
 from busi_demo.training.losses import Objective
@@ -33,9 +33,9 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Progress:
-    """Everything that changes while a run goes on, apart from the weights; plain values, saved with the checkpoint.
+    """Everything except the weights that changes during a run; plain values, saved with the checkpoint.
 
-    What the clock says stands apart from the history: equal runs have equal histories.
+    Times are kept apart from the history, so that equal runs have equal histories.
     """
 
     step: int = 0
@@ -43,12 +43,12 @@ class _Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     finished: bool = False
-    seconds: float = 0.0  # of this epoch's steps so far, and of these the ones spent waiting for data
+    seconds: float = 0.0  # spent on the steps of this epoch so far, waiting for data included
     waited: float = 0.0
     wait_shares: dict[int, float] = field(default_factory=dict)
 
     def watch(self, batches: Iterable[_T]) -> Iterator[_T]:
-        """Hand on what comes, and add up how long each took to come and to be worked on."""
+        """Yield the batches, and add up the time spent waiting for them and working on them."""
         asked = time.perf_counter()
         for batch in batches:
             self.waited += time.perf_counter() - asked
@@ -79,32 +79,35 @@ def fit(
     resume: bool = False,
     say: Callable[[str], None] = tqdm.write,
     listeners: Sequence[Listener] = (),
+    parts_from: Mapping[str, Path] | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place and leave it with its averaged weights of the epoch that `config.keep` names.
+    """Train `model` in place. At the end it has the averaged weights of the epoch that `config.keep` selects.
 
-    Every step is seeded by its number alone and the checkpoint is written every minute, so that a run that was killed
-    and resumed ends with the same weights as one that was not. Of several processes, see `processes`, all call this
-    with equal arguments and end with equal weights; the main one alone validates, speaks and writes.
+    The seed of a step depends on its number only, and a checkpoint is written every minute. So a run that is killed and
+    resumed ends with the same weights as an uninterrupted one. Several processes, see `processes`, all call this with
+    equal arguments and end with equal weights; only the main process validates, prints and writes.
 
     Args:
         model: on the CPU; moved to the GPU where there is one and left there.
         train: with its augmentation.
-        weights: float (len(train),), the share of each training image in the draws.
+        weights: float (len(train),), the relative frequency with which each training image is drawn.
         validation: scored after each epoch with the exponential moving average of the weights.
         run_folder: for checkpoints and history.csv.
-        resume: go on from the checkpoint there, if there is one.
-        say: receives a line an epoch.
-        listeners: told of every step and epoch.
+        resume: continue from the checkpoint in `run_folder`, if there is one.
+        say: called with one line per epoch.
+        listeners: called after every step and epoch.
+        parts_from: options that name the weights of a part of the network -> their folders; a run is resumed with the
+            same weights only.
     Returns:
-        The history, one dict an epoch.
+        The history, one dict per epoch.
     Raises:
-        InputError: the run folder holds a run that this one must not overwrite or cannot go on with.
+        InputError: the run folder holds a run that must not be overwritten or cannot be resumed.
         FloatingPointError: the loss is no longer finite.
     """
     processes, folder, progress = Processes(), RunFolder(run_folder), _Progress()
     if not processes.is_main:
         say, listeners = (lambda line: None), ()
-    settings = config.to_dict()
+    settings = processes.from_main(lambda: run_settings(config, parts_from))
     state = processes.from_main(lambda: folder.load_checkpoint(settings, resume))
     model.to(processes.device).to(memory_format=torch.channels_last)
     asked = config.precision if state is None else state["precision"]
@@ -174,10 +177,10 @@ def fit(
             progress.finished = progress.step == total_steps
             save()
             last_save = time.monotonic()
-            told = progress.table()[-1]
-            say("  ".join(f"{k} {v:.4g}" for k, v in told.items() if v is not None))
+            last = progress.table()[-1]
+            say("  ".join(f"{k} {v:.4g}" for k, v in last.items() if v is not None))
             for listener in listeners:
-                listener.finished_epoch(progress.step, told)
+                listener.finished_epoch(progress.step, last)
     except KeyboardInterrupt:
         say(f"stopped at step {progress.step}; go on with --resume (the steps since the last checkpoint are repeated)")
         raise

@@ -1,4 +1,4 @@
-"""What is minimised: an objective turns a batch into named losses and says which numbers choose the checkpoint."""
+"""Objectives: each computes named losses of a batch, and the validation score that selects the checkpoint."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _DICE_SMOOTHING = 0.005  # share of the image's pixels
 
 
 class Objective(Protocol):
-    """One way to train a model in the common loop."""
+    """What the training loop needs to know of one way to train a model."""
 
     @property
     def trains_class(self) -> bool:
-        """False where what makes the class logits is not all trained yet: a verdict of theirs may decide nothing."""
+        """False if the classifier is not fully trained yet, so that its class must not withdraw masks in validation."""
         ...
 
     def trained(self, model: Any) -> nn.Module:
-        """The part of the model whose weights this objective changes."""
+        """The part of the model that this objective trains."""
         ...
 
     def losses(self, model: Any, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """Scalar losses by name; `loss` is the one to minimise. `x` is float32 (N, 1, S, S), normalised; the
-        batch's masks have the same S. With several processes: summands, whose sum is the whole batch's loss."""
+        batch's masks have the same S. With several processes, each returns a summand of the loss of the whole batch."""
         ...
 
     def score(self, summary: Mapping[str, Any]) -> float:
@@ -43,14 +43,14 @@ class Objective(Protocol):
 def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy plus soft Dice loss (Milletari et al., V-Net, 3DV 2016), both averaged over images.
 
-    Dice counts a small lesion as much as a large one. Its smoothing term, half a per cent of the image, leaves lesions
-    alone but gives images without one a loss that falls as their false pixels vanish: with the usual term of one pixel
-    they would have no gradient, and normals keep false masks.
+    Dice gives small and large lesions the same weight. Its smoothing term, half a per cent of the image, hardly changes
+    the loss on lesions, but on images without a lesion it makes the loss fall as false pixels disappear. With the usual
+    term of one pixel these images have no gradient, and normal images keep false masks.
 
     Args:
         mask_logits: float (N, 1, S, S).
         masks: float (N, 1, S, S) of 0 to 1.
-        known: float (N,), the weight of each image; 0 where the mask must not be learnt from.
+        known: float (N,), the weight of each image; 0 where the mask must not be used.
     Returns:
         Scalar.
     """
@@ -66,13 +66,21 @@ def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: tor
 def classification_loss(
     logits: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
-    """Cross-entropy with label smoothing over the images whose class is certain. logits float (N, 3); labels int64
-    (N,), or float (N, 3) where a target is a mixture of classes."""
+    """Cross-entropy with label smoothing over the images of certain class.
+
+    Args:
+        logits: float (N, 3).
+        labels: int64 (N,), or float (N, 3) where a target is a mixture of classes.
+        known: float (N,), 0 where the class is uncertain.
+        smoothing: label smoothing, 0 to 1.
+    Returns:
+        Scalar.
+    """
     return _mean(F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing), known)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The weighted mean over the images of all processes; of it, this process's summand."""
+    """The summand of this process in the weighted mean over the images of all processes."""
     return (values * weights).sum() / total(weights.sum()).clamp(min=1)
 
 
@@ -86,9 +94,9 @@ class JointObjective:
     """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point.
 
     Args:
-        normal_masks: weight of normal images in the segmentation loss. With 1 they teach that a mask may be empty, and
-            faint lesions lose theirs; with 0 the mask says where a lesion would be, and the class alone whether there
-            is one (see `postprocess.agreeing_mask`).
+        normal_masks: weight of normal images in the segmentation loss. With 1 the network learns empty masks,
+            and misses more faint lesions; with 0 the mask shows where a lesion would be, and only the class says
+            whether there is one (see `masks.agreeing_mask`).
     """
 
     trains_class = True
@@ -114,11 +122,11 @@ class JointObjective:
 
 
 class DetectionObjective:
-    """First stage of `TwoStage`: its detector alone, the classifier left as it is. The class columns of the validation
-    are those of the whole, whose classifier knows nothing yet; what chooses an epoch is the mask alone.
+    """First stage of `TwoStage`: trains the detector and leaves the classifier as it is. The class columns of the
+    validation come from the untrained classifier, so only the mask selects the best epoch.
 
     Args:
-        joint: what the detector learns, mask and class of the whole image.
+        joint: objective of the detector, for mask and class of the whole image.
     """
 
     trains_class = False
@@ -137,11 +145,11 @@ class DetectionObjective:
 
 
 class CropObjective:
-    """Second stage of `TwoStage`: its ResNet50 on crops, the detector left as it is.
+    """Second stage of `TwoStage`: trains the ResNet50 on crops and leaves the detector as it is.
 
-    Crops come from the true masks, shifted and scaled at random as a segmentation would err; one in five is the whole
-    image, as at inference where nothing is found. An image without a lesion is cropped where another image of the
-    batch has its lesion, for a false find must still be called normal.
+    Crops are made from the true masks, shifted and scaled at random to imitate the errors of a segmentation. One in
+    five is the whole image, as at inference when no lesion is detected. An image without a lesion is cropped at the
+    lesion of another image of the batch, because the crop of a false detection must be classified as normal.
     """
 
     trains_class = True
@@ -187,4 +195,4 @@ def _class_score(summary: Mapping[str, Any]) -> float:
 
 
 def _mask_score(summary: Mapping[str, Any]) -> float:
-    return summary["lesion_dice"] or 0.0  # None where no validation image has a lesion mask: the same for every epoch
+    return summary["lesion_dice"] or 0.0  # None if no validation image has a lesion mask

@@ -1,7 +1,7 @@
-"""Choose the arithmetic: bf16 is several times faster where the machine has instructions for it, slower where not.
+"""Choose the arithmetic: bf16 is several times faster on machines with instructions for it, and slower on others.
 
-The choice hangs on the machine and the model alone. A timing at the start would be the truer measure, but of two equal
-runs on a busy machine one would take fp32 and the other bf16, and they would end with different weights.
+The choice depends only on the machine and the model. A timing at the start would measure the speed itself, but on a
+busy machine two equal runs could then choose differently and end with different weights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 from busi_demo.models.base import ApproachModel
 
-_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")  # gained 1.7 times on U-Nets where it was measured, with the latter alone
+_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")  # with the latter only, U-Nets trained 1.7 times as fast in a test
 _MAX_DISAGREEMENT = 0.05
 
 
@@ -22,8 +22,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 
 def choose_precision(model: ApproachModel, device: torch.device, size: int, requested: str = "auto") -> str:
-    """Return "fp32" or "bf16": what was requested, else bf16 where the device has instructions for it and the mask
-    probabilities of a random input stay within 0.05 of those of fp32."""
+    """Return "fp32" or "bf16": the requested one; for "auto", bf16 if the device has instructions for it and the mask
+    probabilities of a random input differ by at most 0.05 from those in fp32."""
     if requested != "auto":
         return requested
     if not has_bf16(device):
@@ -41,7 +41,7 @@ def choose_precision(model: ApproachModel, device: torch.device, size: int, requ
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether a device has instructions of its own for bf16; of CPUs, only those are known that torch tells of."""
+    """Whether a device has instructions for bf16; for CPUs, as far as torch reports them."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # not in every torch that the project runs on

@@ -1,4 +1,4 @@
-"""What the training scripts share around the loop: run options, the first words, and how errors are told."""
+"""What the training scripts share around the loop: run options, loading and announcing the data, error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of where a run writes, whether it goes on and what it tells; none of them changes the result."""
+    """Add the options for output, resuming and logging; none of them changes the result of a run."""
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     parser.add_argument("--run-dir", type=Path, help="checkpoints and history.csv (default: runs/<approach>)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run or search")
@@ -36,10 +36,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line.
+    """Parse the command line and check the run options before anything is loaded.
 
     Raises:
-        InputError: a run option asks for what cannot be had here; told before anything is loaded.
+        InputError: a run option is invalid, or needs a library that is not installed.
     """
     arguments = parser.parse_args(argv)
     if arguments.tensorboard:
@@ -54,17 +54,17 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 
 
 def run_folder(arguments: argparse.Namespace, name: str) -> Path:
-    """Where this run's checkpoints lie."""
+    """The folder for the checkpoints of this run."""
     return arguments.run_dir or Path("runs") / name
 
 
 def listeners_of(arguments: argparse.Namespace, folder: Path) -> tuple[Listener, ...]:
-    """Who asked on the command line to be told of a run in this folder."""
+    """The listeners that the command line asks for."""
     return (TensorBoard(folder),) if arguments.tensorboard else ()
 
 
 def load_data(config: TrainConfig, preprocess: Preprocess, model: ApproachModel) -> TrainingData:
-    """Load the data, the main process first, for it may have to download them, and announce the run."""
+    """Load the data and announce the run. The main process goes first, because it may have to download the data."""
     processes = Processes()
     with processes.main_first():
         data = load_training_data(config, preprocess)
@@ -75,7 +75,7 @@ def load_data(config: TrainConfig, preprocess: Preprocess, model: ApproachModel)
 
 
 def announce(data: TrainingData, model: ApproachModel) -> None:
-    """Say what is trained and where the images come from, before the first step."""
+    """Print what is trained and where the images come from."""
     print(f"training {model.key} ({model.parameter_count() / 1e6:.1f} million parameters)")
     if data.facts["main"] == PHANTOMS:
         print("DATA: simulated phantoms alone. The result knows no real ultrasound; give --data for that.")
@@ -91,13 +91,13 @@ def tune(
     config: TrainConfig,
     run: Callable[[TrainConfig, Path, Listener], object],
 ) -> None:
-    """Do what `--tune` asks for, in `tune/` of the run folder; `run` is that of `tune.search`."""
+    """Run the search of `--tune` in `tune/` of the run folder; `run` is the argument of `tune.search`."""
     folder = run_folder(arguments, config.approach) / "tune"
     search(config, arguments.tune, folder, run, lambda v: command_line(parser, arguments, v), arguments.resume)
 
 
 def command_line(parser: argparse.ArgumentParser, arguments: argparse.Namespace, values: Mapping[str, Any]) -> str:
-    """The call of a training script with these arguments, but the settings `values` and no run options."""
+    """The command line of a training script with these arguments, the settings `values` and no run options."""
     words = ["python", f"train/{parser.prog}"]
     for action in parser._actions:
         value = values.get(action.dest, getattr(arguments, action.dest, None))
@@ -107,7 +107,8 @@ def command_line(parser: argparse.ArgumentParser, arguments: argparse.Namespace,
 
 
 def main(train: Callable[[], None]) -> None:
-    """Run a training script: what a person can mend becomes one line and exit status 2, an interruption status 130."""
+    """Run a training script. An error that the user can correct becomes one line and exit status 2, an interruption
+    status 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train()

@@ -1,4 +1,4 @@
-"""What each step and epoch of a run is given: learning rate, input size and seed, from its number alone."""
+"""Learning rate, input size and seed as functions of the number of a step or epoch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 def input_size(epoch: int, config: TrainConfig) -> int:
     """Input side in pixels of an epoch: equal shares of the run at each multiple of 32 from `start_size` up to
-    `end_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021); a short run leaves out the first ones."""
+    `end_size` (progressive learning, Tan & Le, EfficientNetV2, ICML 2021); a short run skips the smallest ones."""
     sizes = range(config.start_size, (config.end_size or config.image_size) + 1, 32)
     return sizes[-1 - (config.epochs - 1 - epoch) * len(sizes) // config.epochs]
 
 
 def step_seed(step: int, process: int, config: TrainConfig) -> int:
-    """Of what is drawn inside the model in a step: another in every process, lest two drop the same features."""
+    """Seed of what the model draws in a step. It differs between processes, so that they drop different features."""
     return config.seed * 1_000_003 + step + (process << 48)

@@ -1,4 +1,4 @@
-"""From a command line's data settings to the tensors that training and validation use."""
+"""Load the data of a run: from the data settings to the tensors of training and validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
-from busi_demo.data.splits import FOLDS, fingerprints, near_duplicate_groups, split_samples
+from busi_demo.data.reading import Reading, read_samples
+from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
@@ -27,13 +28,13 @@ from busi_demo.weights.split_file import TRAIN, VALIDATION, SplitRow
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What `fit` needs, and what is to be said of it.
+    """The data of a run and the facts to record of them.
 
     Attributes:
         train: augmented training images.
-        weights: float64 (len(train),), each one's share of the draws.
-        validation: images of `--data` alone, with certain classes.
-        split: one row an image.
+        weights: float64 (len(train),), the share of each image in the draws.
+        validation: images of `--data` only, of certain class.
+        split: one row per image.
         facts: counts at every step, for config.json.
     """
 
@@ -45,51 +46,52 @@ class TrainingData:
 
 
 def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingData:
-    """Find, index, split and decode the data that a run asks for.
+    """Find, index, read and split the data that a run asks for. Each image and each mask is decoded once.
 
-    Rules: near-duplicates stay on one side; the locked test images are left out; images whose near-duplicates carry
-    another class train the mask only and validate nothing; images with incomplete masks train and validate the class
-    only; further training sets lose every group (patient, near-duplicates) that holds a near-duplicate of a validation
-    or a locked test image.
+    Rules: near-duplicates stay on one side of the split. The locked test images are left out. Images with a
+    near-duplicate of another class train the mask only and are not validated on. Images with incomplete masks train and
+    validate the class only. A group (patient, near-duplicates) of a further data set is left out if it holds a
+    near-duplicate of a validation or a locked test image.
 
     Raises:
-        InputError: the data cannot be found or used; or a class is missing in training.
+        InputError: there are no such data, they cannot be used, or no training image has one of the classes.
     """
-    main, name = _main_samples(config)
-    prints = fingerprints(main)
-    split = split_samples(main, prints, fold=config.fold, folds=FOLDS, seed=config.seed)
+    samples, name = _main_samples(config)
+    main = read_samples(samples, preprocess)
+    prints = [reading.fingerprint for reading in main]
+    split = split_samples(samples, prints, fold=config.fold, folds=FOLDS, seed=config.seed)
     held_out = [prints[i] for i in split.validation + split.locked]
     groups = [str(g) for g in split.groups]
-    chosen: list[tuple[Sample, str, str]] = [(main[i], name, groups[i]) for i in split.train]
-    validation = [main[i] for i in split.validation if main[i].label_certain]
+    chosen: list[tuple[Reading, str, str]] = [(main[i], name, groups[i]) for i in split.train]
+    validating = [i for i in split.validation if samples[i].label_certain]
     extra_left_out = 0
     for folder in config.extra:
         extra_root = find_data(folder)
-        extra = index_folder(extra_root)
+        extra = read_samples(index_folder(extra_root), preprocess)
         leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
-        chosen += [(s, extra_root.name, s.group) for s, leak in zip(extra, leaks, strict=True) if not leak]
+        chosen += [(r, extra_root.name, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
     chosen = [row for row in chosen if _position(config.seed, *row[1:]) < config.train_share]
     if name != PHANTOMS and config.phantom_share > 0:
-        extra_phantoms = phantom_samples(config.phantoms, first_seed=1_000_000)
-        chosen += [(s, PHANTOMS, s.name) for s in extra_phantoms]
-    samples, sources = [row[0] for row in chosen], [row[1] for row in chosen]
-    if missing := sorted(set(CLASSES) - {s.label for s in samples}):
+        extra_phantoms = read_samples(phantom_samples(config.phantoms, first_seed=1_000_000), preprocess)
+        chosen += [(r, PHANTOMS, r.sample.name) for r in extra_phantoms]
+    train, sources = [row[0] for row in chosen], [row[1] for row in chosen]
+    if missing := sorted(set(CLASSES) - {r.sample.label for r in train}):
         raise InputError(f"There is no image of the class {missing[0]} to train on: add a folder that has some.")
-    rows = [_row(*row, TRAIN) for row in chosen]
-    rows += [_row(main[i], name, groups[i], VALIDATION) for i in split.validation if main[i].label_certain]
+    rows = [_row(reading.sample, source, group, TRAIN) for reading, source, group in chosen]
+    rows += [_row(samples[i], name, groups[i], VALIDATION) for i in validating]
     return TrainingData(
-        train=CanvasDataset(samples, preprocess, training_augmentation()),
-        weights=_weights(samples, sources, name, config),
-        validation=CanvasDataset(validation, preprocess),
+        train=CanvasDataset(train, training_augmentation()),
+        weights=_weights([r.sample for r in train], sources, name, config),
+        validation=CanvasDataset([main[i] for i in validating]),
         split=tuple(rows),
         facts={
             "main": name,
-            "images_indexed": len(main),
+            "images_indexed": len(samples),
             "near_duplicate_groups": len(set(split.groups)),
             "locked_test_left_out": len(split.locked),
             "extra_left_out_as_near_duplicates": extra_left_out,
-            "uncertain_class_left_out_of_validation": len(split.validation) - len(validation),
+            "uncertain_class_left_out_of_validation": len(split.validation) - len(validating),
             "fold": config.fold,
             "folds": FOLDS,
             "seed": config.seed,
@@ -99,12 +101,12 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
 
 
 def _position(seed: int, source: str, group: str) -> float:
-    """Where a group stands, in [0, 1), when all groups are shuffled; its images stand together."""
+    """A pseudo-random position in [0, 1) of a group; all its images have the same one."""
     return int.from_bytes(hashlib.sha256(f"{seed} {source} {group}".encode()).digest()[:8], "big") / 2**64
 
 
 def weights_for(config: TrainConfig, data: TrainingData) -> torch.Tensor:
-    """The weights that loaded data have under other shares, see `TrainingData.weights`."""
+    """Compute the sampling weights of loaded data for the shares of a config, see `TrainingData.weights`."""
     sources = [row.source for row in data.split if row.split == TRAIN]
     return _weights(data.train.samples, sources, data.facts["main"], config)
 
@@ -114,7 +116,7 @@ def _weights(samples: Sequence[Any], sources: Sequence[str], main: str, config: 
 
 
 def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
-    """The data set to train and validate on, and its name. Without any at hand phantoms stand in, and it is told."""
+    """The data set to train and validate on, and its name: phantoms, with a message, if there is no other."""
     if config.data != PHANTOMS:
         try:
             root = find_data(config.data)
@@ -124,13 +126,13 @@ def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
     return phantom_samples(config.phantoms, first_seed=0), PHANTOMS
 
 
-def _leaks(samples: Sequence[Sample], held_out: Sequence[Fingerprint]) -> np.ndarray:
+def _leaks(readings: Sequence[Reading], held_out: Sequence[Fingerprint]) -> np.ndarray:
     """Which further training images, bool (N,), share a group with a near-duplicate of a validation or a locked test
-    image: they may be other frames of its patient, or copies too unlike the original to be told by themselves."""
-    prints = fingerprints(samples)
+    image: they may be other frames of its patient, or copies that do not look enough like the original."""
+    prints = [reading.fingerprint for reading in readings]
     leaks = matches_hash(prints, [row["phash"] for row in locked_test().values()])
     leaks |= near_duplicates(prints, held_out).any(axis=1)
-    groups = near_duplicate_groups(samples, prints)
+    groups = near_duplicate_groups([reading.sample for reading in readings], prints)
     return np.isin(groups, groups[leaks])
 
 
@@ -149,8 +151,8 @@ def _row(sample: Sample, source: str, group: str, split: str) -> SplitRow:
 
 
 def counts(rows: Sequence[SplitRow]) -> dict[str, dict[str, dict[str, int]]]:
-    """`train` and `validation` -> data set -> class -> number of images. An image that one network of several held out
-    stands in both."""
+    """`train` and `validation` -> data set -> class -> number of images. An image that one network of an ensemble held
+    out is counted in both."""
     parts = {TRAIN: [row for row in rows if row.trained], VALIDATION: [row for row in rows if row.held_out]}
     return {
         part: {

@@ -1,4 +1,4 @@
-"""One optimisation step: from a batch to changed weights and their average."""
+"""One optimisation step: losses, gradients, new weights and their moving average."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from busi_demo.training.precision import autocast
 
 
 class Learner:
-    """A model with its optimiser and its averaged weights: all that a step changes.
+    """A model with its optimiser and averaged weights: everything that a step changes.
 
     Args:
-        model: on `processes.device`; its batch norms become `WholeBatchNorm` where there are several processes.
+        model: on `processes.device`; with several processes its batch norms become `WholeBatchNorm`.
         precision: "fp32" or "bf16".
 
     Attributes:
-        trained: the part of the model that the objective changes.
+        trained: the part of the model that the objective trains.
         averaged: the model with the exponential moving average of its weights.
     """
 
@@ -51,7 +51,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold; the same in all processes."""
+        """The state for a checkpoint; the same in all processes."""
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -64,10 +64,10 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def step(self, batch: Batch, size: int, rate: float) -> dict[str, float]:
-        """Change the weights once.
+        """Do one optimisation step.
 
         Args:
-            batch: this process's share, on the CPU.
+            batch: the share of this process, on the CPU.
             size: input side, pixels.
             rate: learning rate.
         Returns:
@@ -95,8 +95,8 @@ class Learner:
 
 
 class _Losses(nn.Module):
-    """The objective as a module, for gradients are exchanged when a module was called. It owns the trained part alone:
-    every parameter it has gets a gradient in every step."""
+    """The objective as a module, because gradients are exchanged between processes by a wrapper around a module. It
+    owns only the trained part, so that each of its parameters gets a gradient in every step."""
 
     def __init__(self, model: ApproachModel, objective: Objective, trained: nn.Module) -> None:
         super().__init__()
@@ -108,7 +108,8 @@ class _Losses(nn.Module):
 
 
 def _prepare(batch: Batch, device: torch.device, size: int) -> Batch:
-    """To the device as float, at this epoch's resolution; grey values stay 0..255 and masks 0..1."""
+    """Move a batch to the device, as float and at the input side of this epoch; grey values stay in 0..255, masks in
+    0..1."""
     batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
     for name in ("image", "mask"):
         batch[name] = batch[name].float()
@@ -120,7 +121,7 @@ def _prepare(batch: Batch, device: torch.device, size: int) -> Batch:
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for weights of convolutions and linear layers, none for biases and normalisation."""
+    """Parameter groups: weight decay for the weights of convolutions and linear layers, none for biases and norms."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -129,7 +130,7 @@ def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def _ema(decay: float) -> Callable[..., None]:
-    """Exponential moving average whose horizon grows with the number of steps, so that short runs are averaged too."""
+    """Exponential moving average; its horizon grows with the number of steps, so that it works for short runs too."""
 
     @torch.no_grad()
     def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""`--tune N`: search for settings (Optuna). Every trial is an ordinary run, stopped early where others did better."""
+"""`--tune N`: search for settings (Optuna). Every trial is an ordinary run; it stops early if others did better."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from busi_demo.types import InputError
 if TYPE_CHECKING:
     import optuna
 
-_STARTUP_TRIALS = 4  # that are never stopped early: a median of fewer means little
+_STARTUP_TRIALS = 4  # never stopped early: a median of fewer trials says little
 
 
 @dataclass(frozen=True)
 class _Range:
-    """Where a setting is searched; `complement`: it is drawn as 1 minus its value."""
+    """Limits of the search for one setting; with `complement`, 1 minus its value is drawn."""
 
     low: float
     high: float
@@ -29,12 +29,12 @@ class _Range:
     complement: bool = False
 
     def draw(self, trial: optuna.Trial, name: str) -> float:
-        """Rounded to three digits, for a person to type again."""
+        """Draw a value, rounded to three digits so that it can be typed on a command line."""
         value = float(f"{trial.suggest_float(self._name(name), self.low, self.high, log=self.log):.3g}")
         return round(1 - value, 6) if self.complement else value
 
     def given(self, name: str, value: float) -> dict[str, float]:
-        """A setting of the command line as what would be drawn, moved into the range where it lies outside."""
+        """A setting of the command line in the form that is drawn, clipped to the range."""
         return {self._name(name): min(max(1 - value if self.complement else value, self.low), self.high)}
 
     def _name(self, name: str) -> str:
@@ -52,8 +52,8 @@ SPACE: Mapping[str, _Range] = {
 
 
 class _Report(Listener):
-    """Tells a trial after each epoch the best validation score so far, summed over the stages, and stops it where that
-    lies below the median of the others.
+    """Reports to a trial, after each epoch, the best validation score so far, summed over the stages; stops the trial
+    if that score is below the median of the others.
 
     Raises:
         optuna.TrialPruned: from the calls of `fit`.
@@ -90,24 +90,24 @@ def search(
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Try settings until the study has `trials` trials; the first one has those of `config`, moved into `SPACE`.
+    """Try settings until the study has `trials` trials; the first one has the settings of `config`, clipped to `SPACE`.
 
-    What a trial is given depends on the seed, its number and the trials before, so a search that was killed and goes
-    on, in the middle of a trial too, tries what an undisturbed one would have tried (Akiba et al., Optuna, KDD 2019;
+    The settings of a trial depend on the seed, its number and the trials before it. So a search that is killed, even in
+    the middle of a trial, and resumed tries the same settings as an uninterrupted one (Akiba et al., Optuna, KDD 2019;
     TPE: Bergstra et al., NeurIPS 2011).
 
     Args:
-        config: whatever `SPACE` does not name stays as it is here.
+        config: settings that are not in `SPACE` keep their value.
         folder: receives study.db (SQLite), each trial's history.csv and best.sh.
-        run: train once with these settings in this folder, going on from a checkpoint there; several calls of `fit`
-            are stages, whose best scores are added.
-        command: the command line that has these settings, for best.sh.
-        resume: go on with the search that lies in the folder.
+        run: trains once with these settings in this folder and resumes from a checkpoint there; if it calls `fit`
+            several times, these are stages and their best scores are added.
+        command: gives the command line with these settings, for best.sh.
+        resume: continue the search in the folder.
     Returns:
         The best settings.
     Raises:
-        InputError: the folder holds a search and `resume` was not asked for, or it had other
-            settings; or no trial reached its end.
+        InputError: the folder holds a search and `resume` is False, or that search had other settings; or no trial
+            reached its end.
     """
     import optuna  # loaded here: few runs need it
 
@@ -130,7 +130,7 @@ def search(
             run(replace(config, **values), where, report)
             study.tell(trial, report.score)
             outcome = f"score {report.score:.4f}"
-        except (optuna.TrialPruned, FloatingPointError) as error:  # a loss that is not finite teaches as well
+        except (optuna.TrialPruned, FloatingPointError) as error:  # a loss that is not finite counts as stopped early
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             outcome = str(error) or outcome
         for part in sorted(where.rglob("checkpoint.pt")):
@@ -171,6 +171,8 @@ def _open(folder: Path, fixed: Mapping[str, Any], pruner: optuna.pruners.BasePru
             "or give another --run-dir."
         )
     study.set_user_attr("settings", dict(fixed))
-    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):  # killed; its number is given again
+    for trial in study.get_trials(
+        states=(optuna.trial.TrialState.RUNNING,)
+    ):  # killed: it is tried again under a new number
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study

@@ -1,1 +1,1 @@
-"""`weights/`: how it is read, written, downloaded and calibrated, and which images it knows."""
+"""Read, write, download and calibrate the weights in `weights/`, and recognise images of their training."""

@@ -126,10 +126,10 @@ def parse_config(name: str, value: Any) -> WeightsConfig:
     Raises:
         InputError: it has another format, other classes or a wrong value.
     """
-    found = value.get("format", 1) if isinstance(value, Mapping) else None
-    if found != FORMAT:
+    version = value.get("format", 1) if isinstance(value, Mapping) else None
+    if version != FORMAT:
         raise InputError(
-            f"{name} has the format {found}, this version of the project reads format {FORMAT}: {_REMEDY}."
+            f"{name} has the format {version}, this version of the project reads format {FORMAT}: {_REMEDY}."
         )
     rest = dict(value)
     try:

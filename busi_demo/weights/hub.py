@@ -1,7 +1,7 @@
-"""Weights from the Hugging Face Hub where they do not lie in `weights/`: the one download of the demo, if it is wanted.
+"""Download weights that are missing in `weights/` from the Hugging Face Hub.
 
-Nothing is asked of the Hub unless a repository is configured with the revision to take: in the environment variable
-BUSI_WEIGHTS_REPO (`OWNER/NAME@REVISION`), or in `hub.json` in the folder of the weights, which `publish` puts there.
+Nothing is downloaded unless a repository and its revision are configured: in the environment variable
+BUSI_WEIGHTS_REPO (`OWNER/NAME@REVISION`), or in `hub.json` in the weights folder, which `publish` writes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Pin:
     """A repository of weights, at one revision.
 
     Attributes:
-        repository: OWNER/NAME of a model repository, which holds one folder an approach.
-        revision: a commit or tag; a commit cannot be moved to other weights.
+        repository: OWNER/NAME of a model repository with one folder for each approach.
+        revision: a commit or tag; only a commit always means the same weights.
     Raises:
-        InputError: the name is none, or there is no revision.
+        InputError: the name is not OWNER/NAME, or the revision is empty.
     """
 
     repository: str
@@ -41,15 +41,15 @@ class Pin:
         return f"{self.repository}@{self.revision}"
 
     def to_json(self) -> bytes:
-        """What stands in `hub.json`."""
+        """The content of `hub.json`."""
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
 
 def check_repository(name: str) -> str:
-    """Return a repository's name as it is.
+    """Check the name of a repository and return it.
 
     Raises:
-        InputError: it is not OWNER/NAME as the Hub allows it.
+        InputError: it is not OWNER/NAME with the characters that the Hub allows.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -69,10 +69,10 @@ def check_repository(name: str) -> str:
 
 
 def configured(weights_folder: Path) -> Pin | None:
-    """The repository to take missing weights from, `None` where none is named.
+    """The repository that missing weights are downloaded from; `None` where none is configured.
 
     Raises:
-        InputError: the environment variable or `hub.json` is not of the form asked for.
+        InputError: the environment variable or `hub.json` has another form than expected.
     """
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         repository, at, revision = named.partition("@")
@@ -91,14 +91,14 @@ def configured(weights_folder: Path) -> Pin | None:
 
 
 def fetch(pin: Pin, name: str) -> Path:
-    """Download one file of a repository, or find it where an earlier call left it.
+    """Download one file of a repository; a file that was downloaded before comes from the cache of the Hub client.
 
     Args:
         name: path inside the repository, such as `multitask_unet/model.safetensors`.
     Returns:
-        Where it lies now. Whether it is the right one is told by its sha256, not here.
+        The local path. The sha256 of the file is not checked here.
     Raises:
-        InputError: it cannot be had; the message says from where, and why not.
+        InputError: the download failed; the message names the repository and the reason.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -107,17 +107,17 @@ def fetch(pin: Pin, name: str) -> Path:
     folder = cache if _writable(cache) else Path(tempfile.gettempdir()) / "busi_demo_hub"
     try:
         return Path(hf_hub_download(pin.repository, name, revision=pin.revision, cache_dir=folder))
-    except Exception as error:  # it raises whatever its HTTP layer does
+    except Exception as error:  # any exception of its HTTP layer
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name} is not among the local weights, and {pin.repository} on the Hugging Face Hub did not give it at "
-            f"revision {pin.revision} ({reason}): check the network and the name, or put the weights into the folder "
-            "weights."
+            f"{name} is not among the local weights and could not be downloaded from {pin.repository} on the Hugging "
+            f"Face Hub at revision {pin.revision} ({reason}): check the network and the name, or put the weights into "
+            "the folder weights."
         ) from error
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files can be put there, by trying: rights alone do not tell of a read-only file system."""
+    """Whether a file can be written there; tried, because permissions do not show a read-only file system."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

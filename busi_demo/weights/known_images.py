@@ -1,12 +1,12 @@
-"""Seen before? Whether an image, or a near-duplicate, took part in making the weights.
+"""Known images: whether an image, or a near-duplicate of it, was used to train, validate or test the weights.
 
-`weights/seen.json` holds a perceptual hash of 64 bits (DCT, Zauner 2010) of every image that was trained on, validated
-on or locked away for the test; no image can be made from them, and none leaves the machine.
+`weights/seen.json` holds a perceptual hash of 64 bits (DCT, Zauner 2010) of every image of the training, the validation
+and the locked test set. An image cannot be restored from its hash, and a look-up does not use the network.
 
-`python train/seen.py --data DIR --extra OTHER_DIR ...` writes the file and prints how often it errs. With BUSI, BUS-BRA
-and BUS-UCLM: all altered copies (resized, also unevenly, as JPEG of quality 30 to 75, mirrored or upside down) are
-found; 2 of 623 BUSI images (0.3 %) match one that published audits put into another group; none of any set matches an
-image of another set.
+`python train/seen.py --data DIR --extra OTHER_DIR ...` writes the file and prints its error rates. With BUSI, BUS-BRA
+and BUS-UCLM: all altered copies (resized, also with other proportions, as JPEG of quality 30 to 75, mirrored or upside
+down) are recognised; 2 of 623 BUSI images (0.3 %) match an image that published audits put into another group; no image
+matches an image of another data set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from busi_demo.weights import store
 SEEN_FILE = "seen.json"
 
 VIEWS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
-"""An image, mirrored, upside down, and turned by half a circle."""
+"""An image as it is, mirrored, upside down, and rotated by 180 degrees."""
 
 _VERSION = 1
 _COLUMNS = ("image", "source", "class", "split", "hash")
@@ -44,7 +44,7 @@ SPLITS = tuple(_SENTENCES)
 
 @dataclass(frozen=True)
 class KnownImage:
-    """One row of the file.
+    """One image of the list.
 
     Attributes:
         image: its file name.
@@ -62,27 +62,28 @@ class KnownImage:
 
     @property
     def sentence(self) -> str:
-        """What to tell the person whose image matches this one."""
+        """The sentence for a person whose image matches this one."""
         return _SENTENCES[self.split]
 
 
 @dataclass(frozen=True, eq=False)
 class KnownImages:
-    """All images of the file, ready to be compared with."""
+    """All images of the list."""
 
     images: tuple[KnownImage, ...]
 
     def matches(self, hashes: np.ndarray) -> list[KnownImage]:
-        """The images that one is a near-duplicate of, the closest first; of equally close ones training goes first.
+        """The known images that an image is a near-duplicate of, the closest first; at equal distance, training images
+        come first.
 
         Args:
-            hashes: bool (N, 64), of the image and what else is to be looked up of it, see `image_hashes`.
+            hashes: bool (N, 64), of the image and of its views, see `image_hashes`.
         """
         if not self.images:
             return []
         distance = (hashes[:, None] != self._hashes).sum(-1).min(axis=0)
-        found = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
-        order = sorted(found, key=lambda i: (distance[i], SPLITS.index(self.images[i].split)))
+        near = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
+        order = sorted(near, key=lambda i: (distance[i], SPLITS.index(self.images[i].split)))
         return [self.images[i] for i in order]
 
     @cached_property
@@ -103,15 +104,15 @@ def hash_text(bits: np.ndarray) -> str:
 
 
 def seen_before(image: np.ndarray, weights_folder: Path | None = None) -> KnownImage | None:
-    """Look an image up: resized, recompressed, mirrored and upside-down copies are recognised, crops are not.
+    """Look up an image. Resized, recompressed, mirrored and upside-down copies are recognised, crops are not.
 
     Args:
         image: grey, uint8 (H, W), as read.
-        weights_folder: holds `SEEN_FILE`; by default the project's `weights`.
+        weights_folder: holds the list; by default the project's `weights`.
     Returns:
-        The closest near-duplicate; `None` where there is none, or no such file (other weights).
+        The closest near-duplicate; `None` where there is none, or no list, see `known_images_available`.
     Raises:
-        InputError: the file is damaged.
+        InputError: the list is damaged.
     """
     matches = load_known(weights_folder or store.WEIGHTS_FOLDER).matches(image_hashes(image))
     return matches[0] if matches else None
@@ -121,17 +122,17 @@ def known_images_available(weights_folder: Path | None = None) -> bool:
     """Whether there is a list of known images; without one, `seen_before` says nothing about an image.
 
     Args:
-        weights_folder: holds `SEEN_FILE`; by default the project's `weights`.
+        weights_folder: holds the list; by default the project's `weights`.
     """
     return ((weights_folder or store.WEIGHTS_FOLDER) / SEEN_FILE).is_file()
 
 
 @cache
 def load_known(folder: Path) -> KnownImages:
-    """Read the file of a weights folder once and keep it; no image is known where there is none.
+    """Read the list of a weights folder once and keep it; it is empty where there is no file.
 
     Raises:
-        InputError: the file is damaged or of another version.
+        InputError: the file is damaged or has another version.
     """
     try:
         content = json.loads((folder / SEEN_FILE).read_text(encoding="utf-8"))
@@ -149,7 +150,7 @@ def load_known(folder: Path) -> KnownImages:
 
 
 def save_known(images: Iterable[KnownImage], folder: Path) -> Path:
-    """Write the file into a weights folder, whole or not at all, one image a line; returns its path."""
+    """Write the list into a weights folder, whole or not at all, one image a line; returns its path."""
     rows = ",\n".join(json.dumps([k.image, k.source, k.label, k.split, k.hash]) for k in images)
     text = f'{{"version": {_VERSION}, "columns": {json.dumps(_COLUMNS)}, "images": [\n{rows}\n]}}\n'
     return save_whole(folder / SEEN_FILE, text.encode())

@@ -1,4 +1,4 @@
-"""What is known of the terms of the data sets that weights were trained on; the same as in weights/README.md."""
+"""The terms of the data sets that weights were trained on, as in weights/README.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from and what may be done with weights that were trained on it."""
+    """The source of a data set and its terms for weights that were trained on it."""
 
     citation: str
     terms: str
@@ -27,16 +27,16 @@ SOURCES = {
     ),
     "phantoms": Source("simulated by `busi_demo/data/phantom.py`", "MIT", True),
 }
-"""By the name of the folder, as in the facts of config.json."""
+"""Name of the folder of a data set, as in `data` of config.json -> its source."""
 
 IMAGENET = Source(
     "EfficientNet-Lite0, Tan & Le, ICML 2019, converted by ML Illustrated", "Apache License 2.0", commercial=True
 )
-"""Where encoders with pretrained weights come from."""
+"""The source of pretrained encoder weights."""
 
 
 def source_of(name: str) -> Source:
-    """What is known of a data set; of one that is not known, that."""
+    """The source of a data set; for an unknown one, a source that says so."""
     return SOURCES.get(name, Source("not known here", "not known here: they bind the weights", False))
 
 
@@ -50,12 +50,16 @@ def terms_of_weights(names: Sequence[str]) -> str:
 
 
 def knows_imagenet(config: Mapping[str, Any]) -> bool | None:
-    """Whether weights with this config.json came from weights trained on ImageNet, by themselves or by what they learnt
-    from; `None` where that is not recorded."""
+    """Whether weights come from weights trained on ImageNet, directly or through the weights they learnt from; `None`
+    where that is not recorded.
+
+    Args:
+        config: with `training` and `learnt_from` of config.json.
+    """
     if config.get("training", {}).get("encoder_weights") == "imagenet":
         return True
-    found = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
-    if True in found:
+    origins = {origin.get("imagenet") for origin in config.get("learnt_from", {}).values()}
+    if True in origins:
         return True
-    recorded = "training" in config and None not in found
+    recorded = "training" in config and None not in origins
     return False if recorded else None

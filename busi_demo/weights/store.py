@@ -268,9 +268,11 @@ def _is_default(folder: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """Raises:
-    InputError: there is no such file; the message names the approach, the log the folder, which a page must not
-        show.
+    """Read a file of an approach.
+
+    Raises:
+        InputError: there is no such file. The message names the approach; the folder, which a page must not show, is
+            only logged.
     """
     try:
         return path.read_bytes()

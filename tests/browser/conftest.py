@@ -1,4 +1,4 @@
-"""One app and one browser for all tests of a module."""
+"""One app and one browser for all tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app
 
-PATIENCE = 120_000  # milliseconds; a busy machine loads libraries and weights for minutes
+PATIENCE = 120_000  # milliseconds; on a busy machine libraries and weights take minutes to load
 expect.set_options(timeout=PATIENCE)
 
 
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """Open the page in a window of a given width; afterwards no request may have left this machine."""
+    """Open the page in a window of a given width; afterwards, check that no request left this machine."""
     requests, errors, contexts = [], [], []
 
     def open_page(width: int, height: int = 900, colours: str = "light") -> Page:

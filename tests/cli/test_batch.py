@@ -16,7 +16,6 @@ from PIL import Image
 
 from busi_demo.__main__ import main
 from busi_demo.cli import batch as batch_cli
-from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights import store as weights
 
@@ -35,7 +34,6 @@ def source(tmp_path: Path) -> Path:
 def batch(weights_folder, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, list[dict], list[str]]]:
     """Run `batch` into `out`; returns exit status, the table and complaints."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
-    load_predictor.cache_clear()
 
     def run(*words: object) -> tuple[int, list[dict], list[str]]:
         status = main(["batch", *map(str, words), "--output", str(tmp_path / "out")])
@@ -44,8 +42,7 @@ def batch(weights_folder, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[
             rows = list(csv.DictReader(file))
         return status, rows, capsys.readouterr().err.splitlines()
 
-    yield run
-    load_predictor.cache_clear()
+    return run
 
 
 def test_a_folder_becomes_a_table_and_figures(batch, source, tmp_path):

@@ -12,7 +12,6 @@ from helpers import ROOT, disc, picture, save_grey
 from PIL import Image
 
 from busi_demo.__main__ import main
-from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES
 from busi_demo.weights import store as weights
@@ -44,15 +43,13 @@ def predict(weights_folder, tmp_path, monkeypatch, capsys):
     """Run `predict` with the test weights; returns the exit status, the lines printed and the lines of complaint."""
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", weights_folder)
     monkeypatch.chdir(tmp_path)
-    load_predictor.cache_clear()
 
     def run(*words: object) -> tuple[int, list[str], list[str]]:
         status = main(["predict", *map(str, words)])
         out, err = capsys.readouterr()
         return status, out.splitlines(), err.splitlines()
 
-    yield run
-    load_predictor.cache_clear()
+    return run
 
 
 def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad, tmp_path):

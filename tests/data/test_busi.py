@@ -58,7 +58,7 @@ def test_other_formats_and_colour(tmp_path):
     assert np.abs(samples["a.jpg"].read()[0].astype(int) - picture(1)).mean() < 5
 
 
-def test_other_files_are_passed_over(busi):
+def test_other_files_are_ignored(busi):
     for name in ("notes.txt", "Thumbs.db", "._benign case (1).png", ".hidden.png"):
         (busi / "benign" / name).write_bytes(b"not an image")
     assert len(index_folder(busi)) == 9
@@ -94,7 +94,7 @@ def test_an_unreadable_file_is_named(busi):
         index_folder(busi)
 
 
-def test_a_file_cut_short_is_named_when_it_is_read(busi):
+def test_a_truncated_file_is_named_when_it_is_read(busi):
     path = busi / "benign" / "benign case (1).png"
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"benign case \(1\)\.png is damaged or cut short"):
@@ -145,7 +145,7 @@ def test_a_mask_known_to_be_one_of_several_is_incomplete(tmp_path, masks, comple
     assert sample.mask_complete is complete and sample.label_certain
 
 
-def test_a_class_that_near_duplicates_contradict_is_uncertain(tmp_path):
+def test_a_class_is_uncertain_if_near_duplicates_have_another(tmp_path):
     save_grey(tmp_path / "benign" / f"{LABEL_CONFLICT}.png", picture(1))
     save_grey(tmp_path / "benign" / f"{LABEL_CONFLICT}_mask.png", disc(72, 96, 30, 30, 9))
     (sample,) = index_folder(tmp_path)
@@ -160,7 +160,7 @@ def test_the_published_notes():
     assert [sum(row["class"] == label for row in locked.values()) for label in CLASSES] == [87, 42, 27]
 
 
-def test_calipers_are_told_only_where_the_notes_do(monkeypatch):
+def test_calipers_are_known_only_where_the_notes_have_them(monkeypatch):
     names = ["benign (1).png", "benign (2).png", "benign (3).png", "elsewhere.png"]
     assert busi_data.known_calipers(names) == [None] * 4  # nobody has published such labels
     notes = {name: {"calipers": told} for name, told in zip(names, ("1", "0", ""), strict=False)}

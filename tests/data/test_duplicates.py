@@ -39,7 +39,7 @@ def test_copies_are_found(change, seed):
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_different_images_stay_apart():
+def test_different_images_are_in_different_groups():
     groups = group_near_duplicates([fingerprint(picture(seed)) for seed in range(40)])
     assert len(set(groups)) == 40
 
@@ -49,7 +49,7 @@ def test_upside_down_is_another_image():
     assert groups[0] != groups[1]
 
 
-def test_known_groups_are_joined_to_those_found():
+def test_known_groups_are_joined_to_those_of_near_duplicates():
     # a and b look alike, b and c are one patient: all three belong together
     prints = [fingerprint(image) for image in (picture(0), picture(0)[:, ::-1], picture(1), picture(2))]
     groups = group_near_duplicates(prints, ["a", "b", "b", "d"])

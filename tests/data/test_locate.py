@@ -54,7 +54,7 @@ def test_the_download_asks_for_busi(tmp_path, monkeypatch):
     assert asked == [KAGGLE_DATASET] == ["aryashah2k/breast-ultrasound-images-dataset"]
 
 
-def test_nothing_found_is_one_message_that_names_all_four_ways():
+def test_missing_data_give_one_message_that_names_all_four_ways():
     with pytest.raises(DataNotFoundError) as caught:
         find_data()
     message = str(caught.value)
@@ -63,7 +63,7 @@ def test_nothing_found_is_one_message_that_names_all_four_ways():
     assert "Name or service not known" in message and "\n" not in message
 
 
-def test_the_folder_above_is_understood(tmp_path):
+def test_the_parent_folder_is_accepted(tmp_path):
     root = data_set(tmp_path / "archive" / "Dataset_BUSI_with_GT")
     assert find_data(tmp_path / "archive") == root
 
@@ -74,12 +74,12 @@ def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
     assert find_data("~/busi") == root
 
 
-def test_a_named_folder_that_is_missing_is_not_passed_over(all_four, tmp_path):
+def test_a_given_folder_that_is_missing_is_not_skipped(all_four, tmp_path):
     with pytest.raises(InputError, match=r"nowhere \(from --data\) is not a folder"):
         find_data(tmp_path / "nowhere")
 
 
-def test_a_wrong_folder_in_the_environment_is_not_passed_over(all_four, tmp_path, monkeypatch):
+def test_a_wrong_folder_in_the_environment_is_not_skipped(all_four, tmp_path, monkeypatch):
     (tmp_path / "pictures").mkdir()
     monkeypatch.setenv("BUSI_DATA", str(tmp_path / "pictures"))
     with pytest.raises(InputError, match=r"pictures \(from \$BUSI_DATA\) is not .*in BUSI layout"):

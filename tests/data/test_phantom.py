@@ -1,4 +1,4 @@
-"""Phantoms: exact, seeded, and told apart by the signs that radiologists read, not by brightness or size."""
+"""Phantoms: exact, seeded, and distinguished by the signs that radiologists read, not by brightness or size."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_benign_lesions_are_wider_than_tall_and_malignant_outlines_rougher(phant
     assert means["malignant"] > 1.1 * means["benign"]
 
 
-def test_brightness_does_not_give_the_class_away(phantoms: dict) -> None:
+def test_brightness_does_not_reveal_the_class(phantoms: dict) -> None:
     means = [np.mean([p.image.mean() for p in phantoms[label]]) for label in CLASSES]
     spread = np.std([p.image.mean() for label in CLASSES for p in phantoms[label]])
     assert max(means) - min(means) < spread
@@ -96,7 +96,7 @@ def test_written_phantoms_are_a_busi_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("label", "size"), [("tumour", (64, 64)), ("benign", (16, 64)), ("benign", (64, 31))])
-def test_wrong_arguments_get_a_sentence(label: str, size: tuple[int, int]) -> None:
+def test_wrong_arguments_raise_a_clear_error(label: str, size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=r"choose one of|at least 32"):
         make_phantom(label, 0, *size)
 

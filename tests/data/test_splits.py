@@ -26,7 +26,7 @@ def data():
     return [sample(i, label) for i, label in enumerate(LABELS)], [fingerprint(picture(i)) for i in range(len(LABELS))]
 
 
-def test_each_image_stands_on_one_side(data):
+def test_each_image_is_on_one_side(data):
     split = split_samples(*data)
     assert sorted(split.train + split.validation) == list(range(45))
     assert split.locked == ()
@@ -50,7 +50,7 @@ def test_the_seed_decides(data):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_near_duplicates_never_stand_on_both_sides(data, seed):
+def test_near_duplicates_are_never_on_both_sides(data, seed):
     samples, prints = [list(part) for part in data]
     for i in range(0, 45, 2):  # a mirrored copy of every second image
         samples.append(sample(100 + i, LABELS[i]))
@@ -62,7 +62,7 @@ def test_near_duplicates_never_stand_on_both_sides(data, seed):
         assert (copy in split.train) == (i in split.train)
 
 
-def test_groups_known_beforehand_stay_together(data):
+def test_known_groups_stay_together(data):
     samples, prints = list(data[0]), data[1]
     patients = {0: "benign/p", 5: "benign/p", 21: "benign/p"}
     for i, group in patients.items():
@@ -111,7 +111,7 @@ def test_a_fold_that_does_not_exist_is_refused(data, fold):
         split_samples(*data, fold=fold)
 
 
-def test_patients_and_audits_are_joined_neither_replaces_the_other():
+def test_groups_of_patients_and_audits_are_joined():
     """Of four unlike images, 0 and 1 are one patient's, 1 and 2 are one group of the audit, 3 stands alone."""
     names = ["benign (1).png", "benign (433).png", "malignant (145).png", "benign (2).png"]
     assert len({splits.image_notes()[name]["known_group"] for name in names}) == 3

@@ -20,13 +20,13 @@ def masks(*rows: str) -> list[np.ndarray]:
 def result(
     label: str, probabilities: tuple[float, float, float], mask_dice: float | None = None, fraction: float = 0.0
 ) -> ImageResult:
-    """A result; its IoU is what its Dice says it must be, D / (2 - D)."""
+    """A result; its IoU follows from its Dice, D / (2 - D)."""
     overlap = None if mask_dice is None else mask_dice / (2 - mask_dice)
     return ImageResult("x", label, dict(zip(CLASSES, probabilities, strict=True)), mask_dice, overlap, fraction, 0.1)
 
 
 def six() -> list[ImageResult]:
-    """Two images a class, of which one benign is called malignant and one normal benign."""
+    """Two images per class; one benign is classified as malignant, one normal as benign."""
     return [
         result("benign", (0.7, 0.2, 0.1), 0.9, 0.1),
         result("benign", (0.3, 0.6, 0.1), 0.0, 0.0),  # missed

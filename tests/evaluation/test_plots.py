@@ -28,7 +28,7 @@ FILES = {"confusion_matrix.png", "reliability.png", "roc.png", "classification_r
 
 
 def some_results(n: int = 40, classes: int = 3) -> list[ImageResult]:
-    """Results of which about three of four are right, of the first `classes` classes."""
+    """Results for the first `classes` classes, about three of four correct."""
     rng, results = np.random.RandomState(3), []
     for i in range(n):
         label = CLASSES[i % classes]
@@ -68,7 +68,7 @@ def title(figure: Figure) -> str:
     return figure.get_suptitle()
 
 
-def test_every_file_is_written_and_says_what_the_summary_says(tmp_path):
+def test_every_file_is_written_with_the_values_of_the_summary(tmp_path):
     results = some_results()
     summary = summarise(results)
     folder = tmp_path / "a" / "report"
@@ -104,7 +104,7 @@ def test_without_a_history_there_are_no_learning_curves(tmp_path):
 @pytest.mark.parametrize(("value", "error"), [
     (float("nan"), ValueError), (float("inf"), ValueError), (np.float32(0.5), TypeError),
 ])  # fmt: skip
-def test_a_number_that_json_has_not_is_refused_before_anything_is_written(tmp_path, value, error):
+def test_a_number_that_json_lacks_is_refused_before_anything_is_written(tmp_path, value, error):
     results = some_results(6)
     with pytest.raises(error):
         write_report(tmp_path / "r", title="t", summary=summarise(results) | {"extra": value}, results=results)
@@ -154,7 +154,7 @@ def test_the_text_shows_the_numbers_of_the_summary():
         assert [*label.split(), f"{summary[key]:.3f}", "n", "=", str(n)] in rows
 
 
-def test_the_text_shows_a_dash_where_there_is_no_answer():
+def test_the_text_shows_a_dash_for_an_undefined_number():
     rows = [line.split() for line in classification_report_text(summarise(some_results(8, classes=2))).splitlines()]
     assert ["normal", "0.000", "0.000", "0.000", "0", "-"] in rows
     assert ["normals", "with", "a", "false", "mask", "-", "n", "=", "0"] in rows
@@ -278,13 +278,36 @@ def test_learning_curves_of_one_epoch():
     assert title(figure) == "Learning curves: net, 1 epoch"
 
 
+def test_stages_are_one_curve_with_a_marked_border():
+    first, second, last = epochs(3), epochs(2), epochs(2, val_lesion_dice=None)
+    figure = learning_curves(last, title="net", earlier=[first, second])
+    loss, score = (lines(axes) for axes in figure.axes)
+    x = [1, 2, 3, 4, 5, 6, 7]
+    assert loss["validation: cross-entropy"] == [x, [3, 3 / 2, 1, 3, 3 / 2, 3, 3 / 2]]
+    assert score["validation score"] == [x, [0.4, 0.9, 0.4, 0.9, 0.4, 0.9, 0.4]]
+    assert np.isnan(score["lesion Dice"][1][5:]).all() and not np.isnan(score["lesion Dice"][1][:5]).any()
+    for curves in (loss, score):
+        assert curves["stage 2 starts"] == [[3.5, 3.5], [0, 1]] and curves["stage 3 starts"] == [[5.5, 5.5], [0, 1]]
+        assert curves["best epoch of stage 3: 6"] == [[6, 6], [0, 1]]  # the weights are those of the last stage
+    assert title(figure) == "Learning curves: net, 7 epochs in 3 stages"
+
+
+def test_a_last_stage_of_one_epoch_is_part_of_the_curve():
+    figure = learning_curves(epochs(1), title="net", earlier=[epochs(6)])
+    xs, ys = lines(figure.axes[1])["accuracy"]
+    assert xs == [1, 2, 3, 4, 5, 6, 7] and ys[-1] == ys[0]
+    assert all(line.get_marker() == "o" for line in figure.axes[1].get_lines() if len(line.get_xdata()) == 7)
+
+
 def test_learning_curves_of_nothing():
     with pytest.raises(ValueError, match="at least one epoch"):
         learning_curves([], title="t")
+    with pytest.raises(ValueError, match="at least one epoch"):
+        learning_curves(epochs(1), title="t", earlier=[[]])
 
 
 @pytest.mark.parametrize("name", ["multitask_resnet50, Dataset_BUSI_with_GT validation", "net, $folder_{$"])
-def test_titles_stay_inside_and_are_taken_literally(name):
+def test_titles_are_literal_and_fit_the_figure(name):
     results = some_results()
     confidences, correct = np.array([r.confidence for r in results]), np.array([r.correct for r in results])
     for figure in (

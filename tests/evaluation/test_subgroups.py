@@ -65,7 +65,7 @@ class TestSummariseSubgroups:
         assert [sizes[name]["accuracy"] for name in sizes] == [0, 1, 1]
         assert found["lesion_size_limits"] == pytest.approx([0.02 + 0.08 / 3, 0.10 + 0.02 * 2 / 3])
 
-    def test_calipers_that_nobody_has_labelled_are_unknown(self):
+    def test_calipers_without_a_label_are_unknown(self):
         found = summarise_subgroups(RESULTS, AREAS, [None] * 8)["calipers"]
         assert list(found) == ["unknown"] and found["unknown"]["n"] == 8
 
@@ -90,6 +90,6 @@ class TestSummariseSubgroups:
         assert "intervals" not in summarise_subgroups(results, areas, [None] * 80)["class"]["benign"]
 
     @pytest.mark.parametrize(("areas", "calipers"), [(AREAS[:-1], [None] * 8), (AREAS, [None] * 9)])
-    def test_other_lengths_are_refused(self, areas, calipers):
+    def test_unequal_lengths_are_refused(self, areas, calipers):
         with pytest.raises(ValueError, match="Expected one value for each of 8 images"):
             summarise_subgroups(RESULTS, areas, calipers)

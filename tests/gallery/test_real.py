@@ -1,4 +1,4 @@
-"""Which real images may be shown as examples, and that they leave no trace."""
+"""Which real images may be shown as examples, and that removing them leaves nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from busi_demo.weights import store as weights
 @pytest.fixture
 def splits(tmp_path) -> Path:
     """Two approaches trained on the fixture `busi`. Both validated on benign 2 and 3, malignant 1 and normal 1; one
-    trained on benign 1, on which the other validated."""
+    trained on benign 1, and the other validated on it."""
     both = ["benign case (2).png", "benign case (3).png", "malignant case (1).png", "normal case (1).png"]
     for key, benign_1 in (("multitask_cnn", "train"), ("two_stage", "validation")):
         path = tmp_path / "weights" / key / "split.csv"
@@ -49,7 +49,7 @@ def test_only_what_validated_every_approach_and_trained_none(busi, splits):
 
 
 def test_a_name_that_two_classes_share_is_known_by_its_class(busi, splits):
-    """benign case (2).png validated both; an image of that name among the malignant ones, never seen, did not."""
+    """Both validated on benign case (2).png, but not on a malignant image of the same name."""
     for suffix in ("", "_mask"):
         path = busi / "malignant" / f"malignant case (3){suffix}.png"
         path.rename(path.with_name(f"benign case (2){suffix}.png"))

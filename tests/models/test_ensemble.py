@@ -1,4 +1,4 @@
-"""Several networks as one: what they say together, and which of them may judge an image."""
+"""Ensembles: their common answer, and the member that was not trained on a fold."""
 
 from __future__ import annotations
 

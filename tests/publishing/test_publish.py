@@ -1,4 +1,4 @@
-"""What goes to the Hub, and what never does; the Hub is a stand-in that remembers."""
+"""What is published on the Hub, and what never is; the Hub is replaced by an object that records the calls."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import huggingface_hub
 import pytest
 import yaml
 from helpers import ROOT, picture, save_grey
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from busi_demo.__main__ import main
 from busi_demo.publishing import upload as publish
@@ -35,7 +37,7 @@ def git(root: Path, *words: str) -> None:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    """A small git working copy of a project like this one, with what must not go up lying around in it."""
+    """A small git working copy like this project, with files that must not be published."""
     root = tmp_path / "project"
     sha256 = hashlib.sha256(b"tensors").hexdigest()
     for name, content in {
@@ -65,20 +67,38 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture
 def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
-    """A Hub that keeps what is written to it, and a token for it; `publish` takes its files from `project`."""
-    written = []
+    """A Hub that records uploads, and a token for it; `publish` takes its files from `project`."""
+    written, present = [], {}
 
     class FakeApi:
+        def list_repo_files(self, repository, *, repo_type):
+            if repository.startswith("far/"):
+                raise httpx.ConnectError("no route to host")
+            if (repository, repo_type) not in present:
+                response = SimpleNamespace(headers={}, request=None, status_code=404)
+                raise RepositoryNotFoundError("404 Client Error: not found.\nMore.", response=response)
+            return sorted(present[repository, repo_type])
+
         def create_repo(self, repository, *, repo_type, private, exist_ok, space_sdk=None):
             assert exist_ok
             if repository.startswith("other/"):
                 response = SimpleNamespace(headers={}, request=None, status_code=403)
                 raise HfHubHTTPError("403 Forbidden: you may not.\nMore.", response=response)
+            if repository.startswith("far/"):
+                raise httpx.ConnectError("no route to host")
             written.append(SimpleNamespace(repository=repository, kind=repo_type, private=private, sdk=space_sdk))
+            present.setdefault((repository, repo_type), {".gitattributes", "notes/mine.txt"})
 
         def create_commit(self, repository, operations, *, repo_type, commit_message):
             assert (repository, repo_type) == (written[-1].repository, written[-1].kind)
-            written[-1].files = {o.path_in_repo: o.path_or_fileobj for o in operations}
+            added = [o for o in operations if isinstance(o, CommitOperationAdd)]
+            deleted = {o.path_in_repo for o in operations if isinstance(o, CommitOperationDelete)}
+            assert len(added) + len(deleted) == len(operations) and deleted <= present[repository, repo_type]
+            written[-1].files = {o.path_in_repo: o.path_or_fileobj for o in added}
+            written[-1].deleted = deleted
+            present[repository, repo_type] |= written[-1].files.keys()
+            present[repository, repo_type] -= deleted
+            written[-1].present = set(present[repository, repo_type])
             return SimpleNamespace(oid=COMMIT)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
@@ -93,7 +113,7 @@ SPACE_FILES = {"app.py", "README.md", "MODEL_CARD.md", "busi_demo/types.py", "ex
                "weights/README.md", f"weights/{KEY}/config.json", f"weights/{KEY}/report/roc.png"}  # fmt: skip
 
 
-def test_the_weights_go_up_with_a_readme_and_nothing_else(project):
+def test_the_weights_are_uploaded_with_a_readme_and_nothing_else(project):
     upload = weights_upload("anna/busi", project)
     assert (upload.kind, upload.files.keys()) == ("model", WEIGHTS_FILES)
     assert upload.sizes[f"{KEY}/model.safetensors"] == len("tensors")
@@ -116,6 +136,49 @@ def test_publishing_both_pins_the_space_to_the_commit_just_made(the_hub, capsys)
     assert f"BUSI_WEIGHTS_REPO=anna/busi@{COMMIT}" in capsys.readouterr().out
 
 
+OTHERS = {".gitattributes", "notes/mine.txt"}
+
+
+def test_a_space_that_held_its_weights_loses_them_when_they_are_published_apart(the_hub, capsys):
+    """An old model.safetensors beside the new config.json would be refused by its sha256."""
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    first, model, second = the_hub
+    assert first.deleted == model.deleted == set()
+    assert second.deleted == {f"weights/{KEY}/model.safetensors"}
+    assert second.present == SPACE_FILES | {"weights/hub.json"} | OTHERS
+    assert f"deleted: weights/{KEY}/model.safetensors" in capsys.readouterr().out.splitlines()
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    assert the_hub[-1].deleted == {"weights/hub.json"}
+
+
+def test_files_that_left_the_project_are_deleted_and_other_files_stay(the_hub, project):
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    for name in ("busi_demo/types.py", f"weights/{KEY}/report/roc.png", "weights/README.md"):
+        git(project, "rm", "--quiet", "--force", name)
+    assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi"]) == 0
+    model, space = the_hub[2:]
+    assert model.deleted == {f"{KEY}/report/roc.png", "TRAINING.md"}
+    assert space.deleted == {"busi_demo/types.py", f"weights/{KEY}/report/roc.png", "weights/README.md"}
+    assert model.present >= OTHERS and space.present >= OTHERS
+
+
+def test_weights_of_an_approach_that_no_longer_exists_are_deleted(project):
+    old = {"gone/config.json", "gone/model.safetensors"}
+    upload = weights_upload("anna/busi", project)
+    assert upload.outdated({*old, *upload.files, *OTHERS, "gone_2/notes.txt"}) == sorted(old)
+
+
+def test_a_dry_run_shows_what_would_be_deleted(the_hub, capsys):
+    assert main(["publish", "--space", "anna/demo"]) == 0
+    capsys.readouterr()
+    assert main(["publish", "--space", "anna/demo", "--weights", "far/busi", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^ +delete  (.*)$", out, re.M) == [f"weights/{KEY}/model.safetensors"]
+    assert "note: far/busi cannot be read (no route to host)." in out
+    assert len(the_hub) == 1
+
+
 def test_a_dry_run_shows_every_file_with_its_size_and_writes_nothing(the_hub, monkeypatch, capsys):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     assert main(["publish", "--space", "anna/demo", "--weights", "anna/busi", "--dry-run"]) == 0
@@ -130,7 +193,7 @@ def test_a_dry_run_shows_every_file_with_its_size_and_writes_nothing(the_hub, mo
 
 @pytest.mark.parametrize("name", ["examples/real/scan.png", "busi_demo/scan.png", "examples/benign (12)_mask.png",
                                   f"weights/{KEY}/report/Malignant (3).png", "examples/real/scan.DCM"])  # fmt: skip
-def test_a_picture_of_a_data_set_stops_it(project, name):
+def test_a_picture_of_a_data_set_is_refused(project, name):
     (project / name).parent.mkdir(exist_ok=True)
     (project / name).write_bytes(b"")
     git(project, "add", "-f", name)
@@ -138,18 +201,18 @@ def test_a_picture_of_a_data_set_stops_it(project, name):
         shipped_files(project, publish.SPACE)
 
 
-def test_what_git_ignores_stays_even_if_it_is_tracked(project):
+def test_an_ignored_file_is_not_published_even_if_it_is_tracked(project):
     git(project, "add", "-f", f"weights/{KEY}/report/real/one.png")
     assert not any("/real/" in name for name in shipped_files(project, publish.SPACE))
 
 
-def test_a_tracked_file_that_is_gone_is_named(project):
+def test_a_tracked_file_that_is_missing_is_named(project):
     (project / "app.py").unlink()
-    with pytest.raises(InputError, match=r"app\.py is tracked by git but not there"):
+    with pytest.raises(InputError, match=r"app\.py is tracked by git but missing"):
         space_upload("anna/demo", None, project)
 
 
-def test_outside_a_working_copy_it_says_so(tmp_path):
+def test_outside_a_working_copy_publishing_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a git working copy"):
         shipped_files(tmp_path, ("app.py",))
 
@@ -158,8 +221,9 @@ def test_outside_a_working_copy_it_says_so(tmp_path):
     ([], "Nothing to publish"),
     (["--space", "demo"], "'demo' is no repository of the Hub: expected OWNER/NAME"),
     (["--weights", "other/busi"], "other/busi was not written (403 Forbidden: you may not.)"),
+    (["--weights", "far/busi"], "far/busi was not written (no route to host)"),
 ])  # fmt: skip
-def test_wrong_calls_get_one_line(the_hub, capsys, words, complaint):
+def test_a_wrong_call_gets_one_line(the_hub, capsys, words, complaint):
     assert main(["publish", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and complaint in line
@@ -175,7 +239,7 @@ def test_without_a_token_it_says_where_to_get_one(the_hub, monkeypatch, capsys):
 
 def test_a_card_of_other_weights_is_refused(project):
     (project / "MODEL_CARD.md").write_text("# Model card\n")
-    with pytest.raises(InputError, match=rf"not of the weights of {KEY}: make it again"):
+    with pytest.raises(InputError, match=rf"was made for other weights of {KEY}: make it again"):
         model_readme(project, "anna/busi")
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
@@ -39,8 +40,8 @@ CONFIG = TrainConfig(
 
 
 class Smooth(ApproachModel):
-    """Batch norms and activations without a kink: at a kink the last bit of a sum decides about a gradient, and the
-    rounding of five images at once and of three and two would look like another result."""
+    """Batch norms and smooth activations. With a kink, the last bit of a sum could decide about a gradient, and the
+    different rounding of one process and two would look like a different result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,8 +60,8 @@ class Smooth(ApproachModel):
 
 
 def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool = False):
-    """Every second mask and every third class is unknown: the two shares of a batch know differently much of it.
-    There is no dropout, which is not the same in one and in two processes."""
+    """Every second mask and every third class is unknown: the two shares of a batch have different counts of known
+    ones. There is no dropout, which is not the same in one and in two processes."""
     torch.manual_seed(0)
     samples = [
         DiscSample(label, mask_complete=bool(i % 2), label_certain=bool(i % 3))
@@ -68,8 +69,10 @@ def train(folder: Path, config: TrainConfig = CONFIG, at: int = 0, resume: bool 
     ]
     preprocess, said = Preprocess(size=64), []
     model = Smooth()
-    train_set = CanvasDataset(samples, preprocess, training_augmentation())
-    validation = CanvasDataset([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
+    train_set = CanvasDataset(read_samples(samples, preprocess), training_augmentation())
+    validation = CanvasDataset(
+        read_samples([DiscSample(label) for label in ("benign", "malignant", "normal")], preprocess)
+    )
     history = fit(
         model, Stumbling(at, w_seg=2.0), train_set, torch.ones(len(samples)), validation, preprocess, config, folder,
         resume, said.append,

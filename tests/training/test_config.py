@@ -64,11 +64,11 @@ def test_options_arrive_with_their_types():
     assert (config.extra, config.data, config.encoder_weights) == (("a", "b"), "busi", "imagenet")
 
 
-def test_fixed_values_win():
+def test_fixed_values_take_precedence():
     assert parse("--epochs", "3", epochs=7).epochs == 7
 
 
-def test_left_out_options_are_unknown():
+def test_omitted_options_are_unknown():
     parser = argparse.ArgumentParser()
     add_arguments(parser, TrainConfig(), omit=("approach",))
     with pytest.raises(SystemExit):

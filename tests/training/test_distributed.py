@@ -1,4 +1,4 @@
-"""Two processes, really started with torchrun, against one."""
+"""Two processes, started with torchrun, compared with a single one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def torchrun(*words: object, cwd: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """What `distributed_run.py` found: in one process, and in each of two."""
+    """The results of `distributed_run.py` in one process, and in each of two."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     subprocess.run([sys.executable, str(RUN), str(one)], check=True, capture_output=True, env=ENVIRONMENT)
     started = torchrun(RUN, two, cwd=two)
@@ -52,7 +52,7 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
     return max(float((value.float() - other[name].float()).abs().max()) for name, value in one.items())
 
 
-def test_two_processes_were_there(runs):
+def test_two_processes_take_part(runs):
     assert [found["count"] for found in runs] == [1, 2, 2]
 
 
@@ -88,21 +88,21 @@ def test_two_processes_train_what_one_trains(runs):
             assert row[name] == pytest.approx(expected[name], rel=tolerance), name
 
 
-def test_an_interrupted_run_of_two_goes_on_to_the_same_end(runs):
+def test_an_interrupted_run_of_two_processes_ends_with_the_same_weights(runs):
     for found in runs:
         assert difference(found["model"], found["resumed"]) == 0
         assert found["history"] == found["resumed_history"]
 
 
-def test_the_main_process_alone_speaks(runs):
+def test_only_the_main_process_prints(runs):
     assert [len(found["said"]) for found in runs] == [2, 2, 0]
 
 
-def test_all_processes_refuse_together(runs):
+def test_all_processes_raise_the_same_error(runs):
     assert all("--batch-size (5) must not exceed the 4 images" in found["refused"] for found in runs)
 
 
-def test_the_script_under_torchrun_speaks_and_writes_once(tmp_path):
+def test_the_script_under_torchrun_prints_and_writes_once(tmp_path):
     words = (ROOT / "train" / "train_multitask.py", *TINY, "--run-dir", "run", "--output", "weights")
     done = torchrun(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_the_script_under_torchrun_speaks_and_writes_once(tmp_path):
     assert not (tmp_path / "weights" / "multitask_cnn.previous").exists()  # written once, not twice
 
 
-def test_what_only_the_main_process_finds_out_ends_all_of_them(tmp_path):
+def test_an_error_of_the_main_process_ends_all_processes(tmp_path):
     words = (ROOT / "train" / "train_multitask.py", *TINY, "--run-dir", "run")
     (tmp_path / "run").mkdir()
     torch.save({"finished": False}, tmp_path / "run" / "checkpoint.pt")
@@ -139,7 +139,7 @@ class TestInOneProcess:
         assert len(set(seeds)) == 200
         assert step_seed(7, 0, TrainConfig(seed=3)) == 3 * 1_000_003 + 7  # as ever: old runs can be repeated
 
-    def test_no_batch_norm_of_any_approach_is_left_alone(self, approach):
+    def test_every_batch_norm_of_every_approach_is_replaced(self, approach):
         model = create_model(approach)
         names = list(model.state_dict())
         normalise_whole_batches(model)
@@ -148,7 +148,7 @@ class TestInOneProcess:
         assert list(model.state_dict()) == names
 
     @pytest.mark.parametrize("training", [True, False])
-    def test_a_batch_norm_with_activation_answers_as_before(self, training):
+    def test_a_batch_norm_with_activation_gives_the_same_output(self, training):
         torch.manual_seed(0)
         before = BatchNormAct2d(3, act_layer=nn.ReLU6).train(training)
         after, x = deepcopy(before), torch.randn(4, 3, 5, 5) * 5
@@ -157,7 +157,7 @@ class TestInOneProcess:
         torch.testing.assert_close(after.state_dict(), before.state_dict())
         assert after(x).min() == 0
 
-    def test_alone_nobody_needs_accelerate(self, monkeypatch):
+    def test_a_single_process_does_not_need_accelerate(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "accelerate", None)  # as if it were not installed
         alone = Processes()
         assert (alone.count, alone.spread(nn.Linear(1, 1)).bias.device.type) == (1, alone.device.type)
@@ -165,7 +165,7 @@ class TestInOneProcess:
         with pytest.raises(InputError, match=r"^torchrun with several processes needs the package accelerate: pip"):
             Processes()
 
-    def test_alone_everything_is_handed_through(self):
+    def test_a_single_process_passes_values_through(self):
         processes = Processes()
         with processes.main_first():
             assert (processes.count, processes.index, processes.is_main) == (1, 0, True)
@@ -175,7 +175,7 @@ class TestInOneProcess:
 
 
 def test_every_trained_part_gets_a_gradient_in_each_step():
-    """As gradients are exchanged for every parameter, none may be idle; for `two_stage` see test_losses.py."""
+    """Gradients are exchanged for every parameter, so each must have one; for `two_stage` see test_losses.py."""
     known = torch.zeros(2)  # not even where nothing of a batch is known
     batch = {"mask": torch.zeros(2, 1, 64, 64), "label": torch.zeros(2).long(), "mask_known": known}
     for key in sorted(set(APPROACHES) - {"two_stage"}):

@@ -1,4 +1,4 @@
-"""TensorBoard's files, read back, and what `fit` tells whoever listens."""
+"""The calls of `fit` to its listeners, and the files of TensorBoard, read back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from helpers import DiscSample
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
 from busi_demo.training import loop
@@ -27,28 +28,29 @@ CONFIG = TrainConfig(
 
 
 class Recorder(Listener):
-    """Keeps what it is told; stops like a person's Ctrl-C after the given step."""
+    """Records its calls; stops like Ctrl-C after the given step."""
 
     def __init__(self, stop_at: int = 0) -> None:
-        self.told, self.stop_at = [], stop_at
+        self.calls, self.stop_at = [], stop_at
 
     def started(self, step, history):
-        self.told.append(("started", step, len(history)))
+        self.calls.append(("started", step, len(history)))
 
     def stepped(self, step, losses, rate):
-        self.told.append(("stepped", step, sorted(losses)))
+        self.calls.append(("stepped", step, sorted(losses)))
         if step == self.stop_at:
             raise KeyboardInterrupt
 
     def finished_epoch(self, step, row):
-        self.told.append(("finished_epoch", step, row["epoch"]))
+        self.calls.append(("finished_epoch", step, row["epoch"]))
 
 
 def train(folder: Path, *listeners: Listener, resume: bool = False) -> list[str]:
     torch.manual_seed(0)
     samples, preprocess, said = [DiscSample(k) for k in ("benign", "malignant", "normal")], Preprocess(size=64), []
     model = create_model("multitask_cnn", decoder_width=8, class_width=8)
-    fit(model, JointObjective(), CanvasDataset(samples, preprocess), torch.ones(3), CanvasDataset(samples, preprocess),
+    dataset = CanvasDataset(read_samples(samples, preprocess))
+    fit(model, JointObjective(), dataset, torch.ones(3), dataset,
         preprocess, CONFIG, folder, resume, said.append, listeners)  # fmt: skip
     return said
 
@@ -58,16 +60,16 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_listeners_are_told_of_everything_once(tmp_path, monkeypatch):
+def test_listeners_are_called_once_for_each_event(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     losses, first, second = ["classification", "loss", "segmentation"], Recorder(stop_at=4), Recorder()
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, first)
-    assert first.told == [("started", 0, 0), ("stepped", 1, losses), ("stepped", 2, losses), ("finished_epoch", 2, 1),
+    assert first.calls == [("started", 0, 0), ("stepped", 1, losses), ("stepped", 2, losses), ("finished_epoch", 2, 1),
                           ("stepped", 3, losses), ("stepped", 4, losses)]  # fmt: skip
     train(tmp_path, second, resume=True)
-    assert second.told[0] == ("started", 3, 1)
-    assert [step for kind, step, _ in second.told if kind == "stepped"] == [4, 5, 6]
+    assert second.calls[0] == ("started", 3, 1)
+    assert [step for kind, step, _ in second.calls if kind == "stepped"] == [4, 5, 6]
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:
@@ -75,7 +77,7 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     return {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
-def test_tensorboard_shows_what_the_history_has(tmp_path):
+def test_tensorboard_has_the_values_of_the_history(tmp_path):
     train(tmp_path, TensorBoard(tmp_path))
     found = scalars(tmp_path)
     for name in ("train_loss", "val_score", "val_lesion_dice", "learning_rate", "data_wait_share"):
@@ -101,7 +103,7 @@ def test_tensorboard_has_losses_every_ten_steps_and_a_resumed_run_overwrites_wha
     assert "epoch/val_normal_false_mask_rate" not in found
 
 
-def test_without_tensorboard_nothing_of_it_is_written(tmp_path):
+def test_without_tensorboard_no_file_is_written(tmp_path):
     train(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "checkpoint.pt", "history.csv"]
 
@@ -123,7 +125,7 @@ def test_waiting_for_data_by_hand(monkeypatch):
     assert (progress.waited, progress.seconds) == (0.0, 0.0)
 
 
-def test_an_epoch_says_how_long_it_waited(tmp_path):
+def test_an_epoch_records_its_share_of_waiting(tmp_path):
     said = train(tmp_path)
     shares = [float(row["data_wait_share"]) for row in table(tmp_path)]
     assert len(shares) == 3 and all(0 < share < 1 for share in shares)

@@ -1,4 +1,4 @@
-"""The training loop on a handful of small images, undisturbed and interrupted."""
+"""The training loop on a few small images, uninterrupted and interrupted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stumbling import Stumbling
 
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.evaluation.plots import LOSS_STYLES, SCORE_STYLES
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
@@ -33,7 +34,9 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def data():
     samples, preprocess = [DiscSample(label) for label in ("benign", "malignant", "normal") * 2], Preprocess(size=64)
-    return CanvasDataset(samples, preprocess, training_augmentation()), CanvasDataset(samples[:3], preprocess)
+    return CanvasDataset(read_samples(samples, preprocess), training_augmentation()), CanvasDataset(
+        read_samples(samples[:3], preprocess)
+    )
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_the_model_ends_with_the_best_validated_weights(train, tmp_path):
 
 
 class Worsening(JointObjective):
-    """Each epoch scores less than the one before."""
+    """The score falls from epoch to epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +100,7 @@ class Worsening(JointObjective):
         return self.next_score
 
 
-def test_the_last_weights_are_kept_where_nothing_shall_be_chosen(train, tmp_path):
+def test_keep_last_keeps_the_last_weights(train, tmp_path):
     model, _ = train(tmp_path, replace(CONFIG, keep="last"), Worsening())
     averaged = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]
     assert all(torch.equal(tensor, averaged[f"module.{name}"]) for name, tensor in model.state_dict().items())
@@ -112,7 +115,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(train, tmp_path):
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 6])
-def test_an_interrupted_run_goes_on_to_the_same_end(train, tmp_path, monkeypatch, stop_at):
+def test_an_interrupted_run_ends_with_the_same_weights(train, tmp_path, monkeypatch, stop_at):
     undisturbed, history = train(tmp_path / "undisturbed")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # a checkpoint after every step
     with pytest.raises(KeyboardInterrupt):
@@ -148,6 +151,28 @@ def test_killed_between_best_weights_and_checkpoint(train, tmp_path, monkeypatch
     assert_same(undisturbed, train(tmp_path / "run", resume=True)[0])
 
 
+@pytest.mark.parametrize("option", ["init_from", "teacher", "detector_from"])
+def test_a_run_is_not_resumed_with_other_weights_at_the_same_path(data, tmp_path, option):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"one")
+    own = option in ("init_from", "teacher")
+    config = replace(CONFIG, epochs=1, **({option: str(folder)} if own else {}))
+
+    def run(resume: bool):
+        model = create_model("multitask_cnn", decoder_width=8, class_width=8)
+        return fit(model, JointObjective(), data[0], torch.ones(6), data[1], Preprocess(size=64), config,
+                   tmp_path / "run", resume, parts_from=None if own else {option: folder})  # fmt: skip
+
+    history = run(resume=False)
+    assert run(resume=True) == history
+    (folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(
+        InputError, match=f"was started with other weights in --{option.replace('_', '-')}: resume with the same"
+    ):
+        run(resume=True)
+
+
 def test_resuming_a_finished_run_trains_nothing(train, tmp_path):
     model, history = train(tmp_path)
     counting = Stumbling(99)
@@ -156,7 +181,7 @@ def test_resuming_a_finished_run_trains_nothing(train, tmp_path):
     assert_same(model, again)
 
 
-def test_resuming_nothing_starts_afresh(train, tmp_path):
+def test_resuming_without_a_checkpoint_starts_a_new_run(train, tmp_path):
     assert_same(train(tmp_path / "a")[0], train(tmp_path / "b", resume=True)[0])
 
 
@@ -195,7 +220,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path):
 
 
 def test_a_validation_set_without_normals_is_scored(data, tmp_path):
-    validation = CanvasDataset([DiscSample("benign"), DiscSample("malignant")], Preprocess(size=64))
+    validation = CanvasDataset(read_samples([DiscSample("benign"), DiscSample("malignant")], Preprocess(size=64)))
     model = create_model("multitask_cnn", decoder_width=8, class_width=8)
     said = []
     history = fit(model, JointObjective(), data[0], torch.ones(6), validation, Preprocess(size=64), CONFIG, tmp_path,

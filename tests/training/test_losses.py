@@ -88,7 +88,7 @@ def test_the_joint_loss_is_the_weighted_sum(cnn):
 
 @pytest.mark.parametrize("mixed", [False, True])
 @torch.no_grad()
-def test_normal_images_weigh_in_the_mask_loss_as_asked(cnn, mixed):
+def test_the_weight_of_normal_images_in_the_mask_loss(cnn, mixed):
     """By hand from the loss of each image alone; a label that is a mixture counts by its share of normal."""
     model, x, batch = deepcopy(cnn).eval(), torch.randn(3, 1, 64, 64), batch_of(3)  # the last one is normal
     if mixed:
@@ -104,7 +104,7 @@ def test_normal_images_weigh_in_the_mask_loss_as_asked(cnn, mixed):
     ("mask_known", "decoder.mask.weight", "head.3.weight"),
     ("label_known", "head.3.weight", "decoder.mask.weight"),
 ])  # fmt: skip
-def test_what_is_not_known_teaches_nothing(cnn, flag, silent, heard):
+def test_unknown_masks_and_classes_give_no_gradient(cnn, flag, silent, heard):
     model = deepcopy(cnn).train()
     losses = JointObjective().losses(model, torch.randn(4, 1, 64, 64), batch_of(4, **{flag: 0.0}))
     losses["loss"].backward()
@@ -113,7 +113,7 @@ def test_what_is_not_known_teaches_nothing(cnn, flag, silent, heard):
     assert gradients[heard].any()
 
 
-def test_the_stages_of_two_stage_leave_each_other_alone(models):
+def test_each_stage_of_two_stage_trains_only_its_part(models):
     x, batch = torch.randn(2, 1, 64, 64), batch_of(2)
     for objective, idle in ((DetectionObjective(), "encoder"), (CropObjective(), "detector")):
         model = deepcopy(models["two_stage"]).eval()
@@ -124,7 +124,7 @@ def test_the_stages_of_two_stage_leave_each_other_alone(models):
             assert parameter.grad is None or not name.startswith(idle)
 
 
-def test_the_detection_stage_learns_what_its_own_objective_says(models):
+def test_the_detection_stage_uses_its_own_objective(models):
     model, x, batch = deepcopy(models["two_stage"]).eval(), torch.randn(2, 1, 64, 64), batch_of(2)
     joint = JointObjective(smoothing=0.1, normal_masks=0.0)
     assert DetectionObjective(joint).losses(model, x, batch) == joint.losses(model.detector, x, batch)
@@ -137,7 +137,7 @@ class TestCropBoxes:
         torch.manual_seed(seed)
         return CropObjective(whole_image_share=share).boxes(models["two_stage"], masks)
 
-    def test_they_lie_about_the_lesion_and_inside_the_image(self, models):
+    def test_boxes_are_around_the_lesion_and_inside_the_image(self, models):
         masks = batch_of(2)["mask"][:, 0] > 0.5
         found = torch.cat([self.boxes(models, masks, seed=seed)[:1] for seed in range(50)])
         side = found[:, 2] - found[:, 0]
@@ -156,7 +156,7 @@ class TestCropBoxes:
         found = self.boxes(models, torch.zeros(3, 64, 64, dtype=torch.bool))
         assert found.tolist() == [[0, 0, 64, 64]] * 3
 
-    def test_a_lesion_that_fills_the_image_is_no_normal_image(self, models):
+    def test_a_lesion_that_fills_the_image_is_not_treated_as_normal(self, models):
         masks = torch.stack([torch.ones(64, 64, dtype=torch.bool), batch_of(2)["mask"][0, 0] > 0.5])
         for seed in range(10):
             left, _, right, _ = self.boxes(models, masks, seed=seed)[0].tolist()

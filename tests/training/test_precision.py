@@ -27,7 +27,7 @@ class Answer(ApproachModel):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Set what torch says of the CPU."""
+    """Set the CPU instructions that torch reports."""
     return lambda **known: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
 
 
@@ -37,29 +37,29 @@ def machine(monkeypatch):
     ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "fp32"),
     ({"neon": True}, "fp32"),
 ])  # fmt: skip
-def test_auto_takes_bf16_where_the_machine_has_it(machine, known, chosen):
+def test_auto_chooses_bf16_where_the_machine_has_it(machine, known, chosen):
     machine(**known)
     assert choose_precision(Answer(0.0, 0.1), CPU, 64) == chosen
 
 
-def test_auto_takes_fp32_where_torch_does_not_tell(monkeypatch):
+def test_auto_chooses_fp32_where_torch_reports_nothing(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert choose_precision(Answer(0.0, 0.1), CPU, 64) == "fp32"
 
 
-def test_auto_takes_fp32_where_they_disagree(machine):
+def test_auto_chooses_fp32_where_the_outputs_disagree(machine):
     machine(avx512_bf16=True)
     assert choose_precision(Answer(0.0, 1.0), CPU, 64) == "fp32"
 
 
 @pytest.mark.parametrize("requested", ["fp32", "bf16"])
 @pytest.mark.parametrize("native", [True, False])
-def test_what_was_asked_for_is_taken(machine, requested, native):
+def test_a_requested_precision_is_used(machine, requested, native):
     machine(avx512_bf16=native)
     assert choose_precision(Answer(0.0, 9.0), CPU, 64, requested) == requested
 
 
-def test_choosing_leaves_mode_and_randomness_alone(machine):
+def test_choosing_keeps_mode_and_random_state(machine):
     machine(avx512_bf16=True)
     model = Answer(0.0, 0.0).train()
     state = torch.random.get_rng_state()

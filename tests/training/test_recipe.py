@@ -23,7 +23,7 @@ def status_of(train) -> int:
     return stopped.value.code
 
 
-def test_an_error_of_the_person_is_one_line_and_status_2(capsys):
+def test_an_input_error_is_one_line_and_status_2(capsys):
     def train() -> None:
         raise InputError("There is no such folder.")
 
@@ -32,7 +32,7 @@ def test_an_error_of_the_person_is_one_line_and_status_2(capsys):
 
 
 @pytest.mark.parametrize("error", [FloatingPointError("The loss is nan."), OSError(28, "No space left on device")])
-def test_what_the_machine_says_is_one_line_too(capsys, error):
+def test_an_error_of_the_system_is_one_line(capsys, error):
     def train() -> None:
         raise error
 
@@ -48,7 +48,7 @@ def test_an_error_of_the_program_is_not_hidden():
         main(train)
 
 
-def test_being_asked_to_stop_ends_like_ctrl_c():
+def test_sigterm_ends_a_run_like_ctrl_c():
     def train() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)

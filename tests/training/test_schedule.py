@@ -73,7 +73,7 @@ def test_the_average_starts_at_the_first_weights_and_follows():
     assert averaged(0.998, [4.0, 8.0, 0.0]) == pytest.approx(expected)
 
 
-def test_the_decay_bounds_how_slow_the_average_becomes():
+def test_the_decay_limits_the_weight_of_the_average():
     assert averaged(0.1, [4.0, 8.0, 0.0]) == pytest.approx([4.0, 7.6, 0.76])
 
 

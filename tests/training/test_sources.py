@@ -8,8 +8,9 @@ import kagglehub
 import pytest
 from helpers import disc, picture, save_grey, write_busi
 
+from busi_demo.data import busi
 from busi_demo.data.busi import index_folder
-from busi_demo.data.phantom import phantom_samples
+from busi_demo.data.phantom import PhantomSample, phantom_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.sources import TrainingData, load_training_data
@@ -51,6 +52,21 @@ def test_a_folder_is_split_and_counted(root):
     assert data.train.augmentation is not None and data.validation.augmentation is None
 
 
+def test_every_file_is_decoded_once(root, tmp_path, monkeypatch):
+    """Training, validation, locked and left out images, further folders, their masks, and phantoms."""
+    other = write_busi(tmp_path / "other", {"benign": 12})  # as in `root`, so that some are left out
+    save_grey(other / "benign" / "benign case (1)_mask_1.png", disc(72, 96, 10, 10, 4))
+    opened: Counter[object] = Counter()
+    read_image, read_mask, make = busi.read_image, busi.read_mask, PhantomSample.read
+    monkeypatch.setattr(busi, "read_image", lambda path: opened.update([path]) or read_image(path))
+    monkeypatch.setattr(busi, "read_mask", lambda path: opened.update([path]) or read_mask(path))
+    monkeypatch.setattr(PhantomSample, "read", lambda phantom: opened.update([phantom.name]) or make(phantom))
+    data = load(data=str(root), extra=(str(other),), phantom_share=0.1)
+    assert data.facts["extra_left_out_as_near_duplicates"] > 0
+    expected = [*root.glob("*/*.png"), *other.glob("*/*.png"), *(s.name for s in phantom_samples(10, 1_000_000))]
+    assert opened == Counter(expected) and len(expected) == 2 * 25 + 2 * 12 + 1 + 30
+
+
 def test_fold_and_seed_choose_the_validation_images(root):
     chosen = [names(load(data=str(root), **settings), "validation") for settings in ({}, {"fold": 1}, {"seed": 5})]
     assert not chosen[0] & chosen[1] and chosen[0] != chosen[2]
@@ -65,7 +81,7 @@ def test_a_share_of_the_training_images_is_part_of_a_larger_share(root):
 
 
 def test_a_share_keeps_groups_whole(tmp_path):
-    """Ten images, each twice: near-duplicates, of which a share has both or none."""
+    """Ten images, each twice: near-duplicates; a share has both or neither."""
     root = write_busi(tmp_path / "busi", dict.fromkeys(CLASSES, 10))
     for label in CLASSES:
         for i in range(1, 11):
@@ -91,7 +107,7 @@ def test_phantoms_alone():
     assert not names(data, "train") & names(data, "validation")
 
 
-def test_without_any_data_phantoms_stand_in_and_it_is_said(tmp_path, monkeypatch, capsys):
+def test_without_data_phantoms_are_used_with_a_message(tmp_path, monkeypatch, capsys):
     def offline(name: str) -> str:
         raise ConnectionError("no network")
 
@@ -103,7 +119,7 @@ def test_without_any_data_phantoms_stand_in_and_it_is_said(tmp_path, monkeypatch
     assert "BUSI was not found" in said and "phantoms" in said
 
 
-def test_a_named_folder_that_is_missing_is_an_error_not_phantoms(tmp_path):
+def test_a_given_folder_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         load(data=str(tmp_path / "nowhere"))
 
@@ -127,7 +143,7 @@ def test_further_folders_train_but_never_validate(root, tmp_path):
     assert share(data, "busi") == pytest.approx(0.4) and share(data, "other") == pytest.approx(0.6)
 
 
-def test_further_folders_lose_what_is_like_a_validation_image(root, tmp_path):
+def test_near_duplicates_of_validation_images_are_left_out_of_further_folders(root, tmp_path):
     held_out = load(data=str(root)).validation.samples[0]
     extra = tmp_path / "other"
     for name, pixels in (("copy", held_out.read()[0][:, ::-1]), ("unlike", picture(500))):
@@ -138,8 +154,8 @@ def test_further_folders_lose_what_is_like_a_validation_image(root, tmp_path):
     assert data.facts["extra_left_out_as_near_duplicates"] == 1
 
 
-def test_further_folders_lose_the_whole_patient_of_what_is_like_a_validation_image(root, tmp_path):
-    """`copy` leaks; `frame` is the same patient's, `copy of frame` looks like `frame` alone; `unlike` has no part."""
+def test_patients_with_a_near_duplicate_of_a_validation_image_are_left_out_of_further_folders(root, tmp_path):
+    """`copy` leaks; `frame` is the same patient's, `copy of frame` looks like `frame` only; `unlike` is unrelated."""
     held_out = load(data=str(root)).validation.samples[0]
     extra = tmp_path / "other"
     frame, unlike = picture(600), picture(500)

@@ -1,4 +1,4 @@
-"""The search, with a stand-in for training whose score is known, and with the real script."""
+"""The search, with a stand-in for training that has a known score, and with the real script."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NAMES = ["learning_rate", "weight_decay", "label_smoothing", "ema_decay", "w_seg
 
 
 class Training:
-    """Pretends to train: a run is the better the nearer its learning rate is to 2e-3. Keeps what it was asked to do;
-    stops like a Ctrl-C in the given epoch, counted over its life, after a checkpoint in the run's folder."""
+    """Stands in for training: the score is better the closer the learning rate is to 2e-3. Records its calls;
+    stops like Ctrl-C in the given epoch, counted over its life, after a checkpoint in the run's folder."""
 
     def __init__(self, stop_at: int = 0) -> None:
         self.asked, self.epochs, self.stop_at = [], 0, stop_at
@@ -60,7 +60,7 @@ def states(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A search of 12 trials: folder, best settings, what was said, what was trained."""
+    """A search of 12 trials: folder, best settings, printed lines, training calls."""
     folder, training = tmp_path_factory.mktemp("tune"), Training()
     return folder, *tune(folder, 12, training), training
 

@@ -9,6 +9,7 @@ import torch
 from helpers import DiscSample
 
 from busi_demo.data.dataset import CanvasDataset
+from busi_demo.data.reading import read_samples
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
@@ -37,7 +38,7 @@ PREPROCESS = Preprocess(size=64, mean=0.0, std=1.0)
 
 
 def results_of(*samples: DiscSample):
-    return validate(BrightPixels(), CanvasDataset(samples, PREPROCESS), PREPROCESS, "fp32")
+    return validate(BrightPixels(), CanvasDataset(read_samples(samples, PREPROCESS)), PREPROCESS, "fp32")
 
 
 def test_results_and_logits_in_order():
@@ -87,17 +88,17 @@ class WideSample(DiscSample):
 
 def test_the_padding_of_the_square_does_not_count():
     """8 x 8 pixels are 3.1 % of the image, more than a smallest area of 2 %, but 1.6 % of the square."""
-    dataset = CanvasDataset([WideSample("benign")], PREPROCESS)
+    dataset = CanvasDataset(read_samples([WideSample("benign")], PREPROCESS))
     (found,), _ = validate(BrightPixels(), dataset, PREPROCESS, "fp32", min_area=0.02, class_decides=False)
     assert (found.predicted_mask_fraction, found.mask_dice) == (64 / 2048, 1)
-    dataset = CanvasDataset([WideSample("benign", rows=32, columns=64)], PREPROCESS)
+    dataset = CanvasDataset(read_samples([WideSample("benign", rows=32, columns=64)], PREPROCESS))
     (found,), _ = validate(Everywhere(), dataset, PREPROCESS, "fp32", class_decides=False)
     assert (found.predicted_mask_fraction, found.mask_dice) == (1, 1)
 
 
 def test_an_untrained_class_does_not_withdraw_the_masks_of_a_detection_stage():
-    """The malignant disc is called normal: jointly that is a missed lesion, to the detector alone it is a found one."""
-    dataset = CanvasDataset([DiscSample("malignant"), DiscSample("normal")], PREPROCESS)
+    """The malignant disc is classified as normal: a missed lesion if the class decides, a detected one otherwise."""
+    dataset = CanvasDataset(read_samples([DiscSample("malignant"), DiscSample("normal")], PREPROCESS))
 
     def row(objective):
         return validation_row(BrightPixels(), dataset, PREPROCESS, "fp32", objective)
@@ -111,5 +112,5 @@ def test_an_untrained_class_does_not_withdraw_the_masks_of_a_detection_stage():
 
 def test_the_mode_of_the_model_is_left_as_it_was():
     model = BrightPixels().train()
-    validate(model, CanvasDataset([DiscSample("benign")], PREPROCESS), PREPROCESS, "fp32")
+    validate(model, CanvasDataset(read_samples([DiscSample("benign")], PREPROCESS)), PREPROCESS, "fp32")
     assert model.training

@@ -52,7 +52,7 @@ def copy(seed: int, view: int) -> np.ndarray:
 @pytest.mark.parametrize(("seed", "split", "words"), [
     (0, "train", "used in training"), (1, "validation", "not to train"), (2, "locked", "locked test set"),
 ])  # fmt: skip
-def test_copies_are_recognised_and_their_part_is_told(folder, seed, split, words, view):
+def test_copies_are_recognised_with_their_split(folder, seed, split, words, view):
     found = seen_before(copy(seed, view), folder)
     assert (found.image, found.split) == (f"{seed}.png", split)
     assert words in found.sentence
@@ -62,7 +62,7 @@ def test_other_images_are_not(folder):
     assert [seed for seed in range(3, 40) if seen_before(picture(seed), folder)] == []
 
 
-def test_of_equal_matches_training_is_told_first():
+def test_training_images_come_first_among_equal_matches():
     known = KnownImages((row(0, "locked"), row(0, "validation"), row(0, name="trained.png")))
     assert [match.split for match in known.matches(image_hashes(picture(0)))] == ["train", "validation", "locked"]
 
@@ -76,7 +76,7 @@ def test_a_folder_without_the_file_knows_nothing(tmp_path):
     assert load_known(tmp_path).images == () and seen_before(picture(0), tmp_path) is None
 
 
-def test_a_missing_file_is_told_apart_from_no_match(folder, tmp_path_factory):
+def test_a_missing_file_is_distinguished_from_no_match(folder, tmp_path_factory):
     assert known_images_available(folder) and seen_before(picture(9), folder) is None
     assert not known_images_available(tmp_path_factory.mktemp("empty"))
 
@@ -92,7 +92,7 @@ def test_what_was_written_is_read(folder):
     lambda c: c | {"images": [["a", "set", "benign", "test", "0" * 16]]},
     lambda c: c | {"images": [["a"]]},
 ])  # fmt: skip
-def test_a_damaged_file_is_told_in_a_sentence(folder, damage):
+def test_a_damaged_file_is_an_input_error(folder, damage):
     path = folder / SEEN_FILE
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
     with pytest.raises(InputError, match="cannot be used"):

@@ -61,7 +61,7 @@ def edit_tensors(folder: Path, change) -> None:
     edit_config(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_identity_names_the_file_and_tells_of_imagenet_over_any_number_of_trainings(saved):
+def test_identity_names_the_file_and_follows_imagenet_over_several_trainings(saved):
     digest = hashlib.sha256((saved / KEY / MODEL_FILE).read_bytes()).hexdigest()
     found = identity(saved / KEY)
     assert (found["approach"], found["sha256"], found["imagenet"]) == (KEY, digest, None)
@@ -126,7 +126,7 @@ def test_a_changed_file_is_refused(saved):
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
-def test_a_missing_file_is_named_with_what_to_do(saved, name, caplog):
+def test_a_missing_file_is_named_with_a_remedy(saved, name, caplog):
     """The sentence is shown on a page; where the server looked, only its log tells."""
     (saved / KEY / name).unlink()
     with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train") as caught:
@@ -288,7 +288,7 @@ def test_a_detector_is_referred_to_and_not_stored_again(referring, noise):
             torch.testing.assert_close(one(noise).class_logits, other(noise).class_logits, rtol=0.02, atol=0.02)
 
 
-def test_a_detector_that_is_missing_or_another_is_told(referring, saved):
+def test_a_missing_or_other_detector_is_an_input_error(referring, saved):
     folder, _ = referring
     other = create_model("multitask_unet", width=4)
     save_weights(folder / "multitask_unet", other, Preprocess(size=64), facts={})
@@ -301,7 +301,7 @@ def test_a_detector_that_is_missing_or_another_is_told(referring, saved):
         load_weights(folder / "two_stage")
 
 
-def test_a_detector_with_other_settings_is_told(referring):
+def test_a_detector_with_other_settings_is_an_input_error(referring):
     """Other scales change the answers and no tensor."""
     folder, _ = referring
     path = folder / "multitask_unet" / CONFIG_FILE

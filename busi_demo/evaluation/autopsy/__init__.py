@@ -1,1 +1,1 @@
-"""Why an often quoted accuracy of 0.9272 was not one: small classifiers scored three ways."""
+"""A study of an often quoted accuracy of 0.9272 on BUSI: small classifiers scored in three ways."""

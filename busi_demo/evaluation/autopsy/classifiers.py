@@ -1,4 +1,4 @@
-"""The data and the classifiers of `evaluation.autopsy`: files as pixels, and three small ways to name their class."""
+"""Data and classifiers of the study: files as pixels, and three small classifiers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _THUMBNAIL = 16
 
 
 def load_files(data: str | None, preprocess: Preprocess, phantoms: int, folds: int) -> tuple[Files, dict[str, Any]]:
-    """Read every image and every mask file of a folder, each as pixels under the class of its folder.
+    """Read every image and every mask file of a folder, each as pixels with the class of its folder.
 
-    Locked test images, and what is a near-duplicate of one, are left out with their masks.
+    Locked test images and their near-duplicates are left out with their masks.
 
     Args:
         data: folder in BUSI layout or 'phantoms'; see `locate.find_data`.
         preprocess: gives the size and the letterbox.
-        phantoms: how many a class, where they are asked for.
-        folds: into how many the data must be splittable.
+        phantoms: images per class, for data "phantoms".
+        folds: number of folds that the data must allow.
     Returns:
         The files, and {data: name of the folder, locked_test_left_out: count}.
     Raises:
@@ -63,17 +63,17 @@ def load_files(data: str | None, preprocess: Preprocess, phantoms: int, folds: i
 
 
 def _mask_files(sample: Sample, union: np.ndarray) -> list[np.ndarray]:
-    """The masks as they lie in files, bool (H, W) each; of a phantom the one that it has."""
+    """The mask of each file, bool (H, W); for a phantom its only mask."""
     return [read_mask(path)[0] for path in sample.mask_paths] if isinstance(sample, FileSample) else [union]
 
 
 def largest_class(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    """What knowing nothing of the image gives: the most frequent class of the training files."""
+    """The most frequent class of the training files, whatever the image shows."""
     return np.full(len(test), np.bincount(labels).argmax())
 
 
 def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    """The class of the training file whose 16 x 16 thumbnail is nearest: nothing but memory."""
+    """The class of the training file whose 16 x 16 thumbnail is nearest: pure memory."""
     return KNeighborsClassifier(1).fit(_thumbnails(train), labels).predict(_thumbnails(test))
 
 
@@ -85,14 +85,14 @@ def _thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SmallCNN:
-    """A compact network, trained from nothing, without augmentation and for a fixed number of epochs.
+    """A compact network, trained from random weights without augmentation for a fixed number of epochs.
 
-    Not `loop.fit`: that keeps the best epoch of a validation set, and here the tested files must choose nothing.
+    It does not use `loop.fit`, which keeps the best epoch of a validation set: here nothing is chosen on tested files.
 
     Attributes:
         preprocess: scales the grey values.
         epochs: passes over the training files.
-        batch_size: files a step.
+        batch_size: files per step.
         learning_rate: peak of the one-cycle schedule (Smith & Topin 2019) of AdamW.
     """
 
@@ -120,7 +120,8 @@ class SmallCNN:
                 optimizer, self.learning_rate, total_steps=self.epochs * batches
             )
             for _ in range(self.epochs):
-                for batch in torch.randperm(len(x)).tensor_split(batches):  # of nearly equal size: none of one file
+                # Parts of nearly equal size, so that none has a single file.
+                for batch in torch.randperm(len(x)).tensor_split(batches):
                     optimizer.zero_grad()
                     F.cross_entropy(model(self.preprocess.normalise(x[batch])), y[batch]).backward()
                     optimizer.step()

@@ -1,4 +1,4 @@
-"""What `autopsy.run_autopsy` found as a table for people, a table for programs, and a figure."""
+"""The result of `study.run_autopsy` as a text table, rows for a CSV file, and a figure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def table_text(result: Mapping[str, Any]) -> str:
-    """What `run_autopsy` found, as aligned plain text; ends with a line break."""
+    """The result of `run_autopsy` as aligned plain text; ends with a line break."""
     counts, said = result["counts"], result["quoted"]
     lines = [
         f"{counts['files']} files = {counts['images']} images + {counts['mask_files']} mask files "

@@ -1,9 +1,9 @@
-"""What a way of counting and splitting is worth in accuracy: one classifier, scored three ways on the same data.
+"""How the way of counting and splitting files changes accuracy: one classifier, scored in three ways.
 
 An accuracy of 0.9272 on n = 316 is often quoted for BUSI. 316 is a fifth of 1578, and 1578 is the number of files: 780
-images and 798 mask files. So mask files were trained and tested on as if they were ultrasound images, under the class
-of their folder, and near-duplicate images (among the faults of the data set that Pawłowska et al. list, Letter to the
-Editor, Data in Brief 2023) stood on both sides. Here one step after the other is undone.
+images and 798 mask files. So mask files were used in training and test as if they were ultrasound images, with the
+class of their folder, and near-duplicate images (among the faults of the data set that Pawłowska et al. list, Letter to
+the Editor, Data in Brief 2023) were on both sides of the split. The study removes these faults one by one.
 
 Pure functions: a classifier comes in as a callable, arrays go in, plain JSON values come out.
 """
@@ -38,10 +38,10 @@ Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Files:
-    """Everything that a folder in BUSI layout holds, as someone sees it who takes each file for an image.
+    """All files of a folder in BUSI layout, images and masks treated alike.
 
     Attributes:
-        pixels: uint8 (N, S, S), images and masks (0 and 255) alike.
+        pixels: uint8 (N, S, S), of images, and of masks as 0 and 255.
         labels: int (N,) in the order of `CLASSES`, from the name of the folder.
         groups: int (N,), equal for near-duplicate images; a mask file has its image's.
         is_mask: bool (N,).
@@ -69,7 +69,7 @@ def folds_of(files: Files, way: str, folds: int, seed: int) -> list[tuple[np.nda
     """Split into `folds` pairs (train, test) of positions, stratified by class; every position is tested once.
 
     Args:
-        way: one of `WAYS`; 'groups' never parts a group, the others do not look at groups.
+        way: one of `WAYS`; 'groups' keeps each group on one side, the others ignore groups.
     """
     n = len(files.labels)
     groups = files.groups if way == "groups" else np.arange(n)
@@ -92,7 +92,7 @@ def run_autopsy(
 
     Args:
         files: with at least `folds` groups, and `folds` images of each class that there is.
-        classifiers: name -> classifier; each is used in the same manner everywhere.
+        classifiers: name -> classifier.
         folds, seeds: each file is tested once a seed, on 1 / folds of the files at a time.
         resamples: of the cluster bootstrap over groups, for the 95 % intervals.
         say: receives a line of progress for each classifier and way.
@@ -124,9 +124,9 @@ def run_autopsy(
         gain, weights = correct["images"] - correct["groups"], draw_resamples(images.groups, resamples)
         for part, chosen_images in (("all images", sizes > 0), ("images with a near-duplicate in the data", sizes > 1),
                                     ("images without one", sizes == 1)):  # fmt: skip
-            found = _mean(gain, np.broadcast_to(chosen_images, gain.shape), weights)
-            differences.append({"classifier": name, "part": part, "n": found["n"], "difference": found["accuracy"],
-                                "interval": found["interval"]})  # fmt: skip
+            mean = _mean(gain, np.broadcast_to(chosen_images, gain.shape), weights)
+            differences.append({"classifier": name, "part": part, "n": mean["n"], "difference": mean["accuracy"],
+                                "interval": mean["interval"]})  # fmt: skip
     return {
         "counts": {
             "files": len(files.labels),
@@ -147,7 +147,7 @@ def run_autopsy(
 
 
 def quoted() -> dict[str, Any]:
-    """The quoted accuracy, the number of right answers it stands for, and its exact binomial interval."""
+    """The quoted accuracy, the number of correct answers that it implies, and its exact binomial interval."""
     correct = round(QUOTED["accuracy"] * QUOTED["n"])
     bounds = binomtest(correct, int(QUOTED["n"])).proportion_ci(LEVEL, "exact")
     return {**QUOTED, "correct": correct, "interval": [float(bounds.low), float(bounds.high)]}
@@ -156,8 +156,8 @@ def quoted() -> dict[str, Any]:
 def _cross_validate(
     files: Files, way: str, classifier: Classifier, folds: int, seeds: int
 ) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Whether each file was named rightly, float (seeds, N), and whether it is an image of which a near-duplicate was
-    trained on, bool (seeds, N); and the accuracy of each fold."""
+    """Whether each file was classified correctly, float (seeds, N); whether it is an image with a near-duplicate in the
+    training files, bool (seeds, N); and the accuracy of each fold."""
     correct = np.zeros((seeds, len(files.labels)))
     leaked = np.zeros(correct.shape, dtype=bool)
     accuracies = []

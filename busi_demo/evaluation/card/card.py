@@ -1,4 +1,4 @@
-"""The model card, written from JSON alone: what was not measured is said, and no result is typed by hand.
+"""The model card, written from JSON alone: it says what was not measured, and no result is typed by hand.
 
 Its sections follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 """
@@ -33,21 +33,21 @@ SEPARATION = """\
 ## Results
 
 The validation images of the training data chose the checkpoint, the calibration and whatever else had to be chosen.
-What is measured on them is therefore too good; it serves to compare and stands under *selection*. The locked test
-images took part in neither training nor choice; what is measured on them is the result and stands under *reporting*. In
-brackets: 95 % percentile intervals of a bootstrap that draws whole groups of near-duplicates."""
+Results on them are therefore optimistic; they serve to compare and are listed under *selection*. The locked test images
+were used for neither training nor choice; results on them are listed under *reporting*. In brackets: 95 % percentile
+intervals of a bootstrap that draws whole groups of near-duplicates."""
 
 CROSS_VALIDATION = """\
 Several networks: {names}. Each network held out another fold. Under *selection*
-every image of these folds is judged by the one network that was not trained on it (cross-validation), so those are
-numbers of single networks on many images. The weights answer with the mean of all networks, which learnt from all
-these images: that can be measured on other images alone. Where `--keep last` stands under *Reproduce*, no epoch was
+every image of these folds is predicted by the one network that was not trained on it (cross-validation), so these are
+results of single networks on many images. The weights answer with the mean of all networks, which were trained on all
+these images: that can only be measured on other images. Where `--keep last` stands under *Reproduce*, no epoch was
 chosen on these images; the calibration was fitted to them."""
 
 DETECTORS = f"""\
 Of the {{count}} detectors of `{origin.TWO_STAGE}` each held out another fold, and its classifier was trained without
-one: under *selection* the images of that fold are judged by the classifier behind the one detector that was not trained
-on them. The weights answer with the mean of all detectors."""
+one: under *selection* the images of that fold are predicted by the classifier behind the one detector that was not
+trained on them. The weights answer with the mean of all detectors."""
 
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
@@ -85,8 +85,8 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
     """Write MODEL_CARD.md; equal arguments give equal text.
 
     Args:
-        approaches: key -> its JSON files; an approach of `APPROACHES` that is missing is said to be. `CONSENSUS` may
-            stand beside them: it is shown among the results where it has any.
+        approaches: key -> its JSON files. The card says which approaches of `APPROACHES` are missing. `CONSENSUS` is
+            optional and shown among the results where it has any.
         published: step -> count of the published data set, in the order to be shown.
         autopsy: autopsy.json of train/autopsy.py.
     Returns:

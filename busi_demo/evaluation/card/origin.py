@@ -1,4 +1,4 @@
-"""Sections of the model card on where weights come from: architecture, data, licences, and the command to repeat it."""
+"""Sections of the model card on the origin of the weights: architecture, data, licences and training commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Configs = Mapping[str, Mapping[str, Any]]
 
 
 def models_section(configs: Configs) -> str:
-    """One row an approach, those without weights too."""
+    """One row for each approach, also for those without weights."""
     rows = []
     for key, model in APPROACHES.items():
         row = [f"`{key}`", model.title]
@@ -64,8 +64,8 @@ def data_section(configs: Configs, published: Mapping[str, int]) -> str:
     facts = [config.get("data", {}) for config in configs.values()]
 
     def row(label: str, get: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-        found = [get(f) for f in facts]
-        return [label, *("not recorded" if value is None else value for value in found)]
+        values = [get(f) for f in facts]
+        return [label, *("not recorded" if value is None else value for value in values)]
 
     rows = [
         row("main data set", lambda f: f.get("main")),
@@ -96,7 +96,7 @@ def _by_class(facts: Mapping[str, Any], split: str, source: str) -> str | None:
 
 
 def licence_section(configs: Configs) -> str:
-    """The terms of the data that took part, and what follows for each approach's weights."""
+    """The terms of the training data, and those of each approach's weights."""
     text = "## Licences\n\nCode: MIT. The data is not part of this repository."
     if not configs:
         return f"{text} What was trained on: not recorded, there are no weights here."
@@ -108,26 +108,26 @@ def licence_section(configs: Configs) -> str:
         text,
         table(["trained on", "source", "terms"], sources),
         table(["weights", "trained on", "terms of these weights"], weights),
-        "The terms of weights that a run learnt from bind too:",
+        "The terms of the weights that a training used apply, too:",
         table(["weights", "learnt from"], [[f"`{key}`", _learnt_from(c)] for key, c in configs.items()]),
     ])  # fmt: skip
 
 
 def _learnt_from(config: Mapping[str, Any]) -> str:
-    """Other weights that took part, with the option that named them."""
+    """The other weights that a training used, with the option that named them."""
     if "learnt_from" not in config:
         return "not recorded"
-    found = [
+    sources = [
         f"{origin['approach'] or 'a run'} (`--{_flag(option)}`, {_sha256(origin)})"
         for option, origin in config["learnt_from"].items()
     ]
     if (imagenet := knows_imagenet(config)) is None:
-        found.append("whether these came from ImageNet is not recorded")
+        sources.append("whether these came from ImageNet is not recorded")
     if imagenet:
-        found.insert(
-            0, f"ImageNet, by the weights that this or its source began with ({IMAGENET.citation}; {IMAGENET.terms})"
+        sources.insert(
+            0, f"ImageNet, by the weights that this or its source started from ({IMAGENET.citation}; {IMAGENET.terms})"
         )
-    return "; ".join(found) or "nothing else"
+    return "; ".join(sources) or "nothing else"
 
 
 def _sha256(origin: Mapping[str, Any]) -> str:
@@ -139,13 +139,13 @@ def _flag(name: str) -> str:
 
 
 def reproduce_section(configs: Configs) -> str:
-    """One command an approach that trains it as it was, as far as it is recorded."""
+    """The command that repeats the training of each approach, as far as it is recorded."""
     lines = ["## Reproduce", "This card: `python train/model_card.py`. An approach, with the folders of the data sets:"]
     for key, config in configs.items():
         lines.append(f"```sh\n{_commands(key, config)}\n```")
         if any(origin["sha256"] is None for origin in config.get("learnt_from", {}).values()):
             lines.append(
-                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how they came."
+                "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how these came about."
             )
         if not ensemble_folds(config) and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
@@ -157,7 +157,7 @@ def reproduce_section(configs: Configs) -> str:
 
 
 def _commands(key: str, config: Mapping[str, Any]) -> str:
-    """What trains an approach; of an ensemble, each of its networks, and what joins them."""
+    """The commands that train an approach; for an ensemble, each of its networks, and join them."""
     train = training_command(key, config)
     folds = ensemble_folds(config)
     if not folds:
@@ -179,7 +179,7 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
 
 
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
-    """Where the network that the command makes differs from the shipped one."""
+    """Differences between the network of the command and the shipped one."""
     made = _defaults(key)
     if key == TWO_STAGE:
         made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
@@ -195,7 +195,7 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _defaults(key: str) -> dict[str, Any]:
-    """Keyword of an approach's constructor -> its default, as JSON has it."""
+    """Keyword of an approach's constructor -> its default as a JSON value."""
     defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
     return {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
 
@@ -203,7 +203,7 @@ def _defaults(key: str) -> dict[str, Any]:
 def training_command(key: str, config: Mapping[str, Any]) -> str:
     """The command that trains an approach with the settings recorded in its config.json.
 
-    Data sets and approaches stand for the folders of images and of weights.
+    Folders of images and weights are given by the names of the data sets and approaches.
     """
     data = config.get("data", {})
     main = data.get("main", "DIR")

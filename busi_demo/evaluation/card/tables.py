@@ -18,7 +18,7 @@ Path = tuple[str, ...]
 N: tuple[Path, ...] = (("n",),)
 SUPPORT: dict[str, Path] = {name: ("classification_report", name, "support") for name in CLASSES}
 
-# label, where it stands, and where the numbers of images stand whose sum it is a mean over
+# label, path in a report, and the paths of the numbers of images that it is a mean over
 METRICS: tuple[tuple[str, Path, tuple[Path, ...]], ...] = (
     ("accuracy", ("accuracy",), N),
     ("macro F1", ("macro_f1",), N),
@@ -45,7 +45,7 @@ PARTS = (("class", "class"), ("lesion_size", "lesion size"), ("calipers", "calip
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; a bar inside a cell does not end it."""
+    """A Markdown table; bars in cells are escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -62,7 +62,7 @@ def metric_table(reports: Mapping[str, Report | None]) -> str:
 
 
 def subgroup_table(reports: Mapping[str, Report]) -> str:
-    """Accuracy and lesion Dice of the parts of the images; of parts without images nothing."""
+    """Accuracy and lesion Dice of the parts of the images; parts without images are left out."""
     rows: list[list[Any]] = []
     missing = [f"`{key}`" for key, r in reports.items() if "subgroups" not in r]
     for key, report in reports.items():
@@ -89,14 +89,14 @@ def cam_table(reports: Mapping[str, Report]) -> str:
     names = list(dict.fromkeys(name for cam in cams.values() for name in cam["measures"]))
     rows = []
     for name in names:
-        found = [cam["measures"].get(name, {"mean": None, "n": 0}) for cam in cams.values()]
-        rows.append([name.replace("_", " "), *(_value(m["mean"], m.get("interval"), m["n"]) for m in found)])
+        measures = [cam["measures"].get(name, {"mean": None, "n": 0}) for cam in cams.values()]
+        rows.append([name.replace("_", " "), *(_value(m["mean"], m.get("interval"), m["n"]) for m in measures)])
     rows.append(["maps without positive evidence", *(c["without_evidence_n"] for c in cams.values())])
     return table(["measure", *(f"`{key}`" for key in cams)], rows)
 
 
 def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[str, Any]) -> str:
-    """The paired differences that any report of an approach holds, where both weights are those of now.
+    """The paired differences in the reports of the approaches, where both weights are the current ones.
 
     Args:
         sha256: key -> of its weights, as in `weights_sha256` of a report.
@@ -104,20 +104,22 @@ def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[st
     rows = []
     for key, own in reports.items():
         for report in own:
-            found = report.get("difference", {})
-            current = found.get("minus_sha256") is not None and found["minus_sha256"] == sha256.get(found["minus"])
+            difference = report.get("difference", {})
+            current = difference.get("minus_sha256") is not None and difference["minus_sha256"] == sha256.get(
+                difference["minus"]
+            )
             for metric in COMPARED if current else ():
-                d = found[metric]
-                rows.append([f"`{key}` minus `{found['minus']}`", report["images"],
+                d = difference[metric]
+                rows.append([f"`{key}` minus `{difference['minus']}`", report["images"],
                              metric.replace("_", " "), _value(d["difference"], d["interval"], report["n"], "+.3f"),
                              NOT_MEASURED if d["p"] is None else f"{d['p']:.4f}"])  # fmt: skip
     if not rows:
-        return f"{NOT_MEASURED.capitalize()} with the weights of now: no such report of `train/evaluate.py --compare`."
+        return f"{NOT_MEASURED.capitalize()} with the current weights: no such report of `train/evaluate.py --compare`."
     return table(["approaches", "images", "metric", "difference", "p"], rows)
 
 
 def failure_tables(reports: Mapping[str, Report]) -> str:
-    """The worst masks and the most confident errors of each approach by name, and how to see them."""
+    """The names of the worst masks and most confident errors of each approach, and commands that draw them."""
     if not reports:
         return f"{NOT_MEASURED.capitalize()}: no approach has a report with its images."
     parts, names = [], dict[str, list[str]]()
@@ -130,7 +132,7 @@ def failure_tables(reports: Mapping[str, Report]) -> str:
         rows += [["confident error", r.image, r.label, r.predicted_class, f"{r.confidence:.3f}",
                   "none" if r.mask_dice is None else f"{r.mask_dice:.3f}"] for r in errors]  # fmt: skip
         wrong = sum(not r.correct for r in results)
-        parts.append(f"`{key}`, {report['images']}: {wrong} of {len(results)} images named wrongly.")
+        parts.append(f"`{key}`, {report['images']}: {wrong} of {len(results)} images classified wrongly.")
         parts.append(table(["failure", "image", "true class", "called", "confidence", "Dice"], rows))
     lines = []
     for key, images in names.items():
@@ -144,7 +146,7 @@ def failure_tables(reports: Mapping[str, Report]) -> str:
 
 
 def autopsy_table(autopsy: Report) -> str:
-    """What autopsy.json says, as sentences and two tables."""
+    """The content of autopsy.json, as sentences and two tables."""
     said, counts, settings = autopsy["quoted"], autopsy["counts"], autopsy["settings"]
     parts = [
         f"Quoted is an accuracy of {said['accuracy']} on n = {said['n']}: {said['correct']} right answers, binomial "
@@ -192,7 +194,7 @@ def _metric(report: Report | None, path: Path, counts: Sequence[Path]) -> str:
 
 
 def _at(tree: Any, path: Path) -> Any:
-    """What stands at a path in nested mappings, `None` where nothing does."""
+    """The value at a path in nested mappings; `None` where there is none."""
     for key in path:
         tree = tree.get(key) if isinstance(tree, Mapping) else None
     return tree

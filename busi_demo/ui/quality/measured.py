@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from busi_demo.evaluation.autopsy.report import autopsy_figure
 from busi_demo.evaluation.card import sources as reports
 from busi_demo.evaluation.card.card import REPORTING, SELECTION, ApproachFacts
 from busi_demo.evaluation.cases import best_masks, confident_errors, worst_masks
+from busi_demo.evaluation.history import read_stages
 from busi_demo.evaluation.plots import cam_figure
 from busi_demo.evaluation.results import ImageResult, probability_matrix, result_of_row
 from busi_demo.models import CONSENSUS, title_of
@@ -61,7 +61,7 @@ class Quality:
 
     @cached_property
     def results(self) -> list[ImageResult]:
-        """How each image went; nothing where the report does not tell."""
+        """The result of each image; empty if the report does not list them."""
         return [result_of_row(row) for row in (self.report or {}).get("per_image", ())]
 
     def cases(self) -> list[tuple[str, ImageResult]]:
@@ -81,8 +81,8 @@ def read_quality() -> dict[str, Quality]:
     """
     folder = weights.WEIGHTS_FOLDER
     known = reports.read_reports(folder)
-    found = {key: Quality(key, facts, folder / key) for key, facts in known.items()}
-    return {key: quality for key, quality in found.items() if key != CONSENSUS or quality.report}
+    qualities = {key: Quality(key, facts, folder / key) for key, facts in known.items()}
+    return {key: quality for key, quality in qualities.items() if key != CONSENSUS or quality.report}
 
 
 @cache
@@ -128,12 +128,10 @@ def _roc(quality: Quality) -> Image.Image | None:
 
 
 def _curves(quality: Quality) -> Image.Image | None:
-    path = quality.folder / "report" / "history.csv"
-    if not path.is_file():
+    stages = read_stages(quality.folder)
+    if not stages:
         return _shipped(quality, "learning_curves.png")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return _image(plots.learning_curves(rows, title=quality.title, columns=1)) if rows else None
+    return _image(plots.learning_curves(stages[-1], title=quality.title, columns=1, earlier=stages[:-1]))
 
 
 def _cam(quality: Quality) -> Image.Image | None:

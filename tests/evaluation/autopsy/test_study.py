@@ -34,9 +34,9 @@ SIZE = 32
 
 
 def made_files(copies: int, groups: int = 30, masks: bool = True) -> Files:
-    """Random images whose class cannot be seen, in groups of `copies` near-copies; every third class is normal.
+    """Random images that do not show their class, in groups of `copies` near-copies; every third class is normal.
 
-    A mask is a disc that betrays its class by its size, black for normals."""
+    A mask is a disc that shows its class by its size, black for normals."""
     rng = np.random.RandomState(0)
     pixels, labels, number, is_mask = [], [], [], []
     for group in range(groups):
@@ -57,14 +57,14 @@ def row(result: dict, classifier: str, way: str, part: str = ALL) -> dict:
 
 
 def remember(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    """Names what differs by at most one grey value from something it knows; all else is wrong."""
+    """Correct for images that differ by at most one grey value from a training image, wrong for all others."""
     distance = np.abs(test[:, None].astype(int) - train[None].astype(int)).max(axis=(2, 3))
     return np.where(distance.min(axis=1) <= 1, labels[distance.argmin(axis=1)], 9)
 
 
 class TestFolds:
     @pytest.mark.parametrize("way", WAYS)
-    def test_each_file_is_tested_once_and_never_trained_on_then(self, way):
+    def test_each_file_is_tested_once_and_not_trained_on_in_that_fold(self, way):
         files = made_files(2)
         split = folds_of(files, way, 5, 0)
         assert sorted(np.concatenate([test for _, test in split])) == list(range(len(files.labels)))
@@ -96,7 +96,7 @@ class TestFolds:
 
 
 class TestRun:
-    def test_memory_shows_as_a_gain_of_the_random_split_alone(self):
+    def test_memory_shows_as_a_gain_of_the_random_split_only(self):
         result = run_autopsy(made_files(4), {"memory": remember}, resamples=200)
         assert row(result, "memory", "groups")["accuracy"] == 0
         assert row(result, "memory", "images")["accuracy"] > 0.9
@@ -105,7 +105,7 @@ class TestRun:
         assert everything["interval"][0] > 0.8
         assert (copied["n"], single["n"], single["difference"]) == (120, 0, None)
 
-    def test_the_parts_are_told_apart(self):
+    def test_the_parts_are_separated(self):
         result = run_autopsy(made_files(2), {"memory": remember}, resamples=50)
         assert row(result, "memory", "images", LEAKED)["accuracy"] == 1
         assert row(result, "memory", "images", CLEAN)["accuracy"] == 0
@@ -145,7 +145,7 @@ class TestRun:
         assert len(found["fold_accuracies"]) == 6
         assert result["settings"] == {"folds": 3, "seeds": 2, "resamples": 10, "level": 0.95}
 
-    def test_the_interval_knows_that_copies_fail_together(self):
+    def test_the_interval_treats_copies_as_one_group(self):
         def luck(train, labels, test, seed):  # half of the groups are named rightly, with all their copies
             return np.where(test[:, 0, 0] // 8 % 2 == 0, 0, 1)
 
@@ -184,7 +184,7 @@ class TestClassifiers:
         network = SmallCNN(Preprocess(size=SIZE), epochs=40)
         assert (network(masks[0][:48], masks[1][:48], masks[0][48:], 0) == masks[1][48:]).mean() == 1
 
-    def test_the_same_seed_answers_the_same_and_leaves_the_generator_alone(self):
+    def test_equal_seeds_give_equal_answers_and_keep_the_random_state(self):
         files = made_files(1).images()
         network = SmallCNN(Preprocess(size=SIZE), epochs=1)
         torch.manual_seed(5)
@@ -206,7 +206,7 @@ class TestLoading:
         save_grey(busi / "benign" / locked.replace(".png", "_mask.png"), disc(72, 96, 36, 48, 9))
         return busi
 
-    def test_every_file_but_the_locked_ones(self, folder):
+    def test_every_file_except_the_locked_ones(self, folder):
         files, facts = load_files(str(folder), Preprocess(size=64), 0, 2)
         assert facts == {"data": "busi", "locked_test_left_out": 1}
         assert (~files.is_mask).sum() == 10 and files.is_mask.sum() == 11

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 from helpers import write_busi
 
+from busi_demo.evaluation import plots
 from busi_demo.evaluation.bootstrap import draw_resamples, intervals
 from busi_demo.evaluation.card import sources as reports
 from busi_demo.evaluation.cases import CASES, best_masks
@@ -113,6 +115,25 @@ def test_training_curves_are_drawn_from_the_history(folder):
     )
     image = quality.read_quality()[KEY].plots()["curves"]
     assert image.height > image.width > 500
+
+
+def test_training_curves_show_all_stages(folder, monkeypatch):
+    header = "epoch,train_loss,val_score\n"
+    for name, rows in (
+        ("first_stage_fold_0", "1,4,0.2\n2,3,0.3\n"),
+        ("first_stage_fold_1", "1,2,0.4\n2,1,0.5\n"),
+        ("fold_0", "1,1,0.6\n"),
+        ("fold_1", "1,1,0.8\n"),
+    ):
+        (folder / KEY / "report" / f"history_{name}.csv").write_text(header + rows)
+    (folder / KEY / "report" / "history.csv").write_text(header + "1,1,0.7\n")
+    drawn = []
+    draw = plots.learning_curves
+    monkeypatch.setattr(plots, "learning_curves", lambda *args, **kw: drawn.append(draw(*args, **kw)) or drawn[-1])
+    assert quality.read_quality()[KEY].plots()["curves"]
+    lines = {line.get_label(): line.get_xydata().tolist() for axes in drawn[0].axes for line in axes.get_lines()}
+    np.testing.assert_allclose(lines["training: whole loss"], [[1, 3], [2, 2], [3, 1]])
+    assert lines["stage 2 starts"] == [[2.5, 0], [2.5, 1]]
 
 
 def test_an_approach_that_was_not_measured_gets_one_sentence(tab, folder):
