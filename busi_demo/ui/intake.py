@@ -17,7 +17,7 @@ from busi_demo.ui import texts
 from busi_demo.ui.events import INPUTS
 from busi_demo.ui.gallery import example_gallery
 from busi_demo.ui.inputs import mask_input, stand_in, ultrasound_input
-from busi_demo.ui.session import Session, session_state
+from busi_demo.ui.session import KEPT_SECONDS, Session, session_state
 
 
 class Intake:
@@ -48,7 +48,7 @@ class Intake:
         self.mask = mask_input(elem_id=f"{prefix}mask", render=False)
         self.gallery = example_gallery(examples, elem_id=f"{prefix}gallery", render=False) if examples else None
         self.session = session_state(render=False)
-        self.request = gr.State((Session(), 0), render=False)
+        self.request = gr.State((Session(), 0), time_to_live=KEPT_SECONDS, render=False)
 
     @property
     def contents(self) -> list[Any]:

@@ -384,7 +384,9 @@ def test_clicks_and_clears_are_answered_in_their_order(tab):
 
 
 def test_what_the_server_remembers_is_bounded_and_deleted(tab):
-    assert tab.intake.session.time_to_live == 3600
+    states = [block for block in tab.blocks.blocks.values() if isinstance(block, gr.State)]
+    assert tab.intake.session in states and tab.intake.request in states  # both hold the image
+    assert {state.time_to_live for state in states} == {3600}
     assert LAUNCH_OPTIONS["state_session_capacity"] <= 500
 
 
