@@ -15,11 +15,11 @@ from busi_demo.evaluation.held_out import Judge, held_out_by, judge_of
 from busi_demo.evaluation.results import ImageResult
 from busi_demo.inference.consensus import load_consensus
 from busi_demo.inference.predictor import load_predictor
-from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.models import CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.html import named
-from busi_demo.weights import store as weights
+from busi_demo.weights import store
 
 _THUMBNAIL = (320, 320)
 
@@ -64,13 +64,15 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
 
 
 def _judge(key: str) -> Judge:
-    keys, folder = list(APPROACHES) if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
+    predictor = load_consensus() if key == CONSENSUS else load_predictor(key)
+    keys = store.available_approaches() if key == CONSENSUS else [key]
+    folders = [store.approach_folder(one) for one in keys]
     try:
-        source = weights.read_config(folder / keys[0]).data["main"]  # whatever its folder is called on this machine
-        held_out = held_out_by([folder / one for one in keys], source)
+        source = store.read_config(folders[0]).data["main"]  # whatever its folder is called on this machine
+        held_out = held_out_by(folders, source)
     except (InputError, KeyError):
         held_out = {}  # it is not recorded what these weights were trained on
-    return judge_of(load_consensus() if key == CONSENSUS else load_predictor(key), held_out)
+    return judge_of(predictor, held_out)
 
 
 def _samples() -> dict[tuple[str, str], FileSample]:
