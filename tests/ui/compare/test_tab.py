@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from busi_demo.ui.compare import comparison
 from busi_demo.ui.compare.tab import CompareTab
 from busi_demo.ui.endpoints import compare_endpoint
 from busi_demo.ui.session import Session
+from busi_demo.weights import store
 
 NOBODY = Session()
 
@@ -120,6 +122,17 @@ def test_an_approach_without_weights_costs_its_own_answer(tab, image, monkeypatc
     assert texts.NO_CONSENSUS in text(end[tab.card]) and tab.figures[CONSENSUS][0] not in end
     with pytest.raises(gr.Error, match="Fewer than two"):
         compare_endpoint(image)
+
+
+def test_the_table_names_the_approaches_without_weights(tab, image, weights_folder, tmp_path, monkeypatch):
+    keys = ["multitask_cnn", "multitask_resnet50"]
+    for key in keys:
+        shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+    monkeypatch.setattr(store, "WEIGHTS_FOLDER", tmp_path / "weights")
+    *_, end = tab.run(image, None, NOBODY)
+    assert texts.consensus_by(2) in text(end[tab.card])
+    for key in APPROACHES.keys() - keys:
+        assert f"{APPROACHES[key].title} The weights of {key} are missing" in text(end[tab.tables])
 
 
 def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
