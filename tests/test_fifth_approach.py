@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import runpy
@@ -17,13 +18,15 @@ from helpers import ROOT, fill_weights, picture, save_grey
 from busi_demo import models as rooms
 from busi_demo.__main__ import main
 from busi_demo.evaluation.history import read_stages
-from busi_demo.inference.predictor import load_predictor
-from busi_demo.models import APPROACHES
+from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.inference.consensus import load_consensus
+from busi_demo.inference.predictor import load_predictor, load_predictors
+from busi_demo.models import ALL, APPROACHES, CONSENSUS
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError
 from busi_demo.ui.page import build_page
 from busi_demo.weights import store as weights
-from busi_demo.weights.store import available_approaches, read_config
+from busi_demo.weights.store import available_approaches, read_config, save_weights
 
 KEY = "tiny"
 SOURCE = '''
@@ -162,3 +165,24 @@ def test_the_page_offers_it(fifth, tmp_path):
 
 def test_approaches_without_weights_are_known(project_weights):
     assert available_approaches() == [KEY]
+
+
+def test_without_weights_it_is_left_out_of_the_consensus_with_a_sentence(fifth, tmp_path, monkeypatch, capsys):
+    keys = ["multitask_resnet50", "multitask_cnn"]
+    for key in keys:
+        facts = {"metrics": {}, "data": {}, "training": {}}
+        save_weights(
+            tmp_path / "weights" / key, fill_weights(APPROACHES[key]()).eval(), Preprocess(size=64), facts=facts
+        )
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
+    missing = [key for key in APPROACHES if key not in keys]
+    sentence = f"Left out, because there are no weights: {', '.join(missing)}."
+    assert KEY in missing and {member.key for member in load_consensus().members} == set(keys)
+    members, note = load_predictors(ALL)
+    assert {member.key for member in members} == set(keys) and note == sentence
+    save_grey(tmp_path / "images" / "image.png", picture(0))
+    out = tmp_path / "out"
+    assert main(["batch", str(tmp_path / "images"), "--approach", ALL, "--no-figures", "--output", str(out)]) == 0
+    assert f"note: {sentence}" in capsys.readouterr().err
+    with (out / "batch.csv").open(newline="") as file:
+        assert {row["approach"] for row in csv.DictReader(file)} == {*keys, CONSENSUS}

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from busi_demo.types import InputError
-from busi_demo.weights import store as weights
+from busi_demo.weights import store
 
 
 def add_examples(subcommands: Any) -> None:
@@ -37,7 +37,7 @@ def examples(arguments: argparse.Namespace) -> int:
         root = find_data(arguments.data) if arguments.data else data_at_hand()
         if root is None:
             raise InputError("There is no data set here: give its folder with --data DIR.")
-        chosen = held_out(root, weights.WEIGHTS_FOLDER, arguments.per_class)
+        chosen = held_out(root, store.WEIGHTS_FOLDER, arguments.per_class)
         folder = write_real_examples(chosen)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

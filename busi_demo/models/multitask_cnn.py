@@ -26,8 +26,8 @@ class MultitaskCNN(MultitaskModel):
     key = "multitask_cnn"
     title = "Multi-task CNN with Grad-CAM"
     summary = (
-        "A compact network with a segmentation and a classification branch; its class evidence lies on a fine grid, "
-        "so the Grad-CAM is sharp. The smallest of the four."
+        "A small network with a segmentation and a classification branch; its class evidence lies on a fine grid, so "
+        "the Grad-CAM is sharp."
     )
     takes_encoder_weights = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -10,12 +11,12 @@ from busi_demo.gallery.load import Example
 from busi_demo.ui import texts
 
 
-def example_gallery(examples: Sequence[Example], elem_id: str) -> gr.Gallery:
-    """One row of thumbnails to click, made inside an open `gr.Blocks`."""
+def example_gallery(examples: Sequence[Example], **options: Any) -> gr.Gallery:
+    """One row of thumbnails to click."""
     return gr.Gallery(
         [(example.thumbnail, caption(example)) for example in examples],
         show_label=False, columns=len(examples), height="auto", format="png", object_fit="cover",
-        allow_preview=False, interactive=False, buttons=[], elem_id=elem_id,
+        allow_preview=False, interactive=False, buttons=[], **options,
     )  # fmt: skip
 
 

@@ -21,6 +21,14 @@ def alert(text: str) -> str:
 
 
 def data_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
+    """A table of texts, which are escaped here.
+
+    Args:
+        caption: above the table.
+        columns: heads of the columns.
+        rows: the cells of each row; the first is the head of the row.
+        note: below the table.
+    """
     head = "".join(f'<th scope="col">{escape(name)}</th>' if name else "<td></td>" for name in columns)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
@@ -30,6 +38,19 @@ def data_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str
     return (
         f'<figure><div class="scroll" tabindex="0"><table><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}</figure>"
+    )
+
+
+def scrolling_table(head: str, rows: Sequence[str]) -> str:
+    """A table that scrolls inside its own box, with the keyboard too.
+
+    Args:
+        head: the head row, as HTML.
+        rows: the other rows, as HTML.
+    """
+    return (
+        f'<div class="scrolls" tabindex="0" role="region" aria-label="{texts.TABLE}"><table><thead>{head}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -65,19 +65,18 @@ def image_input(**options: Any) -> ImageInput:
     )
 
 
-def ultrasound_input(height: int, elem_id: str) -> ImageInput:
+def ultrasound_input(height: int, **options: Any) -> ImageInput:
     """The input of the ultrasound image; `height` in pixels."""
     return image_input(
-        label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT, height=height,
-        elem_id=elem_id,
-    )  # fmt: skip
+        label=texts.IMAGE, placeholder=texts.IMAGE_PLACEHOLDER, alt_text=texts.IMAGE_ALT, height=height, **options
+    )
 
 
-def mask_input(elem_id: str) -> ImageInput:
+def mask_input(**options: Any) -> ImageInput:
     """The input of its ground truth."""
     return image_input(
-        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT, height=200, elem_id=elem_id
-    )  # fmt: skip
+        label=texts.MASK, placeholder=texts.MASK_PLACEHOLDER, alt_text=texts.MASK_ALT, height=200, **options
+    )
 
 
 def stand_in(path: str, image: GreyImage, folder: str) -> str | None:

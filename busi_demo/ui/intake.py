@@ -1,18 +1,115 @@
-"""From an uploaded file to a session, for every tab that takes one image. Each file is decoded once."""
+"""The inputs of every tab that takes one image, and from an uploaded file to a session. Each file is decoded once."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
+
+from busi_demo.gallery.load import Example
 from busi_demo.imaging import MaskSizeError, read_ground_truth, read_image
 from busi_demo.types import InputError
 from busi_demo.ui import texts
-from busi_demo.ui.inputs import stand_in
-from busi_demo.ui.session import Session
+from busi_demo.ui.events import INPUTS
+from busi_demo.ui.gallery import example_gallery
+from busi_demo.ui.inputs import mask_input, stand_in, ultrasound_input
+from busi_demo.ui.session import KEPT_SECONDS, Session, session_state
 
 
-def opened(
+class Intake:
+    """The inputs of a tab that takes one image, and the listeners that fill and empty them.
+
+    The components are not rendered here: the tab calls `render` of each where it belongs in its layout.
+
+    Args:
+        examples: the gallery.
+        height: of the image input, in pixels.
+        prefix: of the `elem_id` of each component.
+        spacing: the input of the pixel spacing, in a tab that has one. Such a tab keeps a mask and a spacing that are
+            given before their image; without it, every new image removes the mask.
+
+    Attributes:
+        image, file, mask: the image input, the button that opens files of any kind, and the mask input.
+        gallery: `None` without examples.
+        session: what was opened or analysed last.
+        request: the session that an upload or an example started, and when; its change starts the tab's run.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], height: int, prefix: str = "", spacing: gr.Number | None = None
+    ) -> None:
+        self.examples, self.spacing = examples, spacing
+        self.image = ultrasound_input(height, elem_id=f"{prefix}image", render=False)
+        self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id=f"{prefix}open-file", render=False)
+        self.mask = mask_input(elem_id=f"{prefix}mask", render=False)
+        self.gallery = example_gallery(examples, elem_id=f"{prefix}gallery", render=False) if examples else None
+        self.session = session_state(render=False)
+        self.request = gr.State((Session(), 0), time_to_live=KEPT_SECONDS, render=False)
+
+    @property
+    def contents(self) -> list[Any]:
+        """The components that `reset` empties."""
+        return [self.image, self.mask, *([self.spacing] if self.spacing else []), self.session]
+
+    def listen(
+        self, reset: Callable[[], dict[Any, Any]] | None = None, outputs: Sequence[Any] = (), **options: Any
+    ) -> Any:
+        """Wire the upload, the file button, the gallery and the removal of the image. They wait in one queue, so that
+        the last of them determines what the inputs hold.
+
+        Args:
+            reset: called when the image is removed; by default the method of that name.
+            outputs: what `reset` changes besides `contents`.
+            options: more keywords for the listener of the removal, such as `cancels`.
+        Returns:
+            The listener of the removal, for what follows it.
+        """
+        change = {**INPUTS, "trigger_mode": "multiple"}
+        kept = [self.mask, self.spacing, self.session] if self.spacing else []
+        placed = [*self.contents, self.request]
+        self.image.upload(self.place, [self.image, *kept], placed, **change)
+        self.file.upload(self.place, [self.file, *kept], placed, **change)
+        if self.gallery:
+            self.gallery.select(self.pick, None, placed, **change)
+        return self.image.clear(reset or self.reset, None, [*outputs, *self.contents], **options, **change)
+
+    def place(
+        self, path: str | None, mask: str | None = None, spacing: float | None = None, session: Session | None = None
+    ) -> dict[Any, Any]:
+        """Put a file of any kind into the inputs.
+
+        Args:
+            path: of the upload; `None` where it was removed in the meantime.
+            mask, spacing: what the other inputs show.
+            session: what was opened or analysed last.
+        Returns:
+            Component -> its new value, with the request to analyse it.
+        """
+        opened = open_file(path, self.image.GRADIO_CACHE, session, mask, spacing) if path else Session()
+        return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
+
+    def pick(self, event: gr.SelectData) -> dict[Any, Any]:
+        """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
+        example = self.examples[event.index]
+        return self._fill(example.image, example.mask, None, Session(pending=True)) | self._request(Session())
+
+    def reset(self) -> dict[Any, Any]:
+        """What the inputs hold after the image was removed."""
+        return self._fill(None, None, None, Session())
+
+    def _fill(self, image: Any, mask: Any, spacing: float | None, session: Session) -> dict[Any, Any]:
+        given = {self.spacing: spacing} if self.spacing else {}
+        return {self.image: image, self.mask: mask, **given, self.session: session}
+
+    def _request(self, session: Session) -> dict[Any, Any]:
+        return {self.request: (session, time.monotonic_ns())}
+
+
+def open_file(
     path: str, folder: str, before: Session | None = None, mask: str | None = None, spacing: float | None = None
 ) -> Session:
     """Read a file of any kind into a session, before it is analysed.

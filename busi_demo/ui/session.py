@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -49,6 +49,6 @@ class Session:
         return self.shown is not None or self.pending
 
 
-def session_state() -> gr.State:
+def session_state(**options: Any) -> gr.State:
     """A `Session` kept on the server, deleted an hour after it was last changed, or after its page was closed."""
-    return gr.State(Session(), time_to_live=KEPT_SECONDS)
+    return gr.State(Session(), time_to_live=KEPT_SECONDS, **options)

@@ -60,6 +60,18 @@ def test_a_folder_becomes_a_table_and_figures(batch, source, tmp_path):
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
+def test_approaches_without_weights_are_named_and_left_out(batch, weights_folder, source, tmp_path, monkeypatch):
+    keys = ["multitask_cnn", "multitask_resnet50"]
+    for key in keys:
+        shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
+    (source / "bad.png").unlink()
+    status, rows, messages = batch(source, "--approach", "all", "--no-figures")
+    missing = ", ".join(key for key in APPROACHES if key not in keys)
+    assert f"note: Left out, because there are no weights: {missing}." in messages
+    assert status == 0 and {row["approach"] for row in rows} == {*keys, CONSENSUS}
+
+
 def test_an_archive_gives_the_same_table_as_its_folder(batch, source, tmp_path):
     _, rows, _ = batch(source, *FAST, "--no-figures")
     with zipfile.ZipFile(tmp_path / "busi.zip", "w") as archive:

@@ -110,18 +110,18 @@ def value(figure: gr.Image) -> Image.Image:
 
 def test_each_approach_shows_its_own_title_class_and_figure(tab, image, approach, predictors):
     changed = ask(tab, image, approach)
-    shown = see(tab, changed[tab.session])
+    shown = see(tab, changed[tab.intake.session])
     expected = predictors[approach].predict(image)
     card = text(shown[tab.card])
     assert card.startswith(APPROACHES[approach].title)
     assert f"{expected.predicted_class.capitalize()} {expected.confidence:.1%}" in card
     assert all(f"{name} {share:.1%}" in card for name, share in expected.probabilities.items())
     assert texts.DICE not in card
-    wide, narrow = (value(see(tab, changed[tab.session], narrow=n)[tab.figure]) for n in (False, True))
+    wide, narrow = (value(see(tab, changed[tab.intake.session], narrow=n)[tab.figure]) for n in (False, True))
     assert wide.width > 2 * wide.height and narrow.height > 2 * narrow.width
     assert APPROACHES[approach].title in shown[tab.figure].constructor_args["alt_text"]
     assert shown[tab.results].constructor_args["visible"] is True
-    assert tab.image not in changed and tab.mask not in changed
+    assert tab.intake.image not in changed and tab.intake.mask not in changed
 
 
 def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypatch):
@@ -132,15 +132,15 @@ def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypat
 
 
 def test_a_mask_adds_dice_and_iou(tab, image, mask, predictors):
-    shown = see(tab, ask(tab, image, mask=mask)[tab.session])
+    shown = see(tab, ask(tab, image, mask=mask)[tab.intake.session])
     predicted, truth = predictors[DEFAULT_APPROACH].predict(image).mask, disc(HEIGHT, WIDTH, 30, 40, 15)
     assert f"Dice {dice(predicted, truth):.3f} IoU {iou(predicted, truth):.3f}" in text(shown[tab.card])
-    assert value(shown[tab.figure]) != value(see(tab, ask(tab, image)[tab.session])[tab.figure])
+    assert value(shown[tab.figure]) != value(see(tab, ask(tab, image)[tab.intake.session])[tab.figure])
 
 
 def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predictors, monkeypatch):
     """Threshold, opacity, class, method and spacing: each shows what `ForwardPass` says, from the one forward pass."""
-    session = ask(tab, image)[tab.session]
+    session = ask(tab, image)[tab.intake.session]
     look, before = session.analysed.forward_pass, value(see(tab, session)[tab.figure])
     monkeypatch.setattr(
         type(predictors[DEFAULT_APPROACH]), "forward_pass", lambda *_: pytest.fail("the network ran again")
@@ -165,7 +165,7 @@ def test_the_controls_change_what_is_shown_and_run_no_network(tab, image, predic
 
 @pytest.mark.parametrize("spacing", [1e300, 1e-9, -1, 5.1, float("nan")])
 def test_a_spacing_that_no_ultrasound_has_is_refused_with_a_sentence(tab, image, spacing):
-    session = ask(tab, image)[tab.session]
+    session = ask(tab, image)[tab.intake.session]
     card = text(see(tab, session, *DEFAULTS[:4], spacing)[tab.card])
     assert "pixel spacing must lie between 0.001 and 5 mm per pixel, got" in card
     make = maker("report.pdf", lambda analysis: pytest.fail("a report was made"), "")
@@ -179,7 +179,7 @@ def test_the_threshold_box_means_what_it_shows_once_it_is_left(tab, typed, meant
 
 
 def test_reset_brings_the_defaults_back(tab, image):
-    session = ask(tab, image)[tab.session]
+    session = ask(tab, image)[tab.intake.session]
     assert tab.controls.defaults(session) == DEFAULTS[:4]
     assert view_of(session, *DEFAULTS) == View()
     assert view_of(session, 0.3, 0.2, "benign", "layer_cam", 0.1) == View(0.3, "benign", "layer_cam", 0.2, 0.1)
@@ -187,13 +187,13 @@ def test_reset_brings_the_defaults_back(tab, image):
 
 def test_another_approach_brings_its_own_threshold(tab, image):
     changed = ask(tab, image)
-    assert changed[tab.controls.threshold] == changed[tab.session].analysed.forward_pass.threshold
-    assert tab.controls.threshold not in ask(tab, image, session=changed[tab.session])
-    assert tab.controls.threshold in ask(tab, image, "multitask_cnn", session=changed[tab.session])
+    assert changed[tab.controls.threshold] == changed[tab.intake.session].analysed.forward_pass.threshold
+    assert tab.controls.threshold not in ask(tab, image, session=changed[tab.intake.session])
+    assert tab.controls.threshold in ask(tab, image, "multitask_cnn", session=changed[tab.intake.session])
 
 
 def test_what_is_found_has_words_beside_the_colours(tab, image):
-    session = ask(tab, image)[tab.session]
+    session = ask(tab, image)[tab.intake.session]
     shown = see(tab, session)
     findings = text(shown[tab.findings])
     word = texts.LEVELS[session.analysed.facts.trust.level.name.lower()][1]
@@ -204,12 +204,12 @@ def test_what_is_found_has_words_beside_the_colours(tab, image):
 
 def test_an_image_that_is_on_no_list_was_not_seen_before(tab, image, monkeypatch):
     monkeypatch.setattr("busi_demo.analysis.analysis.known_images_available", lambda: True)
-    findings = text(see(tab, ask(tab, image)[tab.session])[tab.findings])
+    findings = text(see(tab, ask(tab, image)[tab.intake.session])[tab.findings])
     assert texts.NOT_SEEN in findings and texts.SEEN_UNKNOWN not in findings
 
 
 def test_every_download_is_a_file_of_its_kind(tab, image, mask):
-    session = ask(tab, image, mask=mask)[tab.session]
+    session = ask(tab, image, mask=mask)[tab.intake.session]
     made = {}
     for button, (ending, make) in tab.downloads.files.items():
         made[ending] = make(session.analysed.analysis(View(threshold=0.4, cam_method="layer_cam")))
@@ -225,17 +225,17 @@ def test_every_download_is_a_file_of_its_kind(tab, image, mask):
 
 
 def test_without_an_image_the_button_says_what_to_do(tab):
-    assert refused(tab, ask(tab, None)[tab.session]) == texts.NO_IMAGE
+    assert refused(tab, ask(tab, None)[tab.intake.session]) == texts.NO_IMAGE
 
 
 def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_path):
-    session = ask(tab, image, mask=mask, spacing=0.1)[tab.session]
+    session = ask(tab, image, mask=mask, spacing=0.1)[tab.intake.session]
     other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
-    shown, *kept, opened, _ = tab.place(other, mask, 0.1, session)
+    shown, *kept, opened, _ = tab.intake.place(other, mask, 0.1, session).values()
     assert shown == other and kept == [None, None] and opened.pending
-    assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.session])[tab.card])
-    _, *kept, opened, _ = tab.place(other, "given first.png", 0.2, Session())  # before any image: they belong to it
-    assert kept == ["given first.png", 0.2]
+    assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.intake.session])[tab.card])
+    filled = tab.intake.place(other, "given first.png", 0.2, Session())  # before any image: they belong to it
+    assert (filled[tab.intake.mask], filled[tab.spacing]) == ("given first.png", 0.2)
 
 
 @pytest.mark.parametrize("order", ["before its image", "while it is analysed", "after its analysis", "example"])
@@ -244,27 +244,27 @@ def test_a_typed_spacing_goes_with_its_image_whenever_it_was_typed(tab, image, t
     typed = 0.1
     other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
     if order == "example":
-        *_, session, _ = tab.pick(SimpleNamespace(index=0))
+        *_, session, _ = tab.intake.pick(SimpleNamespace(index=0)).values()
     else:
         first = typed if order == "before its image" else None
-        shown, _, spacing, session, _ = tab.place(image, None, first, Session())
+        shown, _, spacing, session, _ = tab.intake.place(image, None, first, Session()).values()
         assert (shown, spacing) == (image, first)
         if order != "while it is analysed":
-            session = ask(tab, image, session=session, spacing=first)[tab.session]
-    _, _, spacing, session, _ = tab.place(other, None, typed, session)
+            session = ask(tab, image, session=session, spacing=first)[tab.intake.session]
+    _, _, spacing, session, _ = tab.intake.place(other, None, typed, session).values()
     assert spacing is None and session.spacing is None
 
 
 def test_a_spacing_that_was_typed_for_an_expired_image_is_taken_out_with_it(tab, tmp_path):
     changed = ask(tab, str(tmp_path / "gone.png"), spacing=0.1)
-    assert changed[tab.spacing] is None and changed[tab.image] is None
+    assert changed[tab.spacing] is None and changed[tab.intake.image] is None
 
 
 def test_an_upload_and_its_mask_are_decoded_once(tab, image, mask, decoded):
-    shown, _, _, session, _ = tab.place(image, None, None, Session())
-    session = ask(tab, shown, session=session)[tab.session]
-    session = ask(tab, shown, mask=mask, session=session)[tab.session]
-    session = ask(tab, shown, "multitask_cnn", mask=mask, session=session)[tab.session]
+    shown, _, _, session, _ = tab.intake.place(image, None, None, Session()).values()
+    session = ask(tab, shown, session=session)[tab.intake.session]
+    session = ask(tab, shown, mask=mask, session=session)[tab.intake.session]
+    session = ask(tab, shown, "multitask_cnn", mask=mask, session=session)[tab.intake.session]
     see(tab, session)
     assert decoded == [image, mask]
 
@@ -276,81 +276,81 @@ def test_an_upload_with_a_stand_in_is_decoded_once(tab, tmp_path, name, decoded)
         write_dicom(path, picture(1, HEIGHT, WIDTH), spacing=0.2)
     else:
         save_grey(path, picture(1, HEIGHT, WIDTH))
-    shown, _, _, session, _ = tab.place(str(path), None, None, Session())
-    assert shown != str(path) and ask(tab, shown, session=session)[tab.session].analysed
+    shown, _, _, session, _ = tab.intake.place(str(path), None, None, Session()).values()
+    assert shown != str(path) and ask(tab, shown, session=session)[tab.intake.session].analysed
     assert decoded == [str(path)]
 
 
 def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     bad = tmp_path / "notes <b>.png"
     bad.write_text("not an image")
-    shown, _, _, opened, request = tab.place(str(bad), None, None, Session())
-    assert shown is None and request != tab.request.value
-    session = ask(tab, shown, session=opened)[tab.session]
+    shown, _, _, opened, request = tab.intake.place(str(bad), None, None, Session()).values()
+    assert shown is None and request != tab.intake.request.value
+    session = ask(tab, shown, session=opened)[tab.intake.session]
     assert refused(tab, session).startswith("notes &lt;b&gt;.png cannot be read as an image")
 
 
 def test_a_mask_of_another_shape_is_refused_and_both_inputs_stay(tab, image, tmp_path):
     tall = save_grey(tmp_path / "tall.png", disc(90, 50, 30, 20, 10))
     changed = ask(tab, image, mask=str(tall))
-    assert "tall.png has 50 x 90 pixels, expected 96 x 72" in refused(tab, changed[tab.session])
-    assert tab.image not in changed and tab.mask not in changed
+    assert "tall.png has 50 x 90 pixels, expected 96 x 72" in refused(tab, changed[tab.intake.session])
+    assert tab.intake.image not in changed and tab.intake.mask not in changed
 
 
 def test_an_ultrasound_given_as_mask_is_taken_out(tab, image):
     changed = ask(tab, image, mask=image)
-    assert "is not a mask" in refused(tab, changed[tab.session])
-    assert changed[tab.mask] is None and tab.image not in changed
+    assert "is not a mask" in refused(tab, changed[tab.intake.session])
+    assert changed[tab.intake.mask] is None and tab.intake.image not in changed
 
 
 def test_missing_weights_are_one_sentence_and_the_image_stays(tab, image, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
     changed = ask(tab, image)
-    assert refused(tab, changed[tab.session]).startswith(f"The weights of {DEFAULT_APPROACH} are missing")
-    assert tab.image not in changed
+    assert refused(tab, changed[tab.intake.session]).startswith(f"The weights of {DEFAULT_APPROACH} are missing")
+    assert tab.intake.image not in changed
 
 
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1, HEIGHT, WIDTH).astype(np.uint16) * 16).save(path)
-    shown, _, _, session, _ = tab.place(str(path), None, None, Session())
+    shown, _, _, session, _ = tab.intake.place(str(path), None, None, Session()).values()
     with Image.open(shown) as stand_in:
         assert stand_in.format == "PNG"
         np.testing.assert_array_equal(np.asarray(stand_in), read_image(path).pixels)
     assert (session.shown, session.original, session.pending) == (shown, str(path), True)
     changed = ask(tab, shown, session=session)
-    assert changed[tab.session].original == str(path)
-    assert tab.image not in changed  # what comes late must not replace a newer image
-    assert "16-bit grey values were scaled" in text(see(tab, changed[tab.session])[tab.card])
+    assert changed[tab.intake.session].original == str(path)
+    assert tab.intake.image not in changed  # what comes late must not replace a newer image
+    assert "16-bit grey values were scaled" in text(see(tab, changed[tab.intake.session])[tab.card])
 
 
 def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
     path = write_dicom(tmp_path / "IM_0001", picture(1, HEIGHT, WIDTH), spacing=0.2)
-    shown, mask, _, session, _ = tab.place(str(path), None, None, Session())
+    shown, mask, _, session, _ = tab.intake.place(str(path), None, None, Session()).values()
     assert mask is None and session.original == str(path)
     with Image.open(shown) as stand_in:
         assert stand_in.format == "PNG" and stand_in.size == (WIDTH, HEIGHT)
-    found = ask(tab, shown, session=session)[tab.session]
+    found = ask(tab, shown, session=session)[tab.intake.session]
     assert found.original == str(path) and found.analysed.forward_pass.grey.spacing == pytest.approx((0.2, 0.2))
 
 
 def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
     gone = str(tmp_path / "gone.png")
     changed = ask(tab, gone)
-    assert refused(tab, changed[tab.session]) == texts.EXPIRED and changed[tab.image] is None
-    assert tab.place(gone, None, None, Session())[3].refusal == texts.EXPIRED
+    assert refused(tab, changed[tab.intake.session]) == texts.EXPIRED and changed[tab.intake.image] is None
+    assert tab.intake.place(gone, None, None, Session())[tab.intake.session].refusal == texts.EXPIRED
 
 
 def test_an_example_brings_its_mask_from_the_server(tab):
-    image, mask, _, session, request = tab.pick(SimpleNamespace(index=0))
+    image, mask, _, session, request = tab.intake.pick(SimpleNamespace(index=0)).values()
     np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
     np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
-    assert session.shown is None and session.analysed is None and request != tab.request.value
+    assert session.shown is None and session.analysed is None and request != tab.intake.request.value
     assert tab.view(False, "example.png", session, *DEFAULTS) == gr.skip()  # it has still to be analysed
 
 
 def test_taking_the_image_away_takes_the_result_along(tab):
-    no_image, no_mask, no_spacing, session = tab.reset()
+    no_image, no_mask, no_spacing, session = tab.intake.reset().values()
     assert no_image is no_mask is no_spacing is session.analysed is None
     empty = tab.view(False, no_image, session, *DEFAULTS)
     assert text(empty[tab.card]) == texts.WAITING and empty[tab.results].constructor_args["visible"] is False
@@ -358,7 +358,7 @@ def test_taking_the_image_away_takes_the_result_along(tab):
 
 def test_an_answer_that_comes_late_is_not_shown(tab, image):
     """The example was clicked and cleared before the network had answered: the input is empty, and so is the page."""
-    session = ask(tab, image)[tab.session]
+    session = ask(tab, image)[tab.intake.session]
     late = tab.view(False, None, session, *DEFAULTS)
     assert text(late[tab.card]) == texts.WAITING and late[tab.results].constructor_args["visible"] is False
     newer = tab.view(False, "another.png", session, *DEFAULTS)  # that one is still being analysed
@@ -373,7 +373,7 @@ def test_clicks_and_clears_are_answered_in_their_order(tab):
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
     (run,) = [fn for fn in fns if fn.fn.__name__ == "run"]
     views = [fn for fn in fns if fn.fn.__name__ == "view"]
-    assert (tab.request._id, "change") in run.targets and any(fn.trigger_after == run._id for fn in views)
+    assert (tab.intake.request._id, "change") in run.targets and any(fn.trigger_after == run._id for fn in views)
     assert all(fn.trigger_mode == "always_last" for fn in (run, *views))
     # Gradio forgets what is put off while its predecessor is being cancelled.
     assert not any(fn.cancels for fn in tab.blocks.fns.values())
@@ -382,7 +382,9 @@ def test_clicks_and_clears_are_answered_in_their_order(tab):
 
 
 def test_what_the_server_remembers_is_bounded_and_deleted(tab):
-    assert tab.session.time_to_live == 3600
+    states = [block for block in tab.blocks.blocks.values() if isinstance(block, gr.State)]
+    assert tab.intake.session in states and tab.intake.request in states  # both hold the image
+    assert {state.time_to_live for state in states} == {3600}
     assert LAUNCH_OPTIONS["state_session_capacity"] <= 500
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,11 +15,9 @@ from busi_demo.ui.analyse.controls import Controls, view_of
 from busi_demo.ui.analyse.downloads import Downloads
 from busi_demo.ui.analyse.steps import analyse_inputs, loading
 from busi_demo.ui.endpoints import declare_analyse_endpoint
-from busi_demo.ui.events import DRAW, INPUTS, MODEL, PRIVATE, QUICK
-from busi_demo.ui.gallery import example_gallery
-from busi_demo.ui.inputs import mask_input, ultrasound_input
-from busi_demo.ui.intake import opened
-from busi_demo.ui.session import Session, session_state
+from busi_demo.ui.events import DRAW, MODEL, PRIVATE, QUICK
+from busi_demo.ui.intake import Intake
+from busi_demo.ui.session import Session
 from busi_demo.ui.theme import NARROW
 
 
@@ -36,12 +33,13 @@ class AnalyseTab:
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
+        spacing = gr.Number(label=texts.SPACING, info=texts.SPACING_INFO, step=0.001, elem_id="spacing", render=False)
+        self.intake, self.spacing = Intake(examples, height=400, spacing=spacing), spacing
         with gr.Row(equal_height=True):
             with gr.Column(scale=5, min_width=280):
-                self.image = ultrasound_input(height=400, elem_id="image")
+                self.intake.image.render()
                 with gr.Column(elem_id="open"):
-                    self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="open-file")
+                    self.intake.file.render()
             with gr.Column(scale=4, min_width=280):
                 self.approach = gr.Radio(
                     [(model.title, key) for key, model in APPROACHES.items()],
@@ -50,16 +48,14 @@ class AnalyseTab:
                 self.summary = gr.Markdown(summary(DEFAULT_APPROACH), elem_id="summary")
                 self.button = gr.Button(texts.ANALYSE, variant="primary", size="lg", elem_id="analyse")
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
-                    self.mask = mask_input(elem_id="mask")
-                    self.spacing = gr.Number(
-                        label=texts.SPACING, info=texts.SPACING_INFO, step=0.001, elem_id="spacing"
-                    )
+                    self.intake.mask.render()
+                    spacing.render()
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(html.hint(texts.WAITING), elem_id="card", padding=False)
-        if examples:
+        if self.intake.gallery:
             real = any(example.real for example in examples)
             gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
-            self.gallery = example_gallery(examples, elem_id="gallery")
+            self.intake.gallery.render()
         with gr.Column(visible=False, elem_id="results") as self.results:
             self.controls = Controls()
             self.figure = gr.Image(
@@ -72,40 +68,34 @@ class AnalyseTab:
             self.findings = gr.HTML(elem_id="findings", padding=False)
         self.downloads.file.render()
         self.narrow = gr.Checkbox(visible=False)
-        self.request = gr.State((Session(), 0))  # what was put into the inputs, and when; a change starts an analysis
+        self.intake.request.render()
         self.redraw = gr.Button("", elem_id="redraw")
-        self.session = session_state()
+        self.intake.session.render()
         self._listen()
-        declare_analyse_endpoint(self.image, self.approach, self.mask)
+        declare_analyse_endpoint(self.intake.image, self.approach, self.intake.mask)
 
     def _listen(self) -> None:
-        controls, settings = self.controls, [*self.controls.components, self.spacing]
-        inputs = [self.image, self.approach, self.mask, self.spacing, self.session, self.request]
-        placed = [self.image, self.mask, self.spacing, self.session, self.request]
-        self.run_outputs = [self.card, self.session, self.image, self.mask, self.spacing, controls.threshold]
-        seen = [self.narrow, self.image, self.session, *settings]
-        self.view_outputs = [self.card, self.results, self.figure, self.findings]
+        intake, controls, settings = self.intake, self.controls, [*self.controls.components, self.spacing]
+        image, mask, session, request = intake.image, intake.mask, intake.session, intake.request
+        inputs = [image, self.approach, mask, self.spacing, session, request]
+        outputs = [self.card, session, image, mask, self.spacing, controls.threshold]
+        view_inputs = [self.narrow, image, session, *settings]
+        view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        triggers = [self.button.click, self.approach.input, self.mask.upload, self.mask.clear, self.request.change]
-        ran = gr.on(triggers, self.run, inputs, self.run_outputs, trigger_mode="always_last", **slow)
-        ran.success(self.view, seen, self.view_outputs, **draw)
+        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, request.change]
+        ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
+        ran.success(self.view, view_inputs, view_outputs, **draw)
 
-        change = {**INPUTS, "trigger_mode": "multiple"}
-        kept = [self.mask, self.spacing, self.session]
-        self.image.upload(self.place, [self.image, *kept], placed, **change)
-        self.file.upload(self.place, [self.file, *kept], placed, **change)
-        if self.examples:
-            self.gallery.select(self.pick, None, placed, **change)
-        emptied = self.image.clear(self.reset, None, placed[:-1], **change)
-        emptied.success(self.view, seen, self.view_outputs, **draw)
+        emptied = intake.listen()
+        emptied.success(self.view, view_inputs, view_outputs, **draw)
 
-        touches = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
-        gr.on(touches, self.view, seen, self.view_outputs, **draw)
-        undone = self.reset_button.click(controls.defaults, self.session, controls.components, **QUICK)
-        undone.success(self.view, seen, self.view_outputs, **draw)
-        self.downloads.listen(self.session, settings)
+        changes = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
+        gr.on(changes, self.view, view_inputs, view_outputs, **draw)
+        defaults = self.reset_button.click(controls.defaults, session, controls.components, **QUICK)
+        defaults.success(self.view, view_inputs, view_outputs, **draw)
+        self.downloads.listen(session, settings)
 
         self.approach.change(summary, self.approach, self.summary, **QUICK)
 
@@ -129,22 +119,23 @@ class AnalyseTab:
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
+        inputs = self.intake
         if image is None:
-            yield {self.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
+            yield {inputs.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
             return
         if message := loading(approach):
             yield {self.card: html.hint(message)}
         before = session.analysed
         opened = request[0] if image == request[0].shown else session
-        found = analyse_inputs(image, approach, mask, spacing, opened)
-        changed: dict[Any, Any] = {self.session: found}
+        after = analyse_inputs(image, approach, mask, spacing, opened)
+        changed: dict[Any, Any] = {inputs.session: after}
         for component, old, new in (
-            (self.image, image, found.shown), (self.mask, mask, found.mask), (self.spacing, spacing, found.spacing)
+            (inputs.image, image, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
         ):  # fmt: skip
             if old != new:
                 changed[component] = new
-        if found.analysed and (before is None or before.forward_pass.approach != approach):
-            changed[self.controls.threshold] = found.analysed.forward_pass.threshold
+        if after.analysed and (before is None or before.forward_pass.approach != approach):
+            changed[self.controls.threshold] = after.analysed.forward_pass.threshold
         yield changed
 
     def view(self, narrow: bool, image: str | None, session: Session, *settings: Any) -> Any:
@@ -181,32 +172,6 @@ class AnalyseTab:
             self.figure: gr.Image(analysis.figure(columns=1 if narrow else 5), alt_text=alt),
             self.findings: findings(analysis),
         }
-
-    def place(
-        self, path: str | None, mask: str | None, spacing: float | None, session: Session
-    ) -> tuple[str | None, str | None, float | None, Session, tuple[Session, int]]:
-        """Put a file of any kind into the inputs.
-
-        Args:
-            path: of the upload.
-            mask, spacing: what stands in the other inputs.
-            session: what was opened or analysed last.
-        Returns:
-            Image, mask, spacing, session, and the request to analyse them.
-        """
-        if path is None:  # removed in the meantime
-            return (*self.reset(), (Session(), time.monotonic_ns()))
-        found = opened(path, self.image.GRADIO_CACHE, session, mask, spacing)
-        return found.shown, found.mask, found.spacing, found, (found, time.monotonic_ns())
-
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any, None, Session, tuple[Session, int]]:
-        """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
-        example = self.examples[event.index]
-        return example.image, example.mask, None, Session(pending=True), (Session(), time.monotonic_ns())
-
-    def reset(self) -> tuple[None, None, None, Session]:
-        """What the inputs hold after the image was removed."""
-        return None, None, None, Session()
 
 
 def summary(approach: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,11 +12,9 @@ from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import html, texts
 from busi_demo.ui.endpoints import declare_compare_endpoint
-from busi_demo.ui.events import INPUTS, MODEL, PRIVATE
-from busi_demo.ui.gallery import example_gallery
-from busi_demo.ui.inputs import mask_input, ultrasound_input
-from busi_demo.ui.intake import opened, read_inputs
-from busi_demo.ui.session import Session, session_state
+from busi_demo.ui.events import MODEL, PRIVATE
+from busi_demo.ui.intake import Intake, read_inputs
+from busi_demo.ui.session import Session
 
 _NARROW_COLUMNS = 2
 
@@ -33,42 +30,37 @@ class CompareTab:
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
+        self.intake = Intake(examples, height=330, prefix="compare-")
         with gr.Row(equal_height=True):
             with gr.Column(scale=5, min_width=280):
-                self.image = ultrasound_input(height=330, elem_id="compare-image")
-                self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id="compare-open-file")
+                self.intake.image.render()
+                self.intake.file.render()
             with gr.Column(scale=4, min_width=280):
                 gr.Markdown(texts.COMPARE_INTRO, elem_id="compare-intro")
                 self.button = gr.Button(texts.COMPARE, variant="primary", size="lg", elem_id="compare")
                 with gr.Accordion(texts.COMPARE_MASK_SECTION, open=False, elem_id="compare-mask-section"):
-                    self.mask = mask_input(elem_id="compare-mask")
+                    self.intake.mask.render()
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(html.hint(texts.COMPARE_WAITING), elem_id="compare-card", padding=False)
-        if examples:
+        if self.intake.gallery:
             gr.Markdown(texts.COMPARE_EXAMPLES, elem_id="compare-examples")
-            self.gallery = example_gallery(examples, elem_id="compare-gallery")
+            self.intake.gallery.render()
         self.tables = gr.HTML(visible=False, elem_id="compare-tables", padding=False)
         self.figures = {key: (_figure(key, "wide"), _figure(key, "narrow")) for key in (*APPROACHES, CONSENSUS)}
-        self.session = session_state()
-        self.request = gr.State(0)  # a change starts a comparison
+        self.intake.session.render()
+        self.intake.request.render()
         self._listen()
-        declare_compare_endpoint(self.image, self.mask)
+        declare_compare_endpoint(self.intake.image, self.intake.mask)
 
     def _listen(self) -> None:
-        shown = [self.card, self.tables, *(image for pair in self.figures.values() for image in pair)]
-        inputs, outputs = [self.image, self.mask, self.session], [*shown, self.image, self.mask]
+        image, mask, session = self.intake.image, self.intake.mask, self.intake.session
+        shown = [self.card, self.tables, *(figure for pair in self.figures.values() for figure in pair)]
         slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
-        triggers = [self.button.click, self.mask.upload, self.mask.clear, self.request.change]
-        ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
-
-        change = {**INPUTS, "trigger_mode": "multiple"}
-        placed = [self.image, self.mask, self.session, self.request]
-        self.image.upload(self.place, self.image, placed, **change)
-        self.file.upload(self.place, self.file, placed, **change)
-        if self.examples:
-            self.gallery.select(self.pick, None, placed, **change)
-        self.image.clear(self.reset, None, [*shown, *placed[:-1]], cancels=[ran], **change)
+        triggers = [self.button.click, mask.upload, mask.clear, self.intake.request.change]
+        ran = gr.on(
+            triggers, self.run, [image, mask, session], [*shown, image, mask], trigger_mode="always_last", **slow
+        )
+        self.intake.listen(self.reset, shown, cancels=[ran])
 
     def run(self, image: str | None, mask: str | None, session: Session) -> Iterator[dict[Any, Any]]:
         """Compare the approaches on the inputs as they stand.
@@ -84,7 +76,7 @@ class CompareTab:
             return
         found = read_inputs(image, mask, None, session)
         if found.refusal or found.grey is None or found.truth is None:
-            expired = {self.image: None, self.mask: None} if found.refusal == texts.EXPIRED else {}
+            expired = {self.intake.image: None, self.intake.mask: None} if found.refusal == texts.EXPIRED else {}
             yield self._refusal(found.refusal or texts.NO_IMAGE) | expired
             return
         yield self._nothing() | {self.card: html.hint(texts.COMPARE_LOADING)}
@@ -117,26 +109,9 @@ class CompareTab:
             narrow: gr.Image(answer.figure(_NARROW_COLUMNS), alt_text=alt, visible=True),
         }
 
-    def place(self, path: str | None) -> tuple[str | None, None, Session, int]:
-        """Put a file of any kind into the inputs.
-
-        Args:
-            path: of the upload.
-        Returns:
-            Image, no mask (it belonged to the image before), session, and the request to compare.
-        """
-        found = opened(path, self.image.GRADIO_CACHE) if path else Session()
-        return found.shown, None, found, time.monotonic_ns()
-
-    def pick(self, event: gr.SelectData) -> tuple[Any, Any, Session, int]:
-        """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
-        example = self.examples[event.index]
-        return example.image, example.mask, Session(), time.monotonic_ns()
-
     def reset(self) -> dict[Any, Any]:
         """What the page shows after the image was removed."""
-        waiting = html.hint(texts.COMPARE_WAITING)
-        return self._nothing() | {self.card: waiting, self.image: None, self.mask: None, self.session: Session()}
+        return self._nothing() | {self.card: html.hint(texts.COMPARE_WAITING)} | self.intake.reset()
 
     def _refusal(self, sentence: str) -> dict[Any, Any]:
         return self._nothing() | {self.card: html.alert(sentence)}

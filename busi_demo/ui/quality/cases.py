@@ -19,7 +19,7 @@ from busi_demo.models import CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.html import named
-from busi_demo.weights import store as weights
+from busi_demo.weights import store
 
 _THUMBNAIL = (320, 320)
 
@@ -64,13 +64,15 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
 
 
 def _predictor_for(key: str) -> PredictorFor:
-    keys, folder = consensus_keys() if key == CONSENSUS else [key], weights.WEIGHTS_FOLDER
+    predictor = load_consensus() if key == CONSENSUS else load_predictor(key)
+    keys = consensus_keys() if key == CONSENSUS else [key]
+    folders = [store.approach_folder(one) for one in keys]
     try:
-        source = weights.read_config(folder / keys[0]).data["main"]  # whatever its folder is called on this machine
-        held_out = held_out_by([folder / one for one in keys], source)
+        source = store.read_config(folders[0]).data["main"]  # whatever its folder is called on this machine
+        held_out = held_out_by(folders, source)
     except (InputError, KeyError):
         held_out = {}  # it is not recorded what these weights were trained on
-    return held_out_predictors(load_consensus() if key == CONSENSUS else load_predictor(key), held_out)
+    return held_out_predictors(predictor, held_out)
 
 
 def _samples() -> dict[tuple[str, str], FileSample]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from busi_demo.evaluation import plots
 from busi_demo.evaluation.autopsy.report import autopsy_figure
-from busi_demo.evaluation.card import sources as reports
+from busi_demo.evaluation.card import sources
 from busi_demo.evaluation.card.card import REPORTING, SELECTION, ApproachFacts
 from busi_demo.evaluation.cases import best_masks, confident_errors, worst_masks
 from busi_demo.evaluation.history import read_stages
@@ -23,7 +23,8 @@ from busi_demo.evaluation.results import ImageResult, probability_matrix, result
 from busi_demo.models import CONSENSUS, title_of
 from busi_demo.project import read_json
 from busi_demo.ui import texts
-from busi_demo.weights import store as weights
+from busi_demo.weights import store
+from busi_demo.weights.results import picture_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,8 +80,8 @@ def read_quality() -> dict[str, Quality]:
     Raises:
         InputError: a file cannot be read.
     """
-    folder = weights.WEIGHTS_FOLDER
-    known = reports.read_reports(folder)
+    folder = store.WEIGHTS_FOLDER
+    known = sources.read_reports(folder)
     qualities = {key: Quality(key, facts, folder / key) for key, facts in known.items()}
     return {key: quality for key, quality in qualities.items() if key != CONSENSUS or quality.report}
 
@@ -92,16 +93,16 @@ def draw_autopsy() -> tuple[dict[str, Any], Image.Image] | None:
     Raises:
         InputError: it cannot be read.
     """
-    if not reports.AUTOPSY_FILE.is_file():
+    if not sources.AUTOPSY_FILE.is_file():
         return None
-    result = read_json(reports.AUTOPSY_FILE)
+    result = read_json(sources.AUTOPSY_FILE)
     return result, _image(autopsy_figure(result, title=texts.AUTOPSY_TITLE))
 
 
 def read_card() -> str:
     """MODEL_CARD.md from its first section on; a sentence where there is none."""
     try:
-        return "## " + reports.CARD_FILE.read_text(encoding="utf-8").partition("\n## ")[2]
+        return "## " + sources.CARD_FILE.read_text(encoding="utf-8").partition("\n## ")[2]
     except OSError:
         return texts.NO_CARD
 
@@ -152,8 +153,8 @@ def _image(figure: Figure) -> Image.Image:
 
 
 def _shipped(quality: Quality, name: str) -> Image.Image | None:
-    path = quality.folder / "report" / name
-    if not path.is_file():
+    path = picture_file(quality.folder, name)
+    if path is None:
         return None
     with Image.open(path) as image:
         return image.convert("RGB")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from busi_demo.evaluation.card.tables import COMPARED, METRICS
 from busi_demo.imaging.text import percent
 from busi_demo.ui import texts
+from busi_demo.ui.html import alert, scrolling_table
 
 if TYPE_CHECKING:
     from busi_demo.ui.quality.measured import Quality
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def overview(qualities: Sequence[Quality], chosen: str | None = None) -> str:
     """A card an approach: the metrics that matter most, each as a bar with its interval."""
     if not qualities:
-        return _alert(texts.NO_WEIGHTS)
+        return alert(texts.NO_WEIGHTS)
     cards = []
     for quality in qualities:
         rows = [_bar(label, quality.report, path) for label, path, _ in METRICS if path[0] in COMPARED]
@@ -31,7 +32,7 @@ def numbers(quality: Quality) -> str:
     """On what was measured, and every metric with its interval."""
     report = quality.report
     if report is None:
-        return _alert(texts.not_measured(quality.key))
+        return alert(texts.not_measured(quality.key))
     rows = []
     for label, path, counts in METRICS:
         n = sum(_at(report, count) or 0 for count in counts) if counts else ""
@@ -43,7 +44,7 @@ def numbers(quality: Quality) -> str:
     heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.NUMBER_HEADS)
     return (
         f'<p role="status">{escape(texts.measured_on(quality.title, report))}</p>'
-        f"<details><summary>{texts.ALL_NUMBERS}</summary>{_scrolling(f'<tr>{heads}</tr>', rows)}</details>"
+        f"<details><summary>{texts.ALL_NUMBERS}</summary>{scrolling_table(f'<tr>{heads}</tr>', rows)}</details>"
     )
 
 
@@ -58,15 +59,7 @@ def cases(quality: Quality) -> str:
         cells = (kind, result.image, result.predicted_class, percent(result.confidence), overlap)
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.CASE_HEADS)
-    return _scrolling(f"<tr>{heads}</tr>", rows)
-
-
-def _scrolling(head: str, rows: Sequence[str]) -> str:
-    """A table that scrolls inside its own box, with the keyboard too."""
-    return (
-        f'<div class="scrolls" tabindex="0" role="region" aria-label="{texts.TABLE}"><table><thead>{head}</thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return scrolling_table(f"<tr>{heads}</tr>", rows)
 
 
 def _bar(label: str, report: Mapping[str, Any] | None, path: tuple[str, ...]) -> str:
@@ -88,7 +81,3 @@ def _at(tree: Any, path: Sequence[str]) -> Any:
 
 def _number(value: float | None) -> str:
     return texts.UNDEFINED if value is None else f"{value:.3f}"
-
-
-def _alert(text: str) -> str:
-    return f'<p class="alert" role="alert">{escape(text)}</p>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import shutil
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ from PIL import Image
 
 from busi_demo.batch.rows import COLUMNS
 from busi_demo.models import ALL as BATCH_ALL
+from busi_demo.models import APPROACHES, CONSENSUS_TITLE
 from busi_demo.ui import texts
 from busi_demo.ui.batch import job as batch_job
 from busi_demo.ui.batch import tab as batch_tab
 from busi_demo.ui.batch.job import run_batch
 from busi_demo.ui.batch.tab import BatchTab
+from busi_demo.weights import store
 
 WE = SimpleNamespace(session_hash="we")
 KEY = "multitask_cnn"
@@ -74,6 +77,20 @@ def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):
         assert archive.read("batch.csv") == Path(table).read_bytes()
         with archive.open("figures/a.png.multitask_cnn.png") as member, Image.open(member) as figure:
             assert figure.width > 2 * figure.height
+
+
+def test_the_card_names_the_approaches_without_weights(tab, files, weights_folder, tmp_path, monkeypatch):
+    keys = [KEY, "multitask_resnet50"]
+    for key in keys:
+        shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+    monkeypatch.setattr(store, "WEIGHTS_FOLDER", tmp_path / "weights")
+    _, *steps = tab.run(files[:1], BATCH_ALL, WE)
+    missing = ", ".join(key for key in APPROACHES if key not in keys)
+    assert all(f"Left out, because there are no weights: {missing}." in step[tab.card] for step in steps)
+    assert [row[1] for row in shown(tab, steps[-1])] == [
+        *(APPROACHES[key].title for key in sorted(keys, key=list(APPROACHES).index)),
+        CONSENSUS_TITLE,
+    ]
 
 
 def test_stop_ends_it_after_the_image_with_what_there_is(tab, files):

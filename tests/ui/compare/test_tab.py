@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from busi_demo.ui.compare import comparison
 from busi_demo.ui.compare.tab import CompareTab
 from busi_demo.ui.endpoints import compare_endpoint
 from busi_demo.ui.session import Session
+from busi_demo.weights import store
 
 NOBODY = Session()
 
@@ -122,6 +124,17 @@ def test_an_approach_without_weights_costs_its_own_answer(tab, image, monkeypatc
         compare_endpoint(image)
 
 
+def test_the_table_names_the_approaches_without_weights(tab, image, weights_folder, tmp_path, monkeypatch):
+    keys = ["multitask_cnn", "multitask_resnet50"]
+    for key in keys:
+        shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
+    monkeypatch.setattr(store, "WEIGHTS_FOLDER", tmp_path / "weights")
+    *_, end = tab.run(image, None, NOBODY)
+    assert texts.consensus_by(2) in text(end[tab.card])
+    for key in APPROACHES.keys() - keys:
+        assert f"{APPROACHES[key].title} The weights of {key} are missing" in text(end[tab.tables])
+
+
 def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
     (tmp_path / "bad.png").write_text("not an image")
     for given, sentence in (((None, None), texts.NO_IMAGE), ((str(tmp_path / "gone.png"), None), texts.EXPIRED),
@@ -138,24 +151,24 @@ def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_compared(tab, tmp_path):
     path = tmp_path / "scan.tif"
     Image.fromarray(picture(1).astype(np.uint16) * 16).save(path)
-    shown, mask, session, request = tab.place(str(path))
-    assert mask is None and session.original == str(path) and request != tab.request.value
+    shown, mask, session, request = tab.intake.place(str(path)).values()
+    assert mask is None and session.original == str(path) and request != tab.intake.request.value
     with Image.open(shown) as picture_shown:
         assert picture_shown.format == "PNG"
     steps = list(tab.run(shown, None, session))
     assert "16-bit grey values were scaled" in text(steps[-1][tab.card])
-    assert not any(tab.image in step for step in steps)  # what comes late must not replace a newer image
+    assert not any(tab.intake.image in step for step in steps)  # what comes late must not replace a newer image
 
 
 def test_a_file_that_is_no_image_is_named_and_taken_out(tab, tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
-    shown, mask, session, _ = tab.place(str(tmp_path / "notes.txt"))
+    shown, mask, session, _ = tab.intake.place(str(tmp_path / "notes.txt")).values()
     (refusal,) = tab.run(shown, mask, session)
     assert shown is None and "notes.txt cannot be read as an image" in text(refusal[tab.card])
 
 
 def test_the_image_and_the_mask_are_decoded_once_for_all_approaches(tab, image, mask, decoded):
-    shown, _, session, _ = tab.place(image)
+    shown, _, session, _ = tab.intake.place(image).values()
     *_, end = tab.run(shown, mask, session)
     assert texts.consensus_by(len(APPROACHES)) in text(end[tab.card])
     assert decoded == [image, mask]
@@ -170,18 +183,18 @@ def test_the_last_wish_is_answered_last(tab):
     """Upload, file, example and clear wait in one line; there is one run, which clearing the image stops."""
     (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
     events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
-    assert (tab.request._id, "change") in run.targets and run.trigger_mode == "always_last"
+    assert (tab.intake.request._id, "change") in run.targets and run.trigger_mode == "always_last"
     assert len(events) == 4 and all(fn.trigger_mode == "multiple" for fn in events)
     (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
-    assert stopped.cancels == [run._id] and stopped.targets == [(tab.image._id, "clear")]
+    assert stopped.cancels == [run._id] and stopped.targets == [(tab.intake.image._id, "clear")]
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
 
 
 def test_an_example_and_the_way_back(tab):
-    image, mask, session, request = tab.pick(SimpleNamespace(index=0))
-    assert session.shown is None and request != tab.request.value
+    image, mask, session, request = tab.intake.pick(SimpleNamespace(index=0)).values()
+    assert session.shown is None and request != tab.intake.request.value
     np.testing.assert_array_equal(np.asarray(image), picture(5))
     assert np.asarray(mask).any()
     shown = tab.reset()
-    assert text(shown[tab.card]) == texts.COMPARE_WAITING and shown[tab.mask] is None
+    assert text(shown[tab.card]) == texts.COMPARE_WAITING and shown[tab.intake.mask] is None
     assert shown[tab.tables].constructor_args["visible"] is False

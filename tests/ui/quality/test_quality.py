@@ -20,6 +20,7 @@ from busi_demo.evaluation.card import sources as reports
 from busi_demo.evaluation.cases import CASES, best_masks
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult, result_row
+from busi_demo.inference.predictor import Predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.types import CLASSES
 from busi_demo.ui import texts
@@ -74,6 +75,15 @@ def write(folder: Path, key: str, report: dict[str, Any], name: str = "validatio
     path = folder / key / "report" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report))
+
+
+def write_split(folder: Path, weights_folder: Path, key: str, fold: int) -> None:
+    """Weights of `key` that were trained on BUSI, with the image of `RESULTS[5]` in a fold."""
+    config = json.loads((weights_folder / key / "config.json").read_text())
+    (folder / key / "config.json").write_text(json.dumps(config | {"data": {"main": "BUSI"}}))
+    (folder / key / "split.csv").write_text(
+        f"image,class,source,group,split\n{RESULTS[5].image},{RESULTS[5].label},BUSI,0,fold {fold}\n"
+    )
 
 
 @pytest.fixture
@@ -170,24 +180,43 @@ def test_cross_validation_is_told(tab, folder):
     )
 
 
-def test_a_case_is_answered_by_the_network_that_was_not_trained_on_it(folder, tmp_path, monkeypatch, predictors):
-    root = write_busi(tmp_path / "busi", {"malignant": 2})
-    monkeypatch.setenv("BUSI_DATA", str(root))
-    asked = []
+class Ensemble:
+    """Notes which fold it is asked for, and then answers like another predictor."""
 
-    class Several:
-        title = "Several"
-        held_out = staticmethod(lambda fold: asked.append(fold) or predictors[KEY])
-        predict = staticmethod(lambda image: pytest.fail("answered by those that were trained on it"))
+    def __init__(self, predictor: Predictor, asked: list[tuple[str, int | None]]) -> None:
+        self.predictor, self.asked = predictor, asked
 
-    monkeypatch.setattr("busi_demo.ui.quality.cases.load_predictor", lambda key: Several())
-    (folder / KEY / "config.json").write_text(json.dumps({"sha256": f"of {KEY}", "data": {"main": "BUSI"}}))
-    (folder / KEY / "split.csv").write_text(
-        "image,class,source,group,split\nmalignant case (2).png,malignant,BUSI,0,fold 3\n"
-    )
-    result = next(r for _, r in quality.read_quality()[KEY].cases() if r.image == "malignant case (2).png")
-    wide, _, alt = case_figures(KEY, result)
-    assert asked == [3] and APPROACHES[KEY].title in alt and wide.width > wide.height
+    def held_out(self, fold: int | None) -> Predictor:
+        self.asked.append((self.predictor.key, fold))
+        return self.predictor
+
+    def predict(self, *_: Any) -> None:
+        pytest.fail("answered by the networks that were trained on the image")
+
+
+def test_a_case_is_answered_by_the_network_that_was_not_trained_on_it(
+    folder, weights_folder, tmp_path, monkeypatch, predictors
+):
+    monkeypatch.setenv("BUSI_DATA", str(write_busi(tmp_path / "busi", {"malignant": 2})))
+    asked: list[tuple[str, int | None]] = []
+    monkeypatch.setattr("busi_demo.ui.quality.cases.load_predictor", lambda key: Ensemble(predictors[key], asked))
+    assert RESULTS[5] in [result for _, result in quality.read_quality()[KEY].cases()]
+    write_split(folder, weights_folder, KEY, fold=3)
+    wide, _, alt = case_figures(KEY, RESULTS[5])
+    assert asked == [(KEY, 3)] and APPROACHES[KEY].title in alt and wide.width > wide.height
+
+
+def test_a_case_of_the_consensus_leaves_out_the_approaches_without_weights(
+    folder, weights_folder, tmp_path, monkeypatch, predictors
+):
+    monkeypatch.setenv("BUSI_DATA", str(write_busi(tmp_path / "busi", {"malignant": 2})))
+    asked: list[tuple[str, int | None]] = []
+    monkeypatch.setattr("busi_demo.inference.consensus.load_predictor", lambda key, _: Ensemble(predictors[key], asked))
+    for key, fold in ((KEY, 3), (DEFAULT_APPROACH, 1)):
+        write_split(folder, weights_folder, key, fold)
+        (folder / key / "model.safetensors").touch()
+    _, _, alt = case_figures(CONSENSUS, RESULTS[5])
+    assert sorted(asked) == sorted([(KEY, 3), (DEFAULT_APPROACH, 1)]) and "Consensus" in alt
 
 
 def test_the_consensus_stands_beside_the_approaches_once_it_is_measured(tab, folder):
