@@ -15,7 +15,7 @@ from busi_demo.analysis.analysis import Analysis
 from busi_demo.analysis.trust import Trust
 from busi_demo.project import json_bytes
 
-SCHEMA, SCHEMA_VERSION = "busi_demo.analysis.report", 1
+SCHEMA, SCHEMA_VERSION = "busi_demo.report", 1
 """An incompatible change of the JSON increases the version."""
 
 NOT_A_DEVICE = (

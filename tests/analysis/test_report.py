@@ -54,7 +54,7 @@ def texts(page: Figure) -> str:
 
 def test_the_report_has_the_model_the_settings_and_the_time():
     content = full()
-    assert (content["schema"], content["schema_version"]) == ("busi_demo.analysis.report", 1)
+    assert (content["schema"], content["schema_version"]) == ("busi_demo.report", 1)
     assert content["created"] == "2026-01-02T01:04:05+00:00"
     assert content["model"] == {
         "approach": "multitask_cnn", "title": APPROACHES["multitask_cnn"].title, "weights_sha256": "ab" * 32,
