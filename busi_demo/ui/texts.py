@@ -11,7 +11,7 @@ from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UP
 TITLE = "Breast ultrasound: segment, classify, explain"
 INTRO = (
     "Upload an ultrasound or click an example, choose an approach, and see where it finds a lesion, which class it "
-    "names, and what it looked at."
+    "predicts, and which regions the class is based on."
 )
 DISCLAIMER = (
     "<strong>Research demo, not a medical device.</strong> Do not use it for diagnosis or treatment. Images are sent "
@@ -34,8 +34,8 @@ ANALYSE = "Analyse"
 EXAMPLES = "**Examples.** Simulated images with known masks; a click analyses one with the approach chosen above."
 
 EXAMPLES_WITH_REAL = (
-    "**Examples.** Simulated images, and real ones that every approach, or one of its networks, was not trained on; a "
-    "click analyses one with the approach chosen above."
+    "**Examples.** Simulated images, and real images that every approach, or one of its networks, was not trained on; "
+    "a click analyses one with the approach chosen above."
 )
 REAL_EXAMPLE = "{} (real)"
 
@@ -50,14 +50,14 @@ OVERLAP_HINT = "overlap of the predicted with the true mask, 0 to 1"
 
 
 def figure_alt(title: str, answer: str) -> str:
-    """What a screen reader says of the figure."""
+    """Text of the figure for screen readers."""
     return (
         f"Input, ground truth, predicted mask, class activation map and overlay by {title}; predicted class: {answer}"
     )
 
 
 def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, runner_up_share: str) -> str:
-    """The answer in plain words.
+    """The answer as one sentence.
 
     Args:
         title: name of the approach.
@@ -65,8 +65,8 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
         predicted, runner_up: the most probable class and the one that comes next.
         runner_up_share: probability of `runner_up`, as text.
     """
-    found = f"outlines a lesion over {lesion} of the image" if lesion else "outlines no lesion"
-    return f"{title} {found} and finds {predicted} most likely; {runner_up} comes next with {runner_up_share}."
+    outline = f"outlines a lesion over {lesion} of the image" if lesion else "outlines no lesion"
+    return f"{title} {outline} and finds {predicted} most likely; {runner_up} comes next with {runner_up_share}."
 
 
 # ---- Analyse: views of an answer
@@ -78,9 +78,9 @@ SPACING_INFO = "For lengths in millimetres. A DICOM file usually contains it."
 THRESHOLD = "Mask threshold"
 THRESHOLD_INFO = "Lowest probability of a lesion pixel."
 OPACITY = "CAM opacity"
-OPACITY_INFO = "Colour of the overlay."
+OPACITY_INFO = "Strength of the map's colours."
 CAM_CLASS = "Class to explain"
-CAM_CLASS_INFO = "Whose evidence the map shows."
+CAM_CLASS_INFO = "The map shows the evidence for this class."
 PREDICTED_CLASS = "the predicted one"
 CAM_METHOD = "CAM method"
 CAM_METHOD_INFO = "How the map is made."
@@ -92,14 +92,14 @@ REPORT_JSON = "Report as JSON"
 FORGOTTEN = "This result is no longer kept on the server: press Analyse to compute it again."
 
 SEEN = "Seen before?"
-NOT_SEEN = "No: the image is like none that the models were trained or tested with."
+NOT_SEEN = "No: the image is similar to none of the training and test images."
 SEEN_UNKNOWN = "Unknown: the list of known images is missing."
 SEEN_NOTE = "Compared by a perceptual hash on this machine; the image is not sent anywhere."
 TRUST = "How far to trust this answer"
 LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
 """Sign and word for each level of trust."""
-NOTHING_AGAINST = "No check speaks against this answer."
-TRUST_LIMITS = "These checks find answers that contradict themselves; one that passes all of them may still be wrong."
+NOTHING_AGAINST = "No check found a problem with this answer."
+TRUST_LIMITS = "These checks find contradictions in an answer; an answer that passes all of them may still be wrong."
 ABOUT_THE_MAP = "The map"
 MEASUREMENTS = "Measurements"
 NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
@@ -108,12 +108,12 @@ IN_PIXELS = "In pixels, because the pixel spacing is unknown."
 
 
 def loading(title: str) -> str:
-    """What is said while the weights of an approach are loaded."""
+    """Message while the weights of an approach are loaded."""
     return f"Loading the weights of {title}: this happens once and takes a few seconds."
 
 
 def passed(seconds: str) -> str:
-    """How long reading the image and the network's pass took.
+    """Message on how long reading the image and the forward pass took.
 
     Args:
         seconds: as text.
@@ -126,15 +126,16 @@ def passed(seconds: str) -> str:
 TAB_COMPARE = "Compare"
 COMPARE = "Compare all approaches"
 COMPARE_INTRO = (
-    "Every approach looks at the same image. Where they differ, the image is hard or unlike those they were trained on."
+    "Every approach analyses the same image. Where their answers differ, the image is difficult or unlike the training "
+    "images."
 )
 COMPARE_WAITING = "The comparison appears here. Upload or paste an image, or click one of the examples."
 COMPARE_EXAMPLES = "**Examples.** Simulated images with known masks; a click compares all approaches on one."
-COMPARE_LOADING = "Loading the approaches, the first time takes a while …"
-WAITS, LOOKS = "waits", "is looking …"
+COMPARE_LOADING = "Loading the approaches; this takes a while the first time …"
+WAITS, LOOKS = "waiting", "running …"
 APPROACHES_AGREE = "The approaches agree on the class, and largely on the outline."
 NO_CONSENSUS = "Fewer than two approaches answered: there is nothing to compare."
-ANSWERS = "What each approach says"
+ANSWERS = "Answer of each approach"
 ANSWER_COLUMNS = ("Approach", "Class", "Lesion", "Dice")
 NO_LESION = "none"
 OVERLAP = "Overlap of the outlines"
@@ -163,7 +164,7 @@ BATCH_LIMITS = (
 BATCH_WAITING = "Choose images, a folder or a zip archive; the table below fills while they are analysed."
 BATCH_CHANGED = "The files have changed and the table is out of date: press Analyse all to update it."
 BATCH_NOTHING = "There are no files yet: drop images or a zip archive, or choose a folder."
-BATCH_LOADING = "Loading the approach, the first time takes a while …"
+BATCH_LOADING = "Loading the approach; this takes a while the first time …"
 BATCH_STOPPING = "Stopping after this image …"
 BATCH_TABLE = "Results"
 BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
@@ -175,18 +176,18 @@ def batch_progress(done: int, total: int, name: str | None) -> str:
     """Beside the progress bar.
 
     Args:
-        name: of the image that is next; `None` when there is none.
+        name: of the next image; `None` where there is none.
     """
     return f"{done} of {total} images" + (f", now {name}" if name else "")
 
 
 def batch_failed(reason: str) -> str:
-    """What is said when the server itself could not go on."""
+    """Message when the server cannot write the results."""
     return f"The server could not write the results ({reason}): try again later, or with fewer images."
 
 
 def batch_summary(done: int, total: int, bad: int) -> str:
-    """What is said when a batch has ended, or was stopped."""
+    """Message when a batch has ended or was stopped."""
     text = f"{done} of {total} images analysed" if done < total else f"All {total} images analysed"
     return f"{text}; {bad} could not be used, see their remarks." if bad else f"{text}."
 
@@ -195,14 +196,14 @@ def batch_summary(done: int, total: int, bad: int) -> str:
 
 TAB_QUALITY = "How good is it?"
 QUALITY_INTRO = (
-    "What was measured of each approach, from the files that ship with its weights. A bar shows the value and how far "
-    "it could lie off by the luck of the images (95 % interval)."
+    "The results of each approach, from the files that ship with its weights. A bar shows the value and its 95 % "
+    "interval: how much the value depends on which images were measured."
 )
-QUALITY_APPROACH = "Look closer at"
-QUALITY_WAITING = "Reading what was measured ..."
-NO_WEIGHTS = "There are no weights here, so nothing was measured: fetch the repository's weights folder."
+QUALITY_APPROACH = "Details of"
+QUALITY_WAITING = "Reading the results …"
+NO_WEIGHTS = "There are no weights, so there are no results: fetch the repository's weights folder."
 NO_CARD = "The model card is missing: `python train/model_card.py` writes it."
-NO_AUTOPSY = "The autopsy was not made yet: `python train/autopsy.py --data DIR --output train/results` makes it."
+NO_AUTOPSY = "There is no autopsy yet: `python train/autopsy.py --data DIR --output train/results` writes it."
 UNDEFINED = "undefined"
 ALL_NUMBERS = "All numbers"
 NUMBER_HEADS = ("metric", "value", "95 % interval", "images")
@@ -216,26 +217,27 @@ PLOT_LABELS = {
 }
 CASES = "### Best and worst cases"
 WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"
-CASE_HEADS = ("case", "image", "called", "probability", "Dice")
-CASES_HINT = "Click a picture to see what the approach makes of it."
+CASE_HEADS = ("case", "image", "predicted class", "probability", "Dice")
+CASES_HINT = "Click a picture to see the answer of the approach."
 CASES_ELSEWHERE = (
-    "Pictures of the data set are not published. Where it lies in data/Dataset_BUSI_with_GT or in the folder that "
-    "$BUSI_DATA names, they are shown here."
+    "Pictures of the data set are not published. They are shown here if the data set is in data/Dataset_BUSI_with_GT "
+    "or in the folder that $BUSI_DATA names."
 )
 AUTOPSY = "Why not 0.9272? The autopsy of an often quoted accuracy"
 AUTOPSY_TITLE = "The same small classifiers, scored three ways"
 CARD = "Model card"
 
 _MEASURED_ON = {
-    "locked_test": "the {n} locked test images, which took part in neither training nor choice",
-    "validation": "the {n} images of the validation fold. They chose the checkpoint, so expect somewhat less elsewhere",
-    "cross_validated": "the {n} images of the training data, each judged by a network that was not trained on it. The "
-    "calibration was fitted to them",
+    "locked_test": "the {n} locked test images, which were used neither for training nor for choosing a model",
+    "validation": "the {n} images of the validation fold. They were used to choose the checkpoint, so expect slightly "
+    "lower values on other images",
+    "cross_validated": "the {n} images of the training data, each predicted by a network that was not trained on it. "
+    "The calibration was fitted to them",
 }
 
 
 def not_measured(key: str) -> str:
-    """What is said of an approach without a report."""
+    """Message for an approach without results."""
     return (
         f"Not measured yet. This measures it: python train/evaluate.py --data DIR --approach {key} --images validation "
         f"--output weights/{key}/report/validation.json"
@@ -243,11 +245,11 @@ def not_measured(key: str) -> str:
 
 
 def measured_on(title: str, report: Mapping[str, Any]) -> str:
-    """On which images a report was made."""
+    """On which images the results were measured."""
     if "images" not in report:
         return (
-            f"{title}, as training left it: on {report['n']} validation images, masks at the network's resolution, "
-            "without intervals."
+            f"{title}, measured at the end of training on {report['n']} validation images, with masks at the network's "
+            "resolution and without intervals."
         )
     images = report["images"]
     if report.get("cross_validated"):
@@ -257,30 +259,30 @@ def measured_on(title: str, report: Mapping[str, Any]) -> str:
 
 
 def no_cases(title: str) -> str:
-    """What is said where a report does not name its images."""
+    """Message where the results do not name their images."""
     return f"The report of {title} does not name single images: train/evaluate.py makes one that does."
 
 
 def case_caption(kind: str, predicted: str, confidence: float, overlap: float | None) -> str:
-    """What stands below the picture of a case."""
+    """Caption below the picture of a case."""
     if kind == CONFIDENT_ERROR or overlap is None:
         return f"{predicted} {percent(confidence)}"
     return f"Dice {overlap:.2f}"
 
 
 def case_gone(image: str) -> str:
-    """What is said where the picture of a case cannot be had any more."""
-    return f"{image} is not on this machine any more: put the data set back, or choose another case."
+    """Message where the image of a case cannot be read any more."""
+    return f"{image} is no longer on this machine: put the data set back, or choose another case."
 
 
 def plot_alt(plot: str, title: str, report: Mapping[str, Any] | None) -> str:
-    """What a screen reader says of a plot; the numbers themselves stand in the table."""
+    """Text of a plot for screen readers; the table has the numbers."""
     n = f", {report['n']} images" if report else ""
     return f"{PLOT_LABELS[plot]} of {title}{n}"
 
 
 def autopsy_alt(quoted: Mapping[str, Any]) -> str:
-    """What a screen reader says of the autopsy's figure."""
+    """Text of the autopsy's figure for screen readers."""
     return (
         f"Accuracy of small classifiers with mask files counted as images, on a random split, and with near-duplicates "
         f"on one side, beside the quoted {quoted['accuracy']}; the table below has the numbers"

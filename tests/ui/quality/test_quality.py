@@ -175,7 +175,7 @@ def test_the_locked_test_goes_before_validation(tab, folder):
 
 def test_cross_validation_is_told(tab, folder):
     write(folder, KEY, measured(KEY, f"of {KEY}") | {"cross_validated": True})
-    assert "measured on the 7 images of the training data, each judged by a network that was not trained" in text(
+    assert "measured on the 7 images of the training data, each predicted by a network that was not trained" in text(
         tab.show(KEY)[tab.numbers]
     )
 
