@@ -79,7 +79,7 @@ def test_developers_tools_are_no_requirement_of_the_app():
 
 def test_a_commit_is_checked_as_make_check_does():
     make = subprocess.run(
-        ["make", "--dry-run", "--old-file", ".venv/.dev-installed", "check"],
+        ["make", "--no-print-directory", "--dry-run", "--old-file", ".venv/.dev-installed", "check"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
