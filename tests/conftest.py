@@ -27,8 +27,10 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 TESTS = Path(__file__).parent
-SLOW = ("training", "test_read_only.py", "test_readme.py", "ui/test_mcp.py")
-"""Folders and files, relative to `tests`, where every test is slow."""
+SLOW = ("training", "cli", "ui", "publishing", "test_fifth_approach.py", "test_packaging.py", "test_read_only.py",
+        "test_readme.py", "weights/test_shipped.py", "inference/test_consensus_predictor.py",
+        "evaluation/card/test_card.py")  # fmt: skip
+"""Folders and files, relative to `tests`, that train, start processes or the app, or run the networks at full size."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
