@@ -163,11 +163,14 @@ def _commit(api: Any, upload: Upload, private: bool) -> str:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What calls of the Hub raise: its own answers, and those of the HTTP library below."""
-    import httpx
+    """The exceptions that calls of the Hub raise: its own, and those of its HTTP library.
+
+    Which library that is depends on the release of huggingface_hub, whose exception is derived from that of the
+    library.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
-    return HfHubHTTPError, httpx.HTTPError, OSError
+    return *HfHubHTTPError.__bases__, OSError
 
 
 def _reason(error: Exception) -> str:

@@ -180,8 +180,13 @@ def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path
     if config.detector is None:
         return None
     wanted = config.detector
+    beside = folder.with_name(wanted.approach)
     try:
-        other = load_other(folder.with_name(wanted.approach))
+        if read_config(beside).detector:
+            raise InputError(
+                f"The weights of {wanted.approach} refer to a detector too: fetch the weights folder again."
+            )
+        other = load_other(beside)
     except InputError as error:
         raise InputError(
             f"{config.approach} needs the weights of {wanted.approach} as its detector. {error}"
@@ -219,9 +224,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
+    content = read_file(_find(folder, CONFIG_FILE))
     try:
-        return json.loads(read_file(_find(folder, CONFIG_FILE)))
-    except json.JSONDecodeError as error:
+        return json.loads(content)
+    except ValueError as error:  # no JSON, or no text
         raise InputError(f"{folder.name}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
 
 
@@ -240,7 +246,7 @@ def read_model(folder: Path) -> bytes:
 
 
 def available_approaches(weights_folder: Path | None = None) -> list[str]:
-    """Keys of the approaches that have weights, in the order of `APPROACHES`.
+    """Keys of the approaches that have all their weights, those of a detector included, in the order of `APPROACHES`.
 
     Args:
         weights_folder: holds one folder an approach; by default the project's `weights`. There, where `hub.configured`
@@ -251,7 +257,20 @@ def available_approaches(weights_folder: Path | None = None) -> list[str]:
     described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
     if _is_default(folder) and hub.configured(folder):
         return described or list(APPROACHES)
-    return [key for key in described if (folder / key / MODEL_FILE).is_file()]
+    complete = [key for key in described if (folder / key / MODEL_FILE).is_file()]
+    return [key for key in complete if _detector_key(folder / key) in (None, *complete)]
+
+
+def _detector_key(folder: Path) -> str | None:
+    """Key of the approach that the weights in a folder refer to as their detector.
+
+    `None` also for a damaged config.json, which `load_weights` refuses.
+    """
+    try:
+        detector = read_config(folder).detector
+    except InputError:
+        return None
+    return detector.approach if detector else None
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import huggingface_hub
 import pytest
 import yaml
@@ -65,6 +65,12 @@ def project(tmp_path) -> Path:
     return root
 
 
+def connect_error() -> type[Exception]:
+    """What the HTTP library of the installed huggingface_hub raises without a network."""
+    library = import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
+    return getattr(library, "ConnectError", None) or library.ConnectionError
+
+
 @pytest.fixture
 def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
     """A Hub that records uploads, and a token for it; `publish` takes its files from `project`."""
@@ -73,7 +79,7 @@ def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
     class FakeApi:
         def list_repo_files(self, repository, *, repo_type):
             if repository.startswith("far/"):
-                raise httpx.ConnectError("no route to host")
+                raise connect_error()("no route to host")
             if (repository, repo_type) not in present:
                 response = SimpleNamespace(headers={}, request=None, status_code=404)
                 raise RepositoryNotFoundError("404 Client Error: not found.\nMore.", response=response)
@@ -85,7 +91,7 @@ def the_hub(project, monkeypatch) -> list[SimpleNamespace]:
                 response = SimpleNamespace(headers={}, request=None, status_code=403)
                 raise HfHubHTTPError("403 Forbidden: you may not.\nMore.", response=response)
             if repository.startswith("far/"):
-                raise httpx.ConnectError("no route to host")
+                raise connect_error()("no route to host")
             written.append(SimpleNamespace(repository=repository, kind=repo_type, private=private, sdk=space_sdk))
             present.setdefault((repository, repo_type), {".gitattributes", "notes/mine.txt"})
 

@@ -323,3 +323,36 @@ def test_tensors_of_a_detector_that_is_referred_to_are_surplus(referring):
     (folder / "two_stage" / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"does not fit the architecture of two_stage: detector\.members"):
         load_weights(folder / "two_stage")
+
+
+def test_an_approach_without_the_weights_of_its_detector_is_not_available(weights_folder, tmp_path):
+    for key in (KEY, "two_stage", "multitask_unet"):
+        shutil.copytree(weights_folder / key, tmp_path / key)
+    refer(tmp_path / "two_stage", "multitask_unet")
+    assert set(available_approaches(tmp_path)) == {KEY, "two_stage", "multitask_unet"}
+    (tmp_path / "multitask_unet" / "model.safetensors").unlink()
+    assert available_approaches(tmp_path) == [KEY]
+
+
+@pytest.mark.parametrize("key", [KEY, "multitask_unet"])
+def test_a_detector_that_refers_to_a_detector_is_an_input_error(weights_folder, tmp_path, key):
+    for name in {KEY, key}:
+        shutil.copytree(weights_folder / name, tmp_path / name)
+    refer(tmp_path / KEY, key)
+    refer(tmp_path / key, KEY)
+    with pytest.raises(InputError, match="refer to a detector too: fetch the weights folder again"):
+        load_weights(tmp_path / KEY)
+
+
+def test_a_config_that_is_no_text_is_an_input_error(weights_folder, tmp_path):
+    shutil.copytree(weights_folder / KEY, tmp_path / KEY)
+    (tmp_path / KEY / "config.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json is not valid JSON"):
+        load_weights(tmp_path / KEY)
+
+
+def refer(folder: Path, key: str) -> None:
+    """Let the weights in a folder refer to those of an approach beside it as their detector."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | {"detector": {"approach": key, "sha256": "0" * 64}}
+    path.write_text(json.dumps(config))
