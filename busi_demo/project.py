@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,26 @@ def save_whole(path: Path, content: bytes) -> Path:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+    return path
+
+
+def make_folder(path: Path, option: str) -> Path:
+    """Make a folder for results where it is missing, and check that it can be written.
+
+    Args:
+        option: the command line option that names it, for the message.
+    Returns:
+        `path`.
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise InputError(
+            f"The folder {path} cannot be written ({reason_of(error)}): name another with {option}."
+        ) from error
     return path
 
 

@@ -89,7 +89,7 @@ def example_of(kind: object, known: dict[str, type]) -> object:
         return ARRAYS[kind]()
     if dataclasses.is_dataclass(kind):
         made = object.__new__(kind)
-        hints = typing.get_type_hints(kind, localns=known)
+        hints = typing.get_type_hints(kind, localns={**known, "torch": torch, "nn": torch.nn})
         values = {field.name: example_of(hints[field.name], known) for field in dataclasses.fields(kind)}
         made.__dict__.update(values)
         return made if any(value is not None for value in values.values()) else None

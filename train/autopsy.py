@@ -13,7 +13,7 @@ from busi_demo.evaluation.autopsy.classifiers import SmallCNN, largest_class, lo
 from busi_demo.evaluation.autopsy.report import autopsy_figure, table_rows, table_text
 from busi_demo.evaluation.autopsy.study import Classifier, run_autopsy
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.project import json_bytes, save_whole
+from busi_demo.project import json_bytes, make_folder, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 
@@ -48,6 +48,7 @@ def parse() -> argparse.Namespace:
             raise InputError(f"--{name} must be at least {low}, got {value}.")
     if arguments.image_size % 32:
         raise InputError(f"--image-size must be a multiple of 32, got {arguments.image_size}.")
+    make_folder(arguments.output, "--output")
     return arguments
 
 

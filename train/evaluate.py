@@ -30,7 +30,7 @@ from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
-from busi_demo.project import json_bytes, save_whole
+from busi_demo.project import json_bytes, make_folder, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER
@@ -63,6 +63,9 @@ def parse() -> argparse.Namespace:
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
                              "ignored by git, because pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
+    make_folder(arguments.output.parent, "--output")
+    if arguments.figures:
+        make_folder(arguments.figures, "--figures")
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
     if (arguments.faithfulness or 0) < 0:

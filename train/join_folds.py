@@ -14,6 +14,7 @@ import _path  # noqa: F401
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.evaluation.history import mean_history
+from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import (
     evaluate_held_out,
@@ -41,6 +42,7 @@ def join() -> None:
     parser.add_argument("--image-size", type=int, help="side of the network input, pixels (default: as trained)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     arguments = parser.parse_args()
+    make_folder(arguments.output, "--output")
     members = load_members(arguments.members, {"scales": arguments.scales} if arguments.scales else {})
     if (size := arguments.image_size) is not None:
         if size < 64 or size % 32:

@@ -16,14 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
-from busi_demo.analysis import panels
-from busi_demo.analysis.panels import FAINT, INK
+from busi_demo.analysis.panels import FAINT, INK, PANELS, PanelContent
 from busi_demo.imaging.text import percent
-from busi_demo.inference.cam_methods import CAM_OPACITY, find_cam_method
+from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.types import InputError, Prediction
-
-PANELS = ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
-"""Titles from left to right; the fourth is the name of the CAM method."""
 
 DISCLAIMER = "Research demo, not a medical device"
 
@@ -67,13 +63,10 @@ def five_panels(
             f"The ground truth must be bool {prediction.image.shape} like the image, "
             f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
         )
-    names = (*PANELS[:3], find_cam_method(prediction.cam_method).title, PANELS[4])
-    figure, axes = _titled_axes(names, prediction.image.shape, columns)
-    panels.draw_input(axes[0], prediction.image)
-    panels.draw_ground_truth(axes[1], ground_truth)
-    panels.draw_predicted_mask(axes[2], prediction, ground_truth)
-    panels.draw_cam(axes[3], prediction)
-    panels.draw_overlay(axes[4], prediction, ground_truth, opacity)
+    figure, axes = _titled_axes([panel.title(prediction) for panel in PANELS], prediction.image.shape, columns)
+    content = PanelContent(prediction, ground_truth, opacity)
+    for panel, place in zip(PANELS, axes, strict=True):
+        panel.draw(place, content)
     heading = _write_heading(figure, prediction, title or prediction.approach, columns)
     _arrange(figure, axes, heading, columns)
     return figure
@@ -111,7 +104,7 @@ def figure_pdf(figure: Figure) -> bytes:
 
 
 def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of its final width, and five titled axes of the image's aspect ratio and of their final size in inches.
+    """A figure of its final width, and titled axes of the image's aspect ratio and of their final size in inches.
     `_arrange` later sets their positions and the height of the figure, which depend on the captions."""
     aspect = shape[0] / shape[1]
     size = np.array((min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)))

@@ -1,4 +1,4 @@
-"""Drawing of the five panels, and their colours.
+"""The five panels of the figure, how each is drawn, and their colours.
 
 The outlines are sky blue and yellow from the palette of Okabe and Ito (2008) and also differ in line style; the areas
 where they disagree differ in hatching. The CAM has the colours of 'inferno', with evenly rising lightness (van der Walt
@@ -7,6 +7,8 @@ and Smith 2015).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,34 @@ _NARROWEST_BAR = 1.6  # inches
 _HALO = (patheffects.withStroke(linewidth=3.6, foreground="black"),)
 _TINT = 0.3
 _LONGEST_SIDE = 1000  # pixels; a panel has at most 672, and Matplotlib needs half a minute for 12 million pixels
+
+
+@dataclass(frozen=True, eq=False)
+class PanelContent:
+    """What the panels are drawn from.
+
+    Attributes:
+        prediction: of an image (H, W).
+        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
+        opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
+    """
+
+    prediction: Prediction
+    ground_truth: np.ndarray | None
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel of the figure.
+
+    Attributes:
+        title: stands above it; computed from the prediction.
+        draw: draws the content into axes whose coordinates are the image's pixels.
+    """
+
+    title: Callable[[Prediction], str]
+    draw: Callable[[Axes, PanelContent], None]
 
 
 def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:
@@ -76,30 +106,33 @@ def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
     return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
 
 
-def draw_input(panel: Axes, image: np.ndarray) -> None:
+def draw_input(panel: Axes, content: PanelContent) -> None:
     """Draw the image with its size."""
+    image = content.prediction.image
     _show(panel, image, cmap="gray", vmin=0, vmax=255)
     _caption(panel, f"{image.shape[1]} × {image.shape[0]} pixels")
 
 
-def draw_ground_truth(panel: Axes, ground_truth: np.ndarray | None) -> None:
+def draw_ground_truth(panel: Axes, content: PanelContent) -> None:
     """Draw the true mask if it is known."""
-    if ground_truth is None:
+    if content.ground_truth is None:
         _say(panel, "not provided")
     else:
-        _caption(panel, _draw_mask(panel, ground_truth))
+        _caption(panel, _draw_mask(panel, content.ground_truth))
 
 
-def draw_predicted_mask(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None) -> None:
+def draw_predicted_mask(panel: Axes, content: PanelContent) -> None:
     """Draw the predicted mask with its overlap with the true mask."""
+    prediction, ground_truth = content.prediction, content.ground_truth
     text = _draw_mask(panel, prediction.mask)
     if ground_truth is not None:
         text += f"\nDice {dice(prediction.mask, ground_truth):.2f} · IoU {iou(prediction.mask, ground_truth):.2f}"
     _caption(panel, text)
 
 
-def draw_cam(panel: Axes, prediction: Prediction) -> None:
+def draw_cam(panel: Axes, content: PanelContent) -> None:
     """Draw the class activation map with its scale, or a sentence if the map is empty."""
+    prediction = content.prediction
     method = find_cam_method(prediction.cam_method)
     if not prediction.cam.any():
         nothing = f"no positive evidence\nfor {prediction.cam_class}" if method.of_class else "no pattern"
@@ -117,8 +150,9 @@ def draw_cam(panel: Axes, prediction: Prediction) -> None:
     bar.set_xlabel(f"{shows}\n1 = strongest pixel{peak}", fontsize=9.5, color=INK, labelpad=2)
 
 
-def draw_overlay(panel: Axes, prediction: Prediction, ground_truth: np.ndarray | None, opacity: float) -> None:
+def draw_overlay(panel: Axes, content: PanelContent) -> None:
     """Draw image, CAM and both outlines; areas where these disagree are hatched."""
+    prediction, ground_truth, opacity = content.prediction, content.ground_truth, content.opacity
     _show(panel, prediction.image, cmap="gray", vmin=0, vmax=255)
     if prediction.cam.any() and opacity:
         alpha = _shrunk(prediction.cam) * opacity
@@ -171,3 +205,13 @@ def _outline(panel: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
     )  # fmt: skip
     lines.set(path_effects=_HALO, clip_on=False)
     panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+PANELS = (
+    Panel(lambda _: "Input", draw_input),
+    Panel(lambda _: "Ground truth", draw_ground_truth),
+    Panel(lambda _: "Predicted mask", draw_predicted_mask),
+    Panel(lambda prediction: find_cam_method(prediction.cam_method).title, draw_cam),
+    Panel(lambda _: "Overlay", draw_overlay),
+)
+"""The panels of the figure from left to right."""

@@ -138,8 +138,8 @@ def _answer(content: Mapping[str, Any]) -> Rows:
     ]
     if trust:
         word, reservation = _WORDS[trust["level"]], trust["reservation"]
-        found = f"{word}. {reservation}" if reservation else word
-        rows.append(("How far to trust it", found, _LEVELS[trust["level"]]))
+        verdict = f"{word}. {reservation}" if reservation else word
+        rows.append(("How far to trust it", verdict, _LEVELS[trust["level"]]))
     if truth:
         rows.append(("Overlap with the ground truth", f"Dice {truth['dice']:.3f}, IoU {truth['iou']:.3f}"))
     if content["seen"]:

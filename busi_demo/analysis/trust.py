@@ -110,12 +110,12 @@ def check_cam(prediction: Prediction) -> Check:
     level = _level(focus, CAM_FOCUS_GREEN, CAM_FOCUS_RED)
     if inside >= CAM_INSIDE_GREEN:
         level = Level.GREEN
-    found = {
+    share = {
         Level.GREEN: "The evidence for the class lies on the outlined lesion",
         Level.AMBER: "The evidence for the class lies only partly on the outlined lesion",
         Level.RED: "The evidence for the class lies mostly elsewhere than on the outlined lesion",
     }[level]
-    return Check(name, level, f"{found}: {percent(inside)} of it on {percent(area)} of the image.", focus)
+    return Check(name, level, f"{share}: {percent(inside)} of it on {percent(area)} of the image.", focus)
 
 
 def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
@@ -170,12 +170,12 @@ def check_margin(prediction: Prediction) -> Check:
     first, second, _ = sorted(by_class, key=by_class.__getitem__, reverse=True)
     margin = by_class[first] - by_class[second]
     level = _level(margin, MARGIN_GREEN, MARGIN_RED)
-    found = {
+    lead = {
         Level.GREEN: "stands clear of the next",
         Level.AMBER: "stands not far above the next",
         Level.RED: "stands hardly above the next",
     }[level]
-    sentence = f"The first class {found}: {first} {percent(by_class[first])}, {second} {percent(by_class[second])}."
+    sentence = f"The first class {lead}: {first} {percent(by_class[first])}, {second} {percent(by_class[second])}."
     return Check("A clear first class", level, sentence, margin)
 
 

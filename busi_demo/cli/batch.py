@@ -19,7 +19,7 @@ from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH, approaches_of
 from busi_demo.processes import Processes, leave, total
-from busi_demo.project import save_whole
+from busi_demo.project import make_folder, save_whole
 from busi_demo.types import InputError
 from busi_demo.weights.store import approach_folder, available_approaches, read_config
 
@@ -118,7 +118,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
             names = " and ".join(name.replace("weights_sha256", "approach or weights") for name in different)
             raise InputError(f"{path.parent} holds the results of another {names}: give another --output, or repeat "
                              "the command that they were made with.")  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "--output")
     _write(path, json.dumps(settings, indent=2) + "\n")
 
 

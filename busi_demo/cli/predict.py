@@ -18,7 +18,7 @@ from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.text import percent
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
-from busi_demo.project import save_whole
+from busi_demo.project import make_folder, save_whole
 from busi_demo.types import InputError
 
 
@@ -50,8 +50,8 @@ def predict(arguments: argparse.Namespace) -> int:
         if arguments.ground_truth and len(arguments.images) > 1:
             raise InputError(f"--ground-truth is the mask of one image, got {len(arguments.images)} images.")
         predictors, left_out = load_predictors(arguments.approach)
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except (InputError, OSError) as error:
+        make_folder(arguments.output, "--output")
+    except InputError as error:
         return _print_error(str(error))
     if left_out:
         print(f"note: {left_out}", file=sys.stderr, flush=True)

@@ -83,6 +83,6 @@ def _part(results: Sequence[ImageResult], weights: np.ndarray | None) -> dict[st
     summary = summarise(results)
     values = {key: summary[key] for key in COUNTS + METRICS}
     if weights is not None:
-        found = intervals(results, weights)
-        values["intervals"] = {key: found[key] for key in METRICS}
+        bounds = intervals(results, weights)
+        values["intervals"] = {key: bounds[key] for key in METRICS}
     return values

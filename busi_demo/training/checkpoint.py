@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from busi_demo.evaluation.history import history_csv
-from busi_demo.project import save_whole
+from busi_demo.project import make_folder, save_whole
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity
@@ -40,11 +40,13 @@ class RunFolder:
 
     Args:
         path: created where it is missing.
+    Raises:
+        InputError: it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path, "--run-dir")
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the state to resume from, and history.csv for people to read."""

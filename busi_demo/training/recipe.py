@@ -15,7 +15,7 @@ from busi_demo.data.phantom import PHANTOMS
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import Processes, leave
-from busi_demo.project import require
+from busi_demo.project import make_folder, require
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard
 from busi_demo.training.sources import TrainingData, load_training_data
@@ -42,6 +42,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
         InputError: a run option is invalid, or needs a library that is not installed.
     """
     arguments = parser.parse_args(argv)
+    if arguments.tune is None:
+        make_folder(arguments.output, "--output")
     if arguments.tensorboard:
         require("tensorboard", by="--tensorboard")
     if arguments.tune is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from busi_demo.models.two_stage import TwoStage
+from busi_demo.project import make_folder
 from busi_demo.training.checkpoint import RunFolder
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, Row
@@ -159,7 +160,7 @@ def _open(folder: Path, fixed: Mapping[str, Any], pruner: optuna.pruners.BasePru
         raise InputError(
             f"{path} holds a search: add --resume to continue it, give another --run-dir, or delete {folder}."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--run-dir")
     study = optuna.create_study(
         storage=f"sqlite:///{path}", study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
     )

@@ -150,19 +150,19 @@ def read_inputs(image: str, mask: str | None, spacing: float | None, session: Se
     original = known.original or image
     if not all(Path(path).is_file() for path in (original, mask) if path):
         return Session(refusal=texts.EXPIRED)
-    found = Session(image, original, mask, spacing)
+    opened = Session(image, original, mask, spacing)
     try:
-        found = replace(found, grey=known.grey or read_image(original))
+        opened = replace(opened, grey=known.grey or read_image(original))
     except InputError as error:
-        found = replace(found, shown=None, refusal=str(error))
+        opened = replace(opened, shown=None, refusal=str(error))
     try:
-        if found.grey and known.truth and mask == known.mask:
+        if opened.grey and known.truth and mask == known.mask:
             truth = known.truth
         else:
-            truth = read_ground_truth(mask, found.grey.pixels.shape if found.grey else None)
-        found = replace(found, truth=truth)
+            truth = read_ground_truth(mask, opened.grey.pixels.shape if opened.grey else None)
+        opened = replace(opened, truth=truth)
     except MaskSizeError as error:
-        found = replace(found, refusal=found.refusal or str(error))
+        opened = replace(opened, refusal=opened.refusal or str(error))
     except InputError as error:
-        found = replace(found, mask=None, refusal=found.refusal or str(error))
-    return found
+        opened = replace(opened, mask=None, refusal=opened.refusal or str(error))
+    return opened

@@ -1,6 +1,6 @@
-// What Gradio has no parameter for; everything else on the page is Python.
+// Behaviour for which Gradio has no parameter.
 
-// Hand a file to an input as if a person had chosen it. That of an upload button stands before the button, not inside.
+// Put a file into a file input, as if a person had chosen it. The input of an upload button precedes the button.
 function give(selector, file) {
   const input = document.querySelector(`${selector} input[type=file], input[type=file]:has(+ ${selector})`);
   if (!file || !input) return;
@@ -12,13 +12,13 @@ function give(selector, file) {
 
 const shown = selector => document.querySelector(selector)?.offsetParent != null;
 
-// Ctrl+V anywhere is an upload of the image in the clipboard; Gradio has only a button for it.
+// Ctrl+V anywhere on the page uploads the image in the clipboard; Gradio offers a button only.
 document.addEventListener("paste", event => {
   const input = ["#image", "#compare-image"].find(shown);
   if (input) give(input, [...(event.clipboardData?.files ?? [])].find(f => f.type.startsWith("image/")));
 });
 
-// The image input refuses what browsers take for no image, DICOM among it: such a file goes to the button beside it.
+// The image input refuses files without an image MIME type, such as DICOM: hand them to the button beside it.
 document.addEventListener("drop", event => {
   const file = event.dataTransfer?.files?.[0];
   const box = event.target.closest?.("#image, #compare-image");
@@ -28,10 +28,10 @@ document.addEventListener("drop", event => {
   give(box.id === "image" ? "#open-file" : "#compare-open-file", file);
 }, true);
 
-// Telephones get the five panels below each other: when a window grows or shrinks past that, they are drawn anew.
+// Narrow windows stack the five panels: redraw the figure when the window crosses that width.
 matchMedia("(max-width: 699px)").addEventListener("change", () => document.querySelector("#redraw")?.click());
 
-// Arrow keys move between tabs, as people who do without a mouse expect; Gradio makes each a stop of its own.
+// Arrow keys move between tabs (WAI-ARIA tabs pattern); Gradio makes each tab a separate Tab stop.
 document.addEventListener("keydown", event => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   const row = event.target.closest?.("[role=tab]")?.closest("[role=tablist]");
@@ -43,7 +43,7 @@ document.addEventListener("keydown", event => {
   next.focus();
 });
 
-// What was pressed to take an image away goes with it: the focus moves on to the empty input.
+// The button that clears an image disappears with it: move the focus to the empty input.
 document.addEventListener("click", event => {
   const box = event.target.closest?.("#image, #mask, #compare-image, #compare-mask");
   setTimeout(() => {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import approach_class
@@ -16,7 +16,28 @@ from busi_demo.weights.calibration import Calibration
 FORMAT = 2
 """Version of the layout of config.json and of the tensors in model.safetensors that this code reads and writes."""
 
+_Record = TypeVar("_Record")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_NUMBER, _OBJECT, _LIST, _TEXT = ((float, int), "a number"), (dict, "an object"), (list, "a list"), (str, "a text")
+_TYPES: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "approach": _TEXT,
+    "architecture": _OBJECT,
+    "preprocess": _OBJECT,
+    "classes": _LIST,
+    "threshold": _NUMBER,
+    "min_area": _NUMBER,
+    "temperature": _NUMBER,
+    "class_bias": _LIST,
+    "parameters": (int, "an integer"),
+    "sha256": _TEXT,
+    "git_commit": ((str, type(None)), "a text or null"),
+}
+"""Field of config.json that must be there -> its types in Python, and in words."""
+_MORE_FIELDS = {"detector": _OBJECT, "metrics": _OBJECT, "data": _OBJECT, "training": _OBJECT, "learnt_from": _OBJECT,
+                "members": _LIST}  # fmt: skip
+"""The same for fields that may be missing."""
 _REMEDY = "fetch the weights folder that belongs to this version of the project, or train the approach again"
 
 
@@ -126,11 +147,14 @@ def parse_config(name: str, value: Any) -> WeightsConfig:
     Raises:
         InputError: it has another format, other classes or a wrong value.
     """
-    version = value.get("format", 1) if isinstance(value, Mapping) else None
+    if not isinstance(value, dict):
+        raise InputError(f"{name} must hold a JSON object, it holds another value: {_REMEDY}.")
+    version = value.get("format", 1)
     if version != FORMAT:
         raise InputError(
             f"{name} has the format {version}, this version of the project reads format {FORMAT}: {_REMEDY}."
         )
+    _check_fields(name, value)
     rest = dict(value)
     try:
         classes = rest.pop("classes")
@@ -144,22 +168,44 @@ def parse_config(name: str, value: Any) -> WeightsConfig:
         return WeightsConfig(
             approach=rest.pop("approach"),
             architecture=rest.pop("architecture"),
-            preprocess=Preprocess(**rest.pop("preprocess")),
+            preprocess=_record(Preprocess, name, "preprocess", rest.pop("preprocess")),
             threshold=rest.pop("threshold"),
             min_area=rest.pop("min_area"),
             calibration=Calibration(rest.pop("temperature"), tuple(rest.pop("class_bias"))),
             parameters=rest.pop("parameters"),
             sha256=rest.pop("sha256"),
             git_commit=rest.pop("git_commit"),
-            detector=DetectorReference(**detector) if detector else None,
+            detector=_record(DetectorReference, name, "detector", detector) if detector else None,
             facts=rest,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise not_of_this_version(name, error) from error
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise not_of_this_version(name, str(error).rstrip(".")) from error
 
 
-def not_of_this_version(name: str, error: Exception) -> InputError:
+def not_of_this_version(name: str, reason: str) -> InputError:
     """The message for a config.json with a missing, unknown or wrong value."""
-    return InputError(f"{name} does not fit this version of the project ({error}): {_REMEDY}.")
+    return InputError(f"{name} does not fit this version of the project ({reason}): {_REMEDY}.")
+
+
+def _check_fields(name: str, value: Mapping[str, Any]) -> None:
+    """Check that all needed fields are there, and that each field is of its JSON type."""
+    if missing := [field for field in _FIELDS if field not in value]:
+        raise not_of_this_version(name, f"without {', '.join(missing)}")
+    for field_name, (kind, words) in {**_FIELDS, **_MORE_FIELDS}.items():
+        if field_name in value and (not isinstance(value[field_name], kind) or isinstance(value[field_name], bool)):
+            raise not_of_this_version(name, f"{field_name} must be {words}, got {value[field_name]!r}")
+    if not all(isinstance(bias, float | int) for bias in value["class_bias"]):
+        raise not_of_this_version(name, f"class_bias must be a list of numbers, got {value['class_bias']!r}")
+
+
+def _record(cls: type[_Record], name: str, field_name: str, values: Mapping[str, Any]) -> _Record:
+    """Make a dataclass from a JSON object with the same fields."""
+    types = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+    if values.keys() != types.keys():
+        raise not_of_this_version(name, f"{field_name} must have {', '.join(types)}, got {', '.join(values) or 'none'}")
+    for key, kind in types.items():
+        if not isinstance(values[key], _TYPES[str(kind)]):
+            raise not_of_this_version(name, f"{key} in {field_name} must be of type {kind}, got {values[key]!r}")
+    return cls(**values)

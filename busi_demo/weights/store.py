@@ -161,7 +161,8 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
     try:
         model = build_model(config.approach, {**config.architecture, **({DETECTOR: detector} if detector else {})})
     except (KeyError, TypeError, ValueError) as error:
-        raise not_of_this_version(f"{folder.name}/{CONFIG_FILE}", error) from error
+        reason = "its architecture is not one that this version can build"
+        raise not_of_this_version(f"{folder.name}/{CONFIG_FILE}", reason) from error
     state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
     expected = {name for name in model.state_dict() if not (detector and name.startswith(_DETECTOR_PREFIX))}
     reason = ", ".join(sorted(state.keys() ^ expected)[:3])
@@ -291,12 +292,12 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         InputError: there is no such file. The message names the approach; the folder, which a page must not show, is
-            only logged.
+            logged at level INFO.
     """
     try:
         return path.read_bytes()
     except OSError as error:
-        _log.warning("%s", error)
+        _log.info("%s", error)
         raise InputError(
             f"The weights of {path.parent.name} are missing ({path.name} is not in their folder): fetch the "
             f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."

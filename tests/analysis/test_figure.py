@@ -14,8 +14,8 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from busi_demo.analysis.figure import DISCLAIMER, PANELS, figure_image, figure_pdf, five_panels
-from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PREDICTED, TOO_MUCH, TRUTH
+from busi_demo.analysis.figure import DISCLAIMER, figure_image, figure_pdf, five_panels
+from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PANELS, PREDICTED, TOO_MUCH, TRUTH, Panel
 from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY
 from busi_demo.types import CLASSES, Agreement, InputError, Prediction
@@ -79,12 +79,19 @@ def hatched(panel: Axes) -> dict[str, tuple[float, ...]]:
 @pytest.mark.parametrize(("columns", "rows"), [(1, 5), (2, 3), (3, 2), (4, 2), (5, 1)])
 def test_the_five_panels_are_in_reading_order(columns, rows):
     found = panels(five_panels(answer(), columns=columns))
-    assert tuple(found) == PANELS == ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
+    assert tuple(found) == ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
     places = [axes.get_position() for axes in found.values()]
     assert [round(place.x0, 6) for place in places] == [round(places[i % columns].x0, 6) for i in range(5)]
     assert len({round(place.x0, 6) for place in places}) == columns
     assert len({round(place.y0, 6) for place in places}) == rows
     assert list(found) == [name for _, _, name in sorted((-p.y0, p.x0, n) for p, n in zip(places, found, strict=True))]
+
+
+def test_a_row_of_the_list_adds_a_panel(monkeypatch):
+    new = Panel(lambda prediction: f"Size of {prediction.approach}", lambda axes, _: axes.text(0, 0, "here"))
+    monkeypatch.setattr("busi_demo.analysis.figure.PANELS", (*PANELS, new))
+    shown = panels(five_panels(answer(), columns=6))
+    assert list(shown)[5] == "Size of multitask_cnn" and "here" in words(shown["Size of multitask_cnn"])
 
 
 def test_every_panel_shows_its_map():
@@ -221,7 +228,7 @@ def test_a_wrong_opacity_is_refused(opacity):
 @pytest.mark.parametrize("key", CAM_METHODS)
 def test_the_fourth_panel_names_the_method_and_what_it_shows(key):
     found = panels(five_panels(replace(answer(), cam_method=key)))
-    assert tuple(found) == (*PANELS[:3], CAM_METHODS[key].title, PANELS[4])
+    assert tuple(found) == ("Input", "Ground truth", "Predicted mask", CAM_METHODS[key].title, "Overlay")
     (bar,) = found[CAM_METHODS[key].title].child_axes
     assert ("for malignant" in words(bar)) == (key != "eigen_cam")
     assert ("logit units" in words(bar)) == (key in ("grad_cam", "hires_cam", "layer_cam", "xgrad_cam"))

@@ -164,7 +164,7 @@ def choose_option(page: Page, box: str, name: str) -> None:
 
 
 def test_every_control_changes_the_view_and_the_network_rests(open_page, scan, predictors):
-    """That no view runs the network is shown in tests/test_look.py; here its time of answer stays as it was."""
+    """tests/inference/test_forward_pass.py shows that no view runs the network; here the answer stays the same."""
     page = open_page(1440)
     upload(page, scan)
     expect_verdict(page, DEFAULT_APPROACH, scan, predictors)

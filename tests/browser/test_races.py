@@ -1,4 +1,4 @@
-"""A person who does not wait: whatever comes late, the page ends with the answer to the last wish."""
+"""Clicks that do not wait for the answer before: the page ends with the answer to the last request."""
 
 from __future__ import annotations
 

@@ -185,9 +185,18 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("train_two_stage.py", ["--data", "phantoms", "--classifier-start-size", "0"],
      "--classifier-start-size must be between 64 and 1024, got 0"),
     ("evaluate.py", ["--data", "nowhere", "--output", "x.json"], "nowhere (from --data) is not a folder"),
+    ("train_multitask.py", ["--data", "phantoms", "--output", "file"], "The folder file cannot be written (File"),
+    ("train_two_stage.py", ["--data", "phantoms", "--run-dir", "file"], "name another with --run-dir"),
+    ("train_multitask.py", ["--data", "phantoms", "--run-dir", "file/in"], "name another with --run-dir"),
+    ("evaluate.py", ["--data", "nowhere", "--output", "file/x.json"], "The folder file cannot be written (File"),
+    ("evaluate.py", ["--output", "x.json", "--figures", "file"], "name another with --figures"),
+    ("autopsy.py", ["--data", "nowhere", "--output", "file"], "name another with --output"),
+    ("join_folds.py", ["nowhere", "--output", "file"], "name another with --output"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):
+    """A folder that cannot be written is among them: it is found before anything is computed."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
     status, _, err = run_script(f"train/{script}", *words)
     assert status == 2
     (line,) = err.splitlines()

@@ -128,6 +128,7 @@ def test_a_changed_file_is_refused(saved):
 @pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
 def test_a_missing_file_is_named_with_a_remedy(saved, name, caplog):
     """The sentence is shown on a page; where the server looked, only its log tells."""
+    caplog.set_level("INFO")
     (saved / KEY / name).unlink()
     with pytest.raises(InputError, match=rf"weights of multitask_cnn are missing \({name} is not in .*train") as caught:
         load_weights(saved / KEY)
@@ -149,6 +150,29 @@ def test_a_config_with_a_wrong_value_is_refused(saved, change):
     edit_config(saved, **change)
     with pytest.raises(InputError, match=rf"^{KEY}/config\.json does not fit this version"):
         load_weights(saved / KEY)
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"threshold": "high"}, "threshold must be a number, got 'high'"),
+    ({"threshold": True}, "threshold must be a number, got True"),
+    ({"parameters": "1000"}, "parameters must be an integer, got '1000'"),
+    ({"data": [1]}, r"data must be an object, got \[1\]"),
+    ({"members": {}}, "members must be a list, got {}"),
+    ({"class_bias": ["0", "0", "0"]}, r"class_bias must be a list of numbers, got \['0', '0', '0'\]"),
+    ({"preprocess": {"size": 64}}, "preprocess must have size, mean, std, got size"),
+    ({"preprocess": {"size": "64", "mean": 0, "std": 1}}, "size in preprocess must be of type int, got '64'"),
+    ({"detector": {"approach": 3, "sha256": "0"}}, "approach in detector must be of type str, got 3"),
+])  # fmt: skip
+def test_a_config_with_a_wrong_type_says_which_field(saved, change, reason):
+    edit_config(saved, **change)
+    with pytest.raises(InputError, match=rf"config\.json does not fit this version of the project \({reason}\): fetch"):
+        load_weights(saved / KEY)
+
+
+def test_a_config_that_is_no_object_is_refused(saved):
+    (saved / KEY / CONFIG_FILE).write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json must hold a JSON object, it holds another value: fetch"):
+        read_config(saved / KEY)
 
 
 @pytest.mark.parametrize(("change", "found"), [({}, 1), ({"format": 3}, 3)])

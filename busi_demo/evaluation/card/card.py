@@ -24,7 +24,7 @@ USE = """\
 
 ## Out of scope
 
-- Diagnosis, screening, triage or treatment of anybody. This is no medical device and nobody has cleared it as one.
+- Diagnosis, screening, triage or treatment of anybody. This is not a medical device, and no authority has cleared it.
 - Colour Doppler, elastography, several images in one frame, the axilla, other organs, other species.
 - Conclusions on groups of patients: BUSI has neither patient ids nor ages, origins or devices of its images, so a
   difference between them cannot be measured here, and a split of it cannot be called patient-level."""

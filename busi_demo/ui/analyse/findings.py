@@ -24,7 +24,7 @@ def findings(analysis: Analysis) -> str:
 
 
 def trust_line(trust: Trust | None, threshold: float) -> str:
-    """The traffic light in one line, with the worst of what was found, for a mask cut at a threshold."""
+    """The traffic light in one line, with its worst finding, for a mask cut at a threshold."""
     if trust is None:
         return ""
     worst = next(check for check in trust.checks if check.level is trust.level)
@@ -55,12 +55,12 @@ def _trust(trust: Trust | None, threshold: float) -> str:
     return _section(texts.TRUST, f"<ul>{rows}</ul><p>{limits}</p>")
 
 
-def _measurements(found: Measurements | None) -> str:
-    if found is None:
+def _measurements(measurements: Measurements | None) -> str:
+    if measurements is None:
         body = f"<p>{texts.NOTHING_TO_MEASURE}</p>"
     else:
-        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in found.rows())
-        unit = "" if found.unit == "mm" else f" {texts.IN_PIXELS}"
+        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in measurements.rows())
+        unit = "" if measurements.unit == "mm" else f" {texts.IN_PIXELS}"
         body = f"<dl>{rows}</dl><p><small>{texts.GEOMETRY}{unit}</small></p>"
     return _section(texts.MEASUREMENTS, body)
 

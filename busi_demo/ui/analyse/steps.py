@@ -31,12 +31,12 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
     """
     from busi_demo.analysis.analysis import analyse_image  # loads what the first page need not wait for
 
-    found = read_inputs(image, mask, spacing, session)
-    if found.refusal or found.grey is None or found.truth is None:
-        return found
+    read = read_inputs(image, mask, spacing, session)
+    if read.refusal or read.grey is None or read.truth is None:
+        return read
     try:
-        analysed = analyse_image(found.grey, approach, *found.truth)
+        analysed = analyse_image(read.grey, approach, *read.truth)
     except InputError as error:
-        return replace(found, refusal=str(error))
+        return replace(read, refusal=str(error))
     _answered.add(approach)
-    return replace(found, analysed=analysed)
+    return replace(read, analysed=analysed)

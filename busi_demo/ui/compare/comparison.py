@@ -64,8 +64,8 @@ def compare(
             answers[key] = str(error)
         known = Comparison(dict(answers))
         if known.finished and len(known.answered) > 1:
-            found = consensus([answer.prediction for answer in known.answered])
-            known = Comparison(known.answers, found, Answer(found.prediction, ground_truth, notes))
+            joined = consensus([answer.prediction for answer in known.answered])
+            known = Comparison(known.answers, joined, Answer(joined.prediction, ground_truth, notes))
         yield known
 
 

@@ -74,17 +74,17 @@ class CompareTab:
         if image is None:
             yield self._refusal(session.refusal or texts.NO_IMAGE)
             return
-        found = read_inputs(image, mask, None, session)
-        if found.refusal or found.grey is None or found.truth is None:
-            expired = {self.intake.image: None, self.intake.mask: None} if found.refusal == texts.EXPIRED else {}
-            yield self._refusal(found.refusal or texts.NO_IMAGE) | expired
+        read = read_inputs(image, mask, None, session)
+        if read.refusal or read.grey is None or read.truth is None:
+            expired = {self.intake.image: None, self.intake.mask: None} if read.refusal == texts.EXPIRED else {}
+            yield self._refusal(read.refusal or texts.NO_IMAGE) | expired
             return
         yield self._nothing() | {self.card: html.hint(texts.COMPARE_LOADING)}
         from busi_demo.ui.compare import comparison  # loads what the first page need not wait for
 
         yield {self.card: comparison.progress(None)}
         try:
-            for known in comparison.compare(found.grey, *found.truth):
+            for known in comparison.compare(read.grey, *read.truth):
                 yield self._show(known)
         except InputError as error:
             yield self._refusal(str(error))

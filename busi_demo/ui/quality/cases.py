@@ -35,12 +35,12 @@ def case_pictures(cases: Sequence[tuple[str, ImageResult]]) -> list[tuple[Image.
         pictures = [samples[result.label, result.image].read()[0] for _, result in cases]
     except (KeyError, InputError):
         return []
-    found = []
+    gallery = []
     for (kind, result), pixels in zip(cases, pictures, strict=True):
         small = Image.fromarray(pixels)
         small.thumbnail(_THUMBNAIL)
-        found.append((small, texts.case_caption(kind, result.predicted_class, result.confidence, result.mask_dice)))
-    return found
+        gallery.append((small, texts.case_caption(kind, result.predicted_class, result.confidence, result.mask_dice)))
+    return gallery
 
 
 def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Image, str]:

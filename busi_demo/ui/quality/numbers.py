@@ -50,11 +50,11 @@ def numbers(quality: Quality) -> str:
 
 def cases(quality: Quality) -> str:
     """The images worth looking at, by name."""
-    found = quality.cases()
-    if not found:
+    results = quality.cases()
+    if not results:
         return f"<p>{escape(texts.no_cases(quality.title))}</p>"
     rows = []
-    for kind, result in found:
+    for kind, result in results:
         overlap = "" if result.mask_dice is None else f"{result.mask_dice:.3f}"
         cells = (kind, result.image, result.predicted_class, percent(result.confidence), overlap)
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")

@@ -77,7 +77,7 @@ class QualityTab:
             return {self.overview: html.alert(str(error)), **hidden}
         if approach not in known:
             approach = next(iter(known), DEFAULT_APPROACH)
-        choices = [(found.title, key) for key, found in known.items()]
+        choices = [(measured.title, key) for key, measured in known.items()]
         updates: dict[Any, Any] = {
             **hidden,
             self.overview: quality_html.overview(list(known.values()), approach),
@@ -121,12 +121,12 @@ class QualityTab:
         from busi_demo.ui.quality.measured import draw_autopsy
 
         try:
-            found = draw_autopsy()
+            drawn = draw_autopsy()
         except InputError as error:
             return _hide(), str(error)
-        if found is None:
+        if drawn is None:
             return _hide(), texts.NO_AUTOPSY
-        result, image = found
+        result, image = drawn
         return gr.Image(image, alt_text=texts.autopsy_alt(result["quoted"]), visible=True), autopsy_table(result)
 
     def show_card(self) -> str:

@@ -101,7 +101,7 @@ def test_stop_ends_it_after_the_image_with_what_there_is(tab, files):
     (end,) = steps
     assert len(shown(tab, end)) == 1 and "1 of 3 images analysed." in end[tab.card]
     assert Path(end[tab.csv].constructor_args["value"]).read_text().count("\n") == 2
-    assert len(list(tab.run(files, KEY, WE))) == 5  # the wish to stop is forgotten
+    assert len(list(tab.run(files, KEY, WE))) == 5  # the earlier stop no longer counts
 
 
 def test_another_session_is_not_stopped(tab, files):

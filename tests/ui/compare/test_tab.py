@@ -179,7 +179,7 @@ def test_the_endpoint_decodes_once_as_well(image, mask, decoded):
     assert decoded == [image, mask]
 
 
-def test_the_last_wish_is_answered_last(tab):
+def test_the_last_request_is_answered_last(tab):
     """Upload, file, example and clear wait in one line; there is one run, which clearing the image stops."""
     (run,) = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ == "run"]
     events = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick", "reset")]
