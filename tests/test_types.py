@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
 
@@ -85,6 +86,8 @@ ARRAYS = {np.ndarray: lambda: np.arange(3), torch.Tensor: lambda: torch.arange(3
 
 def example_of(kind: object, known: dict[str, type]) -> object:
     """A value of a type with all arrays in it; `None` for a type without arrays."""
+    if typing.get_origin(kind) is Callable:
+        return None
     if kind in ARRAYS:
         return ARRAYS[kind]()
     if dataclasses.is_dataclass(kind):
