@@ -42,13 +42,13 @@ def join() -> None:
     parser.add_argument("--image-size", type=int, help="side of the network input, pixels (default: as trained)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     arguments = parser.parse_args()
-    make_folder(arguments.output, "--output")
     members = load_members(arguments.members, {"scales": arguments.scales} if arguments.scales else {})
     if (size := arguments.image_size) is not None:
         if size < 64 or size % 32:
             raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
         members = [with_size(member, size) for member in members]
     model, split = joined(members), joined_split(members)
+    make_folder(arguments.output, "--output")
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
     write_approach(
         arguments.output / model.key,
