@@ -139,6 +139,16 @@ def test_models_know_no_files_no_data_and_no_losses(module):
         assert not {ast.unparse(call) for call in calls} & {"open", "torch.load", "torch.save"}
 
 
+FILES_OF_WEIGHTS = {"config.json", "model.safetensors", "split.csv", "seen.json", "hub.json"}
+
+
+@pytest.mark.parametrize("module", sorted(name for name in FILES if not inside(name, "busi_demo.weights")))
+def test_only_the_package_weights_names_the_files_of_weights(module):
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert not constants & FILES_OF_WEIGHTS
+
+
 @pytest.mark.parametrize("module", sorted(name for name in FILES if inside(name, "busi_demo.data")))
 def test_data_knows_neither_models_nor_weights(module):
     assert [name for name in reached(module) if inside(name, "busi_demo.models", "busi_demo.weights")] == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
+
+_LARGEST_SIZE = 2048
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,11 @@ class Preprocess:
     surroundings of an ultrasound sector.
 
     Attributes:
-        size: side of the square network input, in pixels; a multiple of 32.
+        size: side of the square network input, in pixels; a multiple of 32, at most 2048.
         mean: mean grey value to subtract, on the scale 0 to 1.
         std: standard deviation of the grey values to divide by, on the scale 0 to 1.
     Raises:
-        ValueError: size is not a positive multiple of 32, or std is not positive.
+        ValueError: size is not such a multiple, mean is not finite, or std is not positive and finite.
     """
 
     size: int = 224
@@ -30,10 +33,12 @@ class Preprocess:
     std: float = 0.22
 
     def __post_init__(self) -> None:
-        if self.size <= 0 or self.size % 32:
-            raise ValueError(f"size must be a positive multiple of 32, got {self.size}.")
-        if not self.std > 0:
-            raise ValueError(f"std must be positive, got {self.std}.")
+        if not 0 < self.size <= _LARGEST_SIZE or self.size % 32:
+            raise ValueError(f"size must lie between 32 and {_LARGEST_SIZE} and be a multiple of 32, got {self.size}.")
+        if not math.isfinite(self.mean):
+            raise ValueError(f"mean must be finite, got {self.mean}.")
+        if not 0 < self.std < math.inf:
+            raise ValueError(f"std must be finite and positive, got {self.std}.")
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Position of an image of height x width pixels in the square: (top, left, height, width), in pixels."""

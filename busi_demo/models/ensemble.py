@@ -90,10 +90,12 @@ def build(make: Callable[..., ApproachModel], architecture: Mapping[str, Any]) -
         make: takes the keywords of one network.
         architecture: `ApproachModel.architecture`: the keywords of one network, or of each member and the folds.
     Raises:
-        TypeError: `make` does not know a keyword.
+        TypeError: `make` does not know a keyword, or there are others beside the members and the folds.
     """
     if _MEMBERS not in architecture:
         return make(**architecture)
+    if unknown := sorted(architecture.keys() - {_MEMBERS, _FOLDS}):
+        raise TypeError(f"an ensemble has no setting {unknown[0]!r}")
     folds = architecture[_FOLDS]
     return Ensemble([make(**architecture[_MEMBERS]) for _ in folds], folds)
 

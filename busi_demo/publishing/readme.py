@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from busi_demo.models import APPROACHES
 from busi_demo.types import InputError
 from busi_demo.weights.licences import terms_of_weights
-from busi_demo.weights.store import CONFIG_FILE
+from busi_demo.weights.store import has_config, read_config
 
 _HEAD = """\
 ---
@@ -59,17 +58,14 @@ def model_readme(root: Path, repository: str) -> str:
     if not card.is_file():
         raise InputError(f"{card} is missing: make it with `python train/model_card.py`.")
     text = card.read_text(encoding="utf-8")
-    configs = {
-        key: json.loads(path.read_text(encoding="utf-8"))
-        for key in APPROACHES
-        if (path := root / "weights" / key / CONFIG_FILE).is_file()
-    }
+    folders = {key: root / "weights" / key for key in APPROACHES}
+    configs = {key: read_config(folder) for key, folder in folders.items() if has_config(folder)}
     for key, config in configs.items():
-        if config["sha256"][:12] not in text:
+        if config.sha256[:12] not in text:
             raise InputError(
                 f"{card} was made for other weights of {key}: make it again with `python train/model_card.py`."
             )
-    all_terms = {terms_of_weights(sorted(c.get("data", {}).get("train", {}))) for c in configs.values()}
+    all_terms = {terms_of_weights(sorted(c.data.get("train", {}))) for c in configs.values()}
     terms = next(terms for start in _NAMES for terms in sorted(all_terms) if terms.startswith(start))
     name = next(name for start, name in _NAMES.items() if terms.startswith(start))
     return _HEAD.format(name=name, repository=repository, terms=terms) + re.sub(

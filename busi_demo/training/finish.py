@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.results import Histories, clear_results, history_file
 from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, write_split
 from busi_demo.weights.start import identity
-from busi_demo.weights.store import Weights, load_weights, save_weights
+from busi_demo.weights.store import Weights, keep_previous, load_weights, save_weights
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
@@ -109,7 +108,8 @@ def write_approach(
         detector: see `save_weights`.
     """
     model, summary = weights.model, summarise(results)
-    _keep_previous(folder)
+    if previous := keep_previous(folder):
+        print(f"the earlier weights in {folder} were copied to {previous}")
     save_weights(
         folder,
         model,
@@ -132,14 +132,6 @@ def write_approach(
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")
-
-
-def _keep_previous(folder: Path) -> None:
-    if folder.is_dir():
-        before = folder.with_name(f"{folder.name}.previous")
-        shutil.rmtree(before, ignore_errors=True)
-        shutil.copytree(folder, before)
-        print(f"the earlier weights in {folder} were copied to {before}")
 
 
 def _draw_examples(predictor: Predictor, folder: Path) -> None:

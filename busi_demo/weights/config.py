@@ -48,10 +48,15 @@ class DetectorReference:
     Attributes:
         approach: key of the other approach.
         sha256: of its model file.
+    Raises:
+        InputError: there is no such approach.
     """
 
     approach: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        approach_class(self.approach)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,10 @@ class WeightsConfig:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
         if not 0 <= self.min_area < 1:
             raise ValueError(f"min_area must be at least 0 and below 1, got {self.min_area}")
+        if self.parameters < 0:
+            raise ValueError(f"parameters must not be negative, got {self.parameters}")
+        if not isinstance(self.fold, int | None):
+            raise ValueError(f"fold in data must be an integer or null, got {self.fold!r}")
         for sha256 in (self.sha256, *([self.detector.sha256] if self.detector else [])):
             if not _SHA256.fullmatch(sha256):
                 raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
@@ -196,7 +205,7 @@ def _check_fields(name: str, value: Mapping[str, Any]) -> None:
     for field_name, (kind, words) in {**_FIELDS, **_MORE_FIELDS}.items():
         if field_name in value and (not isinstance(value[field_name], kind) or isinstance(value[field_name], bool)):
             raise not_of_this_version(name, f"{field_name} must be {words}, got {value[field_name]!r}")
-    if not all(isinstance(bias, float | int) for bias in value["class_bias"]):
+    if not all(isinstance(bias, float | int) and not isinstance(bias, bool) for bias in value["class_bias"]):
         raise not_of_this_version(name, f"class_bias must be a list of numbers, got {value['class_bias']!r}")
 
 

@@ -1,7 +1,7 @@
-"""The only reader and writer of `weights/`: the networks of the approaches with all that belongs to them.
+"""The networks of the approaches with all that belongs to them.
 
-One folder an approach: config.json (`config.WeightsConfig`), model.safetensors, split.csv (`split_file`) and report/
-(`results`).
+Only this package reads and writes the files of `weights/`. One folder an approach: config.json (`config.WeightsConfig`)
+and model.safetensors are read and written here, split.csv by `split_file`, report/ by `results`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
@@ -163,7 +165,15 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
     except (KeyError, TypeError, ValueError) as error:
         reason = "its architecture is not one that this version can build"
         raise not_of_this_version(f"{folder.name}/{CONFIG_FILE}", reason) from error
-    state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
+    try:
+        state = {name: t.float() if t.is_floating_point() else t for name, t in load_tensors(data).items()}
+    except SafetensorError as error:
+        raise InputError(f"{folder.name}/{MODEL_FILE} is damaged ({error}): fetch it again.") from error
+    if wrong := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
+        raise InputError(
+            f"{folder.name}/{MODEL_FILE} has values that are not finite numbers, in {wrong[0]}: fetch it again, or "
+            "train the approach again."
+        )
     expected = {name for name in model.state_dict() if not (detector and name.startswith(_DETECTOR_PREFIX))}
     reason = ", ".join(sorted(state.keys() ^ expected)[:3])
     try:
@@ -228,8 +238,21 @@ def read_facts(folder: Path) -> dict[str, Any]:
     content = read_file(_find(folder, CONFIG_FILE))
     try:
         return json.loads(content)
-    except ValueError as error:  # no JSON, or no text
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or brackets in brackets without end
         raise InputError(f"{folder.name}/{CONFIG_FILE} is not valid JSON ({error}): fetch it again.") from error
+
+
+def keep_previous(folder: Path) -> Path | None:
+    """Copy the folder of an approach to `NAME.previous`, in place of an earlier copy.
+
+    Returns:
+        The copy; `None` where there is no such folder.
+    """
+    if not folder.is_dir():
+        return None
+    previous = folder.with_name(f"{folder.name}.previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    return shutil.copytree(folder, previous)
 
 
 def has_config(folder: Path) -> bool:

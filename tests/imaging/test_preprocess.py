@@ -92,8 +92,8 @@ def test_it_is_restored_from_json():
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"size": 100}, "multiple of 32, got 100"), ({"size": 0}, "multiple of 32, got 0"),
-    ({"size": -32}, "multiple of 32, got -32"), ({"std": 0.0}, "std must be positive, got 0.0"),
-    ({"std": float("nan")}, "std must be positive, got nan"),
+    ({"size": -32}, "multiple of 32, got -32"), ({"std": 0.0}, "std must be finite and positive, got 0.0"),
+    ({"std": float("nan")}, "std must be finite and positive, got nan"),
 ])  # fmt: skip
 def test_invalid_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

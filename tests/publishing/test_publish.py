@@ -18,11 +18,14 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from busi_demo.__main__ import main
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.publishing import upload as publish
 from busi_demo.publishing.files import shipped_files
 from busi_demo.publishing.readme import model_readme
 from busi_demo.publishing.upload import space_upload, weights_upload
 from busi_demo.types import InputError
+from busi_demo.weights.calibration import UNCALIBRATED
+from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.hub import Pin
 
 KEY = "multitask_cnn"
@@ -40,6 +43,8 @@ def project(tmp_path) -> Path:
     """A small git working copy like this project, with files that must not be published."""
     root = tmp_path / "project"
     sha256 = hashlib.sha256(b"tensors").hexdigest()
+    config = WeightsConfig(KEY, {}, Preprocess(), 0.5, 0.003, UNCALIBRATED, parameters=1, sha256=sha256,
+                           facts={"data": {"train": {"phantoms": {}}}})  # fmt: skip
     for name, content in {
         "app.py": "demo = 1\n",
         "README.md": "# busi_demo\n",
@@ -48,7 +53,7 @@ def project(tmp_path) -> Path:
         "busi_demo/types.py": "",
         "tests/test_all.py": "",
         "weights/README.md": "# How\n",
-        f"weights/{KEY}/config.json": json.dumps({"sha256": sha256, "data": {"train": {"phantoms": {}}}}),
+        f"weights/{KEY}/config.json": json.dumps(config.to_json()),
         f"weights/{KEY}/model.safetensors": "tensors",
         "runs/log.txt": "ignored",
     }.items():

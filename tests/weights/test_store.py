@@ -22,6 +22,7 @@ from busi_demo.weights.store import (
     MODEL_FILE,
     approach_folder,
     available_approaches,
+    keep_previous,
     load_weights,
     read_config,
     reinitialised,
@@ -142,6 +143,7 @@ def test_an_unreadable_config_is_named(saved):
 
 
 @pytest.mark.parametrize("change", [
+    {"architecture": {"ensemble_of": TINY, "folds": [0, 1], "depth": 3}},
     {"architecture": {"depth": 3}}, {"architecture": [3]}, {"preprocess": {"mode": "RGB"}},
     {"preprocess": {"size": 90}}, {"threshold": 1}, {"min_area": -0.1}, {"temperature": 0}, {"class_bias": [0.1]},
     {"sha256": "abc"}, {"detector": {"approach": "multitask_unet"}},
@@ -152,7 +154,50 @@ def test_a_config_with_a_wrong_value_is_refused(saved, change):
         load_weights(saved / KEY)
 
 
+@pytest.mark.parametrize("content", [b"", b"no tensors", b"\xff" * 64])
+def test_a_damaged_model_file_with_the_right_hash_is_named(saved, content):
+    (saved / KEY / MODEL_FILE).write_bytes(content)
+    edit_config(saved, sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(InputError, match=rf"^{KEY}/model\.safetensors is damaged .*: fetch it again\.$"):
+        load_weights(saved / KEY)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_tensors_must_be_finite(saved, value):
+    edit_tensors(saved, lambda tensors: tensors["head.3.bias"].fill_(value))
+    with pytest.raises(InputError, match=r"has values that are not finite numbers, in head\.3\.bias: fetch it again"):
+        load_weights(saved / KEY)
+
+
+def test_a_config_of_nested_brackets_is_named(saved):
+    (saved / KEY / CONFIG_FILE).write_text("[" * 100_000)
+    with pytest.raises(InputError, match=rf"^{KEY}/config\.json is not valid JSON"):
+        read_config(saved / KEY)
+
+
+def test_the_detector_must_be_an_approach(saved):
+    edit_config(saved, detector={"approach": "../multitask_unet", "sha256": "0" * 64})
+    with pytest.raises(InputError, match=r"There is no approach '\.\./multitask_unet': choose one of"):
+        load_weights(saved / KEY)
+
+
+def test_the_earlier_weights_are_kept_beside_the_new(saved):
+    assert keep_previous(saved / "two_stage") is None
+    before = (saved / KEY / MODEL_FILE).read_bytes()
+    assert keep_previous(saved / KEY) == saved / f"{KEY}.previous"
+    assert (saved / f"{KEY}.previous" / MODEL_FILE).read_bytes() == before
+    (saved / KEY / MODEL_FILE).write_bytes(b"new")
+    keep_previous(saved / KEY)
+    assert (saved / f"{KEY}.previous" / MODEL_FILE).read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(("change", "reason"), [
+    ({"parameters": -1}, "parameters must not be negative, got -1"),
+    ({"data": {"fold": "x"}}, "fold in data must be an integer or null, got 'x'"),
+    ({"class_bias": [True, 0, 0]}, r"class_bias must be a list of numbers, got \[True, 0, 0\]"),
+    ({"preprocess": {"size": 960_000_000, "mean": 0.2, "std": 0.2}},
+     "size must lie between 32 and 2048 and be a multiple of 32, got 960000000"),
+    ({"preprocess": {"size": 64, "mean": float("nan"), "std": 0.2}}, "mean must be finite, got nan"),
     ({"threshold": "high"}, "threshold must be a number, got 'high'"),
     ({"threshold": True}, "threshold must be a number, got True"),
     ({"parameters": "1000"}, "parameters must be an integer, got '1000'"),
