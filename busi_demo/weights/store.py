@@ -254,12 +254,35 @@ def available_approaches(weights_folder: Path | None = None) -> list[str]:
             names a repository, weights may lie in that repository instead: the local config.json files say which, and
             where there are none, every approach counts as available.
     """
+    missing = _missing_of(weights_folder)
+    return [key for key in APPROACHES if key not in missing]
+
+
+def why_left_out(weights_folder: Path | None = None) -> str | None:
+    """Which approaches are not available and why, as the end of a sentence without its full stop; `None` where all are.
+
+    Args:
+        weights_folder: as for `available_approaches`.
+    """
+    missing = _missing_of(weights_folder)
+    own = [key for key, detector in missing.items() if detector is None]
+    reasons = [f"because there are no weights: {', '.join(own)}"] if own else []
+    reasons += [f"because the weights of its detector {detector} are missing: {key}"
+                for key, detector in missing.items() if detector]  # fmt: skip
+    return "; ".join(reasons) or None
+
+
+def _missing_of(weights_folder: Path | None) -> dict[str, str | None]:
+    """Key of each approach that is not available -> key of the detector whose weights it lacks; `None` where it lacks
+    its own."""
     folder = weights_folder or WEIGHTS_FOLDER
     described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
     if _is_default(folder) and hub.configured(folder):
-        return described or list(APPROACHES)
+        return {key: None for key in APPROACHES if described and key not in described}
     complete = [key for key in described if (folder / key / MODEL_FILE).is_file()]
-    return [key for key in complete if _detector_key(folder / key) in (None, *complete)]
+    detectors = {key: _detector_key(folder / key) for key in complete}
+    return {key: detectors.get(key) for key in APPROACHES
+            if key not in complete or detectors[key] not in (None, *complete)}  # fmt: skip
 
 
 def _detector_key(folder: Path) -> str | None:

@@ -26,6 +26,7 @@ from busi_demo.weights.store import (
     read_config,
     reinitialised,
     save_weights,
+    why_left_out,
 )
 
 KEY = "multitask_cnn"
@@ -280,7 +281,7 @@ def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, app
 
 def test_available_approaches_have_weights(saved, weights_folder, tmp_path):
     assert available_approaches(saved) == [KEY]
-    assert available_approaches(weights_folder) == list(APPROACHES)
+    assert available_approaches(weights_folder) == list(APPROACHES) and why_left_out(weights_folder) is None
     (saved / KEY / MODEL_FILE).unlink()
     assert available_approaches(saved) == []
     assert available_approaches(tmp_path / "none") == []
@@ -356,6 +357,10 @@ def test_an_approach_without_the_weights_of_its_detector_is_not_available(weight
     assert set(available_approaches(tmp_path)) == {KEY, "two_stage", "multitask_unet"}
     (tmp_path / "multitask_unet" / "model.safetensors").unlink()
     assert available_approaches(tmp_path) == [KEY]
+    assert why_left_out(tmp_path) == (
+        "because there are no weights: multitask_resnet50, multitask_unet; because the weights of its detector "
+        "multitask_unet are missing: two_stage"
+    )
 
 
 @pytest.mark.parametrize("key", [KEY, "multitask_unet"])
