@@ -29,8 +29,17 @@ from busi_demo.weights import hub
 from busi_demo.weights.calibration import UNCALIBRATED, Calibration
 from busi_demo.weights.config import DetectorReference, WeightsConfig, not_of_this_version, parse_config
 
-WEIGHTS_FOLDER = Path(os.environ.get("BUSI_DEMO_WEIGHTS", ROOT / "weights"))
-"""Where the approaches lie, one folder each; the environment variable BUSI_DEMO_WEIGHTS names another place."""
+FOLDER_VARIABLE = "BUSI_DEMO_WEIGHTS"
+
+
+def default_folder() -> Path:
+    """The folder that the environment variable BUSI_DEMO_WEIGHTS names; `weights` of the project where it is not set or
+    empty."""
+    return Path(os.path.expanduser(os.environ.get(FOLDER_VARIABLE) or ROOT / "weights"))
+
+
+WEIGHTS_FOLDER = default_folder()
+"""Where the approaches lie, one folder each."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 _DETECTOR_PREFIX = f"{DETECTOR}."
@@ -253,6 +262,8 @@ def available_approaches(weights_folder: Path | None = None) -> list[str]:
         weights_folder: holds one folder an approach; by default the project's `weights`. There, where `hub.configured`
             names a repository, weights may lie in that repository instead: the local config.json files say which, and
             where there are none, every approach counts as available.
+    Raises:
+        InputError: BUSI_DEMO_WEIGHTS names a folder that does not exist.
     """
     missing = _missing_of(weights_folder)
     return [key for key in APPROACHES if key not in missing]
@@ -279,6 +290,7 @@ def _missing_of(weights_folder: Path | None) -> dict[str, str | None]:
     described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
     if _is_default(folder) and hub.configured(folder):
         return {key: None for key in APPROACHES if described and key not in described}
+    _check_named(folder)
     complete = [key for key in described if (folder / key / MODEL_FILE).is_file()]
     detectors = {key: _detector_key(folder / key) for key in complete}
     return {key: detectors.get(key) for key in APPROACHES
@@ -306,6 +318,16 @@ def _find(folder: Path, name: str) -> Path:
     return hub.fetch(pin, f"{folder.name}/{name}")
 
 
+def _check_named(folder: Path) -> None:
+    """Raise InputError if it is the project's `weights`, at a place that BUSI_DEMO_WEIGHTS names and that is not there.
+    The message does not name the place, which a page must not show."""
+    if os.environ.get(FOLDER_VARIABLE) and _is_default(folder) and not folder.is_dir():
+        raise InputError(
+            f"${FOLDER_VARIABLE} names a folder that does not exist, expected the folder that holds the weights of all "
+            "approaches: correct it, or unset it for the folder weights of the project."
+        )
+
+
 def _is_default(folder: Path) -> bool:
     return folder.resolve() == WEIGHTS_FOLDER.resolve()
 
@@ -321,6 +343,7 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         _log.info("%s", error)
+        _check_named(path.parent.parent)
         raise InputError(
             f"The weights of {path.parent.name} are missing ({path.name} is not in their folder): fetch the "
             f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
@@ -14,6 +15,7 @@ from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import CLASSES, InputError
+from busi_demo.weights import store
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.start import identity, load_part
@@ -285,6 +287,27 @@ def test_available_approaches_have_weights(saved, weights_folder, tmp_path):
     (saved / KEY / MODEL_FILE).unlink()
     assert available_approaches(saved) == []
     assert available_approaches(tmp_path / "none") == []
+
+
+def test_the_environment_names_the_folder_of_the_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named, folder in (("~/w", tmp_path / "w"), (str(tmp_path), tmp_path), ("", ROOT / "weights")):
+        monkeypatch.setenv("BUSI_DEMO_WEIGHTS", named)
+        assert store.default_folder() == folder
+    monkeypatch.delenv("BUSI_DEMO_WEIGHTS")
+    assert store.default_folder() == ROOT / "weights"
+
+
+def test_the_environment_with_a_folder_that_is_not_there_is_an_input_error(tmp_path, monkeypatch):
+    monkeypatch.delenv("BUSI_WEIGHTS_REPO", raising=False)
+    monkeypatch.setenv("BUSI_DEMO_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(store, "WEIGHTS_FOLDER", store.default_folder())
+    for use in (lambda: load_weights(approach_folder(KEY)), available_approaches):
+        with pytest.raises(InputError, match=r"^\$BUSI_DEMO_WEIGHTS names a folder that does not exist, expected") as e:
+            use()
+        assert "nowhere" not in str(e.value)  # a page may show it
+    with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
+        load_weights(tmp_path / "elsewhere" / KEY)
 
 
 @pytest.fixture
