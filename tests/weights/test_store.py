@@ -261,6 +261,14 @@ def test_load_part_is_strict(saved):
         load_part(saved / KEY, "encoder", wider.decoder)
 
 
+def test_load_part_names_an_approach_that_was_not_expected(weights_folder):
+    model = create_model("multitask_unet")
+    with pytest.raises(InputError, match=r"holds weights of multitask_cnn, expected those of multitask_unet: give oth"):
+        load_part(weights_folder / KEY, "", model, approach="multitask_unet")
+    with pytest.raises(InputError, match=r"of multitask_cnn have no head\.weight .*: give weights of the same"):
+        load_part(weights_folder / KEY, "head", torch.nn.Linear(2, 2))
+
+
 def test_load_part_of_a_missing_file_says_so(tmp_path):
     with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
         load_part(tmp_path / KEY, "", create_model(KEY, **TINY))
