@@ -179,6 +179,7 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("train_multitask.py", ["--data", "nowhere"], "nowhere (from --data) is not a folder"),
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
+    ("train_multitask.py", ["--data", "phantoms", "--seed", "1" + "0" * 30], "--seed must be between 0 and 2147483647"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
     ("train_two_stage.py", ["--data", "phantoms", "--classifier-epochs", "0"],
      "--classifier-epochs must be at least 1, got 0"),
