@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ from busi_demo.types import InputError, reason_of
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds `busi_demo`, `weights` and `examples`."""
+
+_LONGEST_NAME = 255  # bytes of a file name on the usual file systems
 
 
 def save_whole(path: Path, content: bytes) -> Path:
@@ -57,6 +60,33 @@ def make_folder(path: Path, option: str) -> Path:
             f"The folder {path} cannot be written ({reason_of(error)}): name another with {option}."
         ) from error
     return path
+
+
+def check_file(path: Path, option: str) -> Path:
+    """Check before the work that a file for results can be written; its folder is made where it is missing.
+
+    Args:
+        option: the command line option that names it, for the message.
+    Returns:
+        `path`.
+    Raises:
+        InputError: it is a folder, or its folder cannot be made or written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a file that can be written: name another with {option}.")
+    make_folder(path.parent, option)
+    return path
+
+
+def file_name(name: str, ending: str = "") -> str:
+    """`name` and `ending` as one file name of at most 255 bytes. A name that is too long for that is cut, and a hash
+    of the whole name follows, so that different names stay different."""
+    raw = name.encode(errors="surrogateescape")
+    room = _LONGEST_NAME - len(ending.encode())
+    if len(raw) <= room:
+        return name + ending
+    mark = f"~{hashlib.sha256(raw).hexdigest()[:16]}"
+    return raw[: room - len(mark)].decode(errors="ignore") + mark + ending
 
 
 def json_bytes(value: Any) -> bytes:

@@ -30,10 +30,10 @@ from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
-from busi_demo.project import json_bytes, make_folder, save_whole
+from busi_demo.project import check_file, json_bytes, make_folder, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
-from busi_demo.weights.store import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER, why_left_out
 
 
 def parse() -> argparse.Namespace:
@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
                              "ignored by git, because pictures of a data set must not be published")  # fmt: skip
     arguments = parser.parse_args()
-    make_folder(arguments.output.parent, "--output")
+    check_file(arguments.output, "--output")
     if arguments.figures:
         make_folder(arguments.figures, "--figures")
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
@@ -82,8 +82,8 @@ def measured_keys(approach: str, weights_folder: Path) -> list[str]:
     if approach != CONSENSUS:
         return [approach]
     keys = consensus_keys(weights_folder)
-    if missing := [key for key in APPROACHES if key not in keys]:
-        print(f"note: left out of the consensus, because there are no weights: {', '.join(missing)}", file=sys.stderr)
+    if reason := why_left_out(weights_folder):
+        print(f"note: left out of the consensus, {reason}", file=sys.stderr)
     return keys
 
 

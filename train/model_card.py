@@ -10,9 +10,9 @@ import _path  # noqa: F401
 from busi_demo.data.busi import image_notes, locked_test
 from busi_demo.evaluation.autopsy.study import PUBLISHED
 from busi_demo.evaluation.card.card import model_card
-from busi_demo.evaluation.card.sources import AUTOPSY_FILE, CARD_FILE, read_reports
+from busi_demo.evaluation.card.sources import AUTOPSY_FILE, CARD_FILE, read_autopsy, read_reports
 from busi_demo.models import APPROACHES
-from busi_demo.project import read_json, save_whole
+from busi_demo.project import check_file, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER
@@ -43,13 +43,16 @@ def write_card() -> None:
                         help="of train/autopsy.py (default: train/results/autopsy.json, if it is there)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=CARD_FILE, help="default: MODEL_CARD.md")
     arguments = parser.parse_args()
+    check_file(arguments.output, "--output")
     if arguments.autopsy != parser.get_default("autopsy") and not arguments.autopsy.is_file():
         raise InputError(f"{arguments.autopsy} is not there: make it with train/autopsy.py.")
     known = read_reports(arguments.weights)
-    autopsy = read_json(arguments.autopsy) if arguments.autopsy.is_file() else None
+    if not any(key in known for key in APPROACHES):
+        raise InputError(f"{arguments.weights} holds the weights of no approach: name their folder with --weights.")
+    autopsy = read_autopsy(arguments.autopsy) if arguments.autopsy.is_file() else None
     text = model_card(known, published_counts(), autopsy)
     save_whole(arguments.output, text.encode())
-    print(f"wrote {arguments.output}: {', '.join(key for key in APPROACHES if key in known) or 'no weights'}")
+    print(f"wrote {arguments.output}: {', '.join(key for key in APPROACHES if key in known)}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def build(config: TrainConfig) -> ApproachModel:
     torch.manual_seed(config.seed)
     model = approach_class(config.approach).fresh(config.encoder_weights)
     if config.init_from:
-        load_part(Path(config.init_from), "", model, config.fold, config.seed)
+        load_part(Path(config.init_from), "", model, config.fold, config.seed, config.approach)
     return model
 
 

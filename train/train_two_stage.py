@@ -86,7 +86,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
         start = Path(config.init_from)
         parts = {"encoder": model.encoder, "head": model.head} if detector else whole_parts(start, model)
         for name, part in parts.items():
-            load_part(start, name, part, config.fold, config.seed)
+            load_part(start, name, part, config.fold, config.seed, config.approach)
     if arguments.encoder_from:
         load_part(arguments.encoder_from, "encoder", model.encoder, config.fold, config.seed)
     if detector is None:

@@ -221,7 +221,8 @@ def _leads_inside(name: PurePosixPath) -> bool:
 
 def _bare_name(name: str) -> str:
     """The last part of a name in an archive as a valid file name with the same suffix."""
-    return re.sub(r"[^\w.()\- ]|^\.+", "_", _inner_path(name).name)[-100:] or "image"
+    bare = re.sub(r"[^\w.()\- ]|^\.+", "_", _inner_path(name).name)
+    return bare.encode()[-100:].decode(errors="ignore") or "image"  # bytes, of which a file name has at most 255
 
 
 def _paired(candidates: Sequence[_Candidate]) -> Iterator[BatchItem]:

@@ -17,6 +17,7 @@ from busi_demo.batch.items import BatchItem
 from busi_demo.imaging import read_image, read_mask
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import Predictor, SharedPasses
+from busi_demo.project import file_name
 from busi_demo.types import CLASSES, InputError, reason_of
 
 COLUMNS = ("image", "true_class", "approach", "predicted_class", *(f"p_{name}" for name in CLASSES),
@@ -45,8 +46,10 @@ class Result:
 
     @property
     def figure_name(self) -> str:
-        """Relative path of the figure's file, in the folders of the image, with `/`."""
-        return f"{self.row['image']}.{self.row['approach']}.png"
+        """Relative path of the figure's file, in the folders of the image, with `/`. Names that are too long for a file
+        system are cut, see `file_name`."""
+        *folders, name = self.row["image"].split("/")
+        return "/".join([*map(file_name, folders), file_name(name, f".{self.row['approach']}.png")])
 
 
 def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Result]:
@@ -59,15 +62,21 @@ def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Resul
     try:
         answers = _answers(item, predictors)
     except InputError as error:
-        return [Result(_error_row(item, str(error)))]
+        return [Result(error_row(item, str(error)))]
     except OSError as error:
         logging.getLogger(__name__).warning("%s: %s", item.name, error)  # contains a path, which pages must not show
-        return [Result(_error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
+        return [Result(error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
     except Exception as error:  # one image must not stop the others
         logging.getLogger(__name__).exception("%s", item.name)
         kind = type(error).__name__
-        return [Result(_error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
+        return [Result(error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
     return [Result(_row(item, answer), answer) for answer in answers]
+
+
+def error_row(item: BatchItem, sentence: str) -> Row:
+    """The row of an image that has no result; the sentence says why."""
+    values = {"image": item.name, "true_class": item.true_class, "error": " ".join(sentence.split())}
+    return dict.fromkeys(COLUMNS) | values
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -119,11 +128,6 @@ def _row(item: BatchItem, answer: Answer) -> Row:
         "warnings": " ".join(answer.warnings) or None,
         "error": None,
     }
-
-
-def _error_row(item: BatchItem, sentence: str) -> Row:
-    values = {"image": item.name, "true_class": item.true_class, "error": " ".join(sentence.split())}
-    return dict.fromkeys(COLUMNS) | values
 
 
 def _cell(value: Any) -> Any:

@@ -8,6 +8,8 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,33 @@ import torch
 from tqdm import tqdm
 
 from busi_demo.batch.items import BatchItem, find_items
-from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text
-from busi_demo.inference.predictor import load_predictors
-from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH, approaches_of
+from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text, error_row
+from busi_demo.inference.predictor import choose, load_predictor
+from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.processes import Processes, leave, total
-from busi_demo.project import make_folder, save_whole
-from busi_demo.types import InputError
-from busi_demo.weights.store import approach_folder, available_approaches, read_config
+from busi_demo.project import check_file, make_folder, read_json, save_whole
+from busi_demo.types import InputError, reason_of
+from busi_demo.weights.store import approach_folder, read_config
 
-TABLE, SETTINGS = "batch.csv", "batch.json"
+TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 VERSION = 2  # of the files in the output folder
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run does; the main process decides it for all.
+
+    Attributes:
+        items: all images.
+        pending: those to be analysed: the new, the failed and the changed ones.
+        approaches: keys of the approaches that take part.
+        left_out: a sentence on those that do not, or `None`.
+    """
+
+    items: list[BatchItem]
+    pending: list[BatchItem]
+    approaches: list[str]
+    left_out: str | None
 
 
 def add_batch(subcommands: Any) -> None:
@@ -54,35 +73,44 @@ def batch(arguments: argparse.Namespace) -> int:
         rows of all other images.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    items: list[BatchItem] = []
     try:
-        processes = Processes()
-        items, pending = processes.from_main(lambda: _prepare(arguments))
-        share = pending[processes.index :: processes.count]
-        bad = _analyse(share, arguments, quiet=not processes.is_main)
+        return _run(arguments)
+    except InputError as error:
+        return _print_error(str(error))
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        return _print_error(f"The batch stopped ({reason_of(error)}{place}): mend this, and repeat the command.")
+    except KeyboardInterrupt:  # before there was anything to write
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Analyse what is pending and write the table; returns the exit status."""
+    processes = Processes()
+    plan = processes.from_main(lambda: _prepare(arguments))
+    share = plan.pending[processes.index :: processes.count]
+    try:
+        bad = _analyse(share, plan, arguments, quiet=not processes.is_main)
         bad = int(total(torch.tensor(bad, device=processes.device)))  # also waits for the other processes
-        if processes.is_main:
-            _write_table(items, arguments.output)
-        leave()
-    except (InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        return 2
     except KeyboardInterrupt:
-        if items and processes.is_main:
-            _write_table(items, arguments.output)
+        if processes.is_main:
+            _write_table(plan.items, arguments.output)
             print("stopped: the same command continues from here", file=sys.stderr, flush=True)
         return 130
+    try:
+        if processes.is_main:
+            _write_table(plan.items, arguments.output, finished=True)
+    finally:
+        leave()  # after the table: torchrun ends all processes once one has failed
     return 2 if bad else 0
 
 
-def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[BatchItem]]:
-    """Check and store the settings. The old results of changed images are deleted.
-
-    Returns:
-        All images, and those to be analysed: the new, the failed and the changed ones.
+def _prepare(arguments: argparse.Namespace) -> _Plan:
+    """Plan the run, and check and store the settings. The old results of changed images are deleted.
 
     Raises:
-        InputError: the source is missing, empty or holds the output, or the output is of other settings.
+        InputError: the source is missing, empty or holds the output, or the output is of other settings or cannot be
+            written.
     """
     source, output = arguments.source, arguments.output
     if not source.exists():
@@ -94,89 +122,135 @@ def _prepare(arguments: argparse.Namespace) -> tuple[list[BatchItem], list[Batch
             f"--output {output} lies in {source}, where its figures would be taken for images: give another."
         )
     items = find_items([source])
-    sha256 = {key: read_config(approach_folder(key)).sha256 for key in _keys(arguments.approach)}
+    approaches, left_out = choose(arguments.approach)
+    sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
                 "figures": not arguments.no_figures, "columns": list(COLUMNS)}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
-    return items, [item for item in items if not _is_done(output, item)]
-
-
-def _keys(choice: str) -> list[str]:
-    """The approaches of a choice; for `ALL` those with weights."""
-    available = available_approaches() if choice == ALL else []
-    return available or approaches_of(choice)
+    for folder in (ROWS,) if arguments.no_figures else (ROWS, FIGURES):
+        make_folder(output / folder, "--output")
+    _write(output / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    return _Plan(items, [item for item in items if not _is_done(output, item)], approaches, left_out)
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings, or raise InputError if the folder has rows of other settings."""
+    """Raise InputError if the folder has rows of other settings, or if settings or table cannot be written."""
     if path.is_file():
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}): give another --output.") from error
+            earlier = read_json(path)
+        except InputError:
+            earlier = None
+        if not isinstance(earlier, dict):
+            raise InputError(f"{path} is damaged, expected the settings of an earlier batch: give another --output.")
         if different := [name for name in settings if earlier.get(name) != settings[name]]:
             names = " and ".join(name.replace("weights_sha256", "approach or weights") for name in different)
             raise InputError(f"{path.parent} holds the results of another {names}: give another --output, or repeat "
                              "the command that they were made with.")  # fmt: skip
-    make_folder(path.parent, "--output")
-    _write(path, json.dumps(settings, indent=2) + "\n")
+    for file in (path, path.with_name(TABLE)):
+        check_file(file, "--output")
 
 
-def _analyse(items: Sequence[BatchItem], arguments: argparse.Namespace, quiet: bool) -> int:
+def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namespace, quiet: bool) -> int:
     """Write the figures and then the row of each image, so that a row means finished work; returns the number of images
     that failed."""
-    predictors, left_out = load_predictors(arguments.approach)
-    if left_out and not quiet:
-        print(f"note: {left_out}", file=sys.stderr, flush=True)
+    predictors = [load_predictor(key) for key in plan.approaches]
+    if plan.left_out and not quiet:
+        print(f"note: {plan.left_out}", file=sys.stderr, flush=True)
     bad = 0
     for item in tqdm(items, "images", disable=True if quiet else None):
         sha256, results = item.sha256(), analyse_item(item, predictors)
-        for result in results if not arguments.no_figures else ():
-            if result.answer:
-                save_whole(_figure_path(arguments.output, result), result.answer.figure_png())
-        rows = [result.row for result in results]
-        _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
-        if error := rows[0]["error"]:
+        try:
+            for result in results if not arguments.no_figures else ():
+                if result.answer:
+                    save_whole(_figure_path(arguments.output, result), result.answer.figure_png())
+            rows = [result.row for result in results]
+        except OSError as error:
+            rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
+        try:
+            _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
+        except OSError as error:
+            rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
+        if sentence := rows[0]["error"]:
             bad += 1
-            print(f"error: {error if item.name in error else f'{item.name}: {error}'}", file=sys.stderr, flush=True)
+            _print_error(sentence if item.name in sentence else f"{item.name}: {sentence}")
     return bad
 
 
-def _write_table(items: Sequence[BatchItem], output: Path) -> None:
-    """Write the table of all rows so far, in the order of the images."""
-    rows = [row for item in items for row in _read_rows(output, item)]
-    _write(output / TABLE, csv_text(rows))
+def _unwritten(item: BatchItem, reason: str) -> Row:
+    """The row of an image with a result that could not be written."""
+    return error_row(item, f"The result of {item.name} {reason}: mend this, and repeat the command.")
+
+
+def _write_table(items: Sequence[BatchItem], output: Path, finished: bool = False) -> None:
+    """Write the table of all rows so far, in the order of the images.
+
+    Args:
+        finished: every image was analysed; one without rows is an error, because they could not be written.
+    Raises:
+        InputError: the table cannot be written.
+    """
+    rows: list[Row] = []
+    for item in items:
+        missing = [_unwritten(item, "is not in the output folder")] if finished else []
+        rows += _read_rows(output, item) or missing
+    try:
+        _write(output / TABLE, csv_text(rows))
+    except OSError as error:
+        raise InputError(
+            f"The table {output / TABLE} cannot be written ({reason_of(error)}): mend this, and repeat the command."
+        ) from error
     images, bad = counts(rows)
     print(f"wrote {output / TABLE}: {images} of {len(items)} images, {bad} of them could not be used", flush=True)
 
 
 def _row_path(output: Path, item: BatchItem) -> Path:
     """A file name that is valid on every file system for any name of an image."""
-    return output / "rows" / f"{hashlib.sha256(item.name.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
+    return output / ROWS / f"{hashlib.sha256(item.name.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
 
 
 def _figure_path(output: Path, result: Result) -> Path:
-    return output / "figures" / result.figure_name
+    return output / FIGURES / result.figure_name
 
 
 def _read_rows(output: Path, item: BatchItem) -> list[Row]:
-    """The rows of an image, one per approach; empty if it was not analysed yet."""
-    path = _row_path(output, item)
-    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    """The rows of an image, one per approach; empty if it was not analysed yet or if they cannot be read."""
+    _, rows = _stored(output, item)
+    return rows
+
+
+def _stored(output: Path, item: BatchItem) -> tuple[str | None, list[Row]]:
+    """The hash of an image's contents and its rows, as stored; no rows if they are missing or damaged."""
+    try:
+        stored = read_json(_row_path(output, item))
+    except InputError:
+        return None, []
+    sha256, rows = (stored.get("sha256"), stored.get("rows")) if isinstance(stored, dict) else (None, None)
+    if not isinstance(rows, list) or not all(_is_row(row, item) for row in rows):
+        return None, []
+    return sha256, rows
+
+
+def _is_row(row: Any, item: BatchItem) -> bool:
+    return isinstance(row, dict) and tuple(row) == COLUMNS and row["image"] == item.name
 
 
 def _is_done(output: Path, item: BatchItem) -> bool:
     """Whether there are rows of an image with the same contents. Rows and figures of other contents under its name are
     deleted."""
-    if not (path := _row_path(output, item)).is_file():
-        return False
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    if stored["sha256"] == item.sha256():
-        return not stored["rows"][0]["error"]
-    for row in stored["rows"]:
-        _figure_path(output, Result(row)).unlink(missing_ok=True)
-    path.unlink()
+    sha256, rows = _stored(output, item)
+    if rows and sha256 == item.sha256():
+        return not rows[0]["error"]
+    with suppress(OSError):  # what cannot be deleted cannot be replaced either, and is reported then
+        for row in rows:
+            _figure_path(output, Result(row)).unlink(missing_ok=True)
+        _row_path(output, item).unlink(missing_ok=True)
     return False
+
+
+def _print_error(message: str) -> int:
+    """Print an error; returns the exit status."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return 2
 
 
 def _write(path: Path, text: str) -> None:

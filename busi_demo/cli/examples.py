@@ -36,7 +36,7 @@ def examples(arguments: argparse.Namespace) -> int:
             raise InputError(f"--per-class must be at least 1, got {arguments.per_class}.")
         root = find_data(arguments.data) if arguments.data else data_at_hand()
         if root is None:
-            raise InputError("There is no data set here: give its folder with --data DIR.")
+            raise InputError("There is no data set here: give its folder with --data DIR, or set $BUSI_DATA.")
         chosen = held_out(root, store.WEIGHTS_FOLDER, arguments.per_class)
         folder = write_real_examples(chosen)
     except InputError as error:

@@ -18,8 +18,8 @@ from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.text import percent
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
-from busi_demo.project import make_folder, save_whole
-from busi_demo.types import InputError
+from busi_demo.project import file_name, make_folder, save_whole
+from busi_demo.types import InputError, reason_of
 
 
 def add_predict(subcommands: Any) -> None:
@@ -65,8 +65,10 @@ def predict(arguments: argparse.Namespace) -> int:
             for line in _predict_one(path, predictors, arguments.ground_truth, arguments.output):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
-        except (InputError, OSError) as error:
+        except InputError as error:
             status = _print_error(str(error) if str(path) in str(error) else f"{path}: {error}")
+        except OSError as error:
+            status = _print_error(f"{path} could not be read ({reason_of(error)}): try it again.")
     return status
 
 
@@ -79,12 +81,20 @@ def _predict_one(
     lines, shared = [], SharedPasses()
     for predictor in predictors:
         answer = Answer(predictor.predict(grey, shared), truth, notes)
-        stem = output / f"{path.stem}.{predictor.key}"
-        save_whole(Path(f"{stem}.png"), answer.figure_png())
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
-        save_whole(Path(f"{stem}.mask.png"), png_bytes(mask))
+        _save(output / file_name(path.stem, f".{predictor.key}.png"), answer.figure_png())
+        _save(output / file_name(path.stem, f".{predictor.key}.mask.png"), png_bytes(mask))
         lines.append({"image": str(path), **answer.record()})
     return lines
+
+
+def _save(path: Path, content: bytes) -> None:
+    try:
+        save_whole(path, content)
+    except OSError as error:
+        raise InputError(
+            f"The result {path} cannot be written ({reason_of(error)}): name another folder with --output."
+        ) from error
 
 
 def _sentence(line: dict[str, Any]) -> str:

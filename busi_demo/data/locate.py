@@ -36,13 +36,12 @@ def find_data(folder: str | Path | None = None) -> Path:
 
 
 def data_at_hand() -> Path | None:
-    """The folder that `find_data` returns without an argument, but never by a download; else `None`."""
-    if not (os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER.is_dir()):
-        return None
-    try:
-        return find_data()
-    except InputError:
-        return None
+    """The folder that `find_data` returns without an argument, but never by a download; else `None`.
+
+    Raises:
+        InputError: the environment variable or the default folder names a folder that is not in BUSI layout.
+    """
+    return find_data() if os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER.is_dir() else None
 
 
 def _class_root(folder: Path, named_by: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,8 @@ EXPECTED = "a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM image"
 
 MAX_PIXELS = 25_000_000
 """Largest number of pixels that is decoded; larger images are refused, as they may be decompression bombs."""
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # as a path, which has one of its two slashes left
 
 
 def name_of(source: Undecoded) -> str:
@@ -52,6 +55,9 @@ def _open_file(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
+        if _ADDRESS.match(str(path)):
+            message = f"{name} is an address, expected the path of a file: download it first, and name that file."
+            raise InputError(message) from error
         raise InputError(f"{name} does not exist, expected {EXPECTED}: check the path.") from error
     except (OSError, ValueError) as error:
         message = f"{name} cannot be opened ({reason_of(error)}), expected {EXPECTED}: check the path."

@@ -16,7 +16,7 @@ from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
 from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
 from busi_demo.types import CLASSES, Agreement, InputError, Prediction
-from busi_demo.weights.store import available_approaches
+from busi_demo.weights.store import available_approaches, why_left_out
 
 MIN_MEDIAN_DICE = 0.5
 """The approaches disagree on the place of the lesion if the median Dice of all pairs of masks is below this value."""
@@ -218,8 +218,8 @@ def consensus_keys(weights_folder: Path | None = None) -> list[str]:
     keys = available_approaches(weights_folder)
     if len(keys) < 2:
         raise InputError(
-            f"A consensus needs the weights of at least two approaches, found {', '.join(keys) or 'none'}: fetch the "
-            "repository's weights folder, or train more of them."
+            f"A consensus needs the weights of at least two approaches, found {', '.join(keys) or 'none'} (left out, "
+            f"{why_left_out(weights_folder)}): fetch the repository's weights folder, or train more of them."
         )
     return keys
 

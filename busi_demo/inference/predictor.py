@@ -17,7 +17,14 @@ from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.models import ALL, approaches_of
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
-from busi_demo.weights.store import Weights, approach_folder, available_approaches, load_weights, reinitialised
+from busi_demo.weights.store import (
+    Weights,
+    approach_folder,
+    available_approaches,
+    load_weights,
+    reinitialised,
+    why_left_out,
+)
 
 _BATCH = 16
 
@@ -174,21 +181,29 @@ def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOu
 
 
 def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:
-    """Load the approaches of a choice.
+    """Load the approaches of `choose`.
 
-    Args:
-        choice: a key of `busi_demo.models.APPROACHES`, or `ALL`, which leaves out the approaches without weights.
     Returns:
         The predictors, and a sentence on the approaches that were left out, or `None`.
     Raises:
         InputError: the chosen approach, or every approach, has no weights, or weights are damaged.
     """
-    wanted, available = approaches_of(choice), available_approaches()
-    missing = [key for key in wanted if key not in available]
-    if choice != ALL or len(missing) == len(wanted):
-        return [load_predictor(key) for key in wanted], None
-    note = f"Left out, because there are no weights: {', '.join(missing)}." if missing else None
-    return [load_predictor(key) for key in wanted if key not in missing], note
+    keys, left_out = choose(choice)
+    return [load_predictor(key) for key in keys], left_out
+
+
+def choose(choice: str) -> tuple[list[str], str | None]:
+    """The approaches that take part in a choice.
+
+    Args:
+        choice: a key of `busi_demo.models.APPROACHES`, or `ALL`, which leaves out the approaches without weights.
+    Returns:
+        Their keys, and a sentence on the approaches that were left out, or `None`. If every approach is without
+        weights, none is left out: loading them says what is missing.
+    """
+    if choice != ALL or not (available := available_approaches()):
+        return approaches_of(choice), None
+    return available, (reason := why_left_out()) and f"Left out, {reason}."
 
 
 def _detached(output: ModelOutput) -> ModelOutput:

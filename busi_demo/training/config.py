@@ -44,8 +44,8 @@ class TrainConfig:
                                 high=0.99999)  # fmt: skip
     keep: str = _setting("best", "which epoch's averaged weights: that of the best validation score, or the last",
                          choices=("best", "last"))  # fmt: skip
-    w_seg: float = _setting(1.0, "weight of the segmentation loss", low=0.0)
-    w_cls: float = _setting(1.0, "weight of the classification loss", low=0.0)
+    w_seg: float = _setting(1.0, "weight of the segmentation loss", low=0.0, high=1000.0)
+    w_cls: float = _setting(1.0, "weight of the classification loss", low=0.0, high=1000.0)
     normal_masks: float = _setting(1.0, "weight of the mask loss on normal images; 0: the mask learns where a lesion "
                                    "would be, the class alone whether there is one", low=0.0, high=1.0)  # fmt: skip
     label_smoothing: float = _setting(0.05, "label smoothing of the cross-entropy", low=0.0, high=0.5)
@@ -56,7 +56,8 @@ class TrainConfig:
     phantom_share: float = _setting(0.05, "share of the images drawn that are simulated phantoms", low=0.0, high=1.0)
     phantoms: int = _setting(60, "phantoms a class; 'phantoms' as data trains and validates on them alone", low=10)
     fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)
-    seed: int = _setting(0, "of the split, the draws, the augmentation and the initial weights", low=0)
+    seed: int = _setting(0, "of the split, the draws, the augmentation and the initial weights", low=0,
+                         high=2**31 - 1)  # fmt: skip
     workers: int = _setting(0, "processes that prepare batches; 0: the training process itself", low=0)
     precision: str = _setting(
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
@@ -77,6 +78,8 @@ class TrainConfig:
             if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN is out too
                 span = f"at least {low}" if high is None else f"between {low} and {high}"
                 raise InputError(f"--{_flag(item.name)} must be {span}, got {value}.")
+        if self.w_seg == self.w_cls == 0:
+            raise InputError("--w-seg or --w-cls must be above 0, got 0 for both: nothing would be trained.")
         for name in ("image_size", "start_size", "end_size"):
             if getattr(self, name) % 32:
                 raise InputError(f"--{_flag(name)} must be a multiple of 32, got {getattr(self, name)}.")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from busi_demo.project import read_json
 from busi_demo.types import InputError
 
 ENVIRONMENT_VARIABLE = "BUSI_WEIGHTS_REPO"
@@ -83,11 +85,28 @@ def configured(weights_folder: Path) -> Pin | None:
     if not path.is_file():
         return None
     try:
-        return Pin(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+        return _pin_of(read_json(path))
+    except ValueError as error:  # an InputError is one too
         raise InputError(
-            f"{path.name} names no repository ({error}): expected repository and revision, or no file."
+            f"{path.name} names no repository ({str(error).rstrip('.')}): expected an object with the texts repository "
+            "and revision, so mend or delete the file."
         ) from error
+
+
+def _pin_of(value: Any) -> Pin:
+    """The content of `hub.json` as a pin.
+
+    Raises:
+        ValueError: it is something else; the message says what.
+    """
+    names = [field.name for field in fields(Pin)]
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {json.dumps(value)[:60]}")
+    if sorted(value) != sorted(names):
+        raise ValueError(f"it has {', '.join(value) or 'no field'}")
+    if wrong := [name for name in names if not isinstance(value[name], str)]:
+        raise ValueError(f"{wrong[0]} is {json.dumps(value[wrong[0]])[:60]}")
+    return Pin(**value)
 
 
 def fetch(pin: Pin, name: str) -> Path:

@@ -48,7 +48,9 @@ def check_split(folder: Path, config: WeightsConfig | None, seed: int) -> None:
         )
 
 
-def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0, seed: int = 0) -> None:
+def load_part(
+    folder: Path, part: str, module: torch.nn.Module, fold: int = 0, seed: int = 0, approach: str | None = None
+) -> None:
     """Load a part of a trained network into a part of the same shape of another one, strictly.
 
     Args:
@@ -57,22 +59,29 @@ def load_part(folder: Path, part: str, module: torch.nn.Module, fold: int = 0, s
         module: receives them, in place. Other tensors of the file are ignored.
         fold, seed: the fold of the split on which the part must not have been trained; of an ensemble, the network
             that was not trained on it is taken.
+        approach: key of the approach that the weights must be of; `None`: of any that has the part.
     Raises:
-        InputError: there is no such file, it was trained on the fold or another split, or a tensor of `module` is
-            missing in it or has another shape there.
+        InputError: there is no such file, it is of another approach, it was trained on the fold or another split, or a
+            tensor of `module` is missing in it or has another shape there.
     """
-    prefix = _member_prefix(folder, fold, seed) + (f"{part}." if part else "")
+    config = read_config(folder) if has_config(folder) else None
+    if config and approach not in (None, config.approach):
+        raise InputError(f"{folder} holds weights of {config.approach}, expected those of {approach}: give others.")
+    prefix = _member_prefix(folder, config, fold, seed) + (f"{part}." if part else "")
     tensors = load_tensors(read_model(folder))
     stored = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name, tensor in module.state_dict().items():
         if name not in stored or stored[name].shape != tensor.shape:
-            raise InputError(f"The weights in {folder} have no {prefix}{name} of shape {tuple(tensor.shape)}.")
+            of = f" of {config.approach}" if config else ""
+            raise InputError(
+                f"The weights in {folder}{of} have no {prefix}{name} of shape {tuple(tensor.shape)}: give weights of "
+                "the same architecture."
+            )
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
 
 
-def _member_prefix(folder: Path, fold: int, seed: int) -> str:
+def _member_prefix(folder: Path, config: WeightsConfig | None, fold: int, seed: int) -> str:
     """The prefix of the tensors of the network that was not trained on a fold."""
-    config = read_config(folder) if has_config(folder) else None
     check_split(folder, config, seed)
     if config is None or not config.folds:
         validated = config.fold if config else None

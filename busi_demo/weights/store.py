@@ -31,8 +31,17 @@ from busi_demo.weights import hub
 from busi_demo.weights.calibration import UNCALIBRATED, Calibration
 from busi_demo.weights.config import DetectorReference, WeightsConfig, not_of_this_version, parse_config
 
-WEIGHTS_FOLDER = Path(os.environ.get("BUSI_DEMO_WEIGHTS", ROOT / "weights"))
-"""Where the approaches lie, one folder each; the environment variable BUSI_DEMO_WEIGHTS names another place."""
+FOLDER_VARIABLE = "BUSI_DEMO_WEIGHTS"
+
+
+def default_folder() -> Path:
+    """The folder that the environment variable BUSI_DEMO_WEIGHTS names; `weights` of the project where it is not set or
+    empty."""
+    return Path(os.path.expanduser(os.environ.get(FOLDER_VARIABLE) or ROOT / "weights"))
+
+
+WEIGHTS_FOLDER = default_folder()
+"""Where the approaches lie, one folder each."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 _DETECTOR_PREFIX = f"{DETECTOR}."
@@ -276,13 +285,39 @@ def available_approaches(weights_folder: Path | None = None) -> list[str]:
         weights_folder: holds one folder an approach; by default the project's `weights`. There, where `hub.configured`
             names a repository, weights may lie in that repository instead: the local config.json files say which, and
             where there are none, every approach counts as available.
+    Raises:
+        InputError: BUSI_DEMO_WEIGHTS names a folder that does not exist.
     """
+    missing = _missing_of(weights_folder)
+    return [key for key in APPROACHES if key not in missing]
+
+
+def why_left_out(weights_folder: Path | None = None) -> str | None:
+    """Which approaches are not available and why, as the end of a sentence without its full stop; `None` where all are.
+
+    Args:
+        weights_folder: as for `available_approaches`.
+    """
+    missing = _missing_of(weights_folder)
+    own = [key for key, detector in missing.items() if detector is None]
+    reasons = [f"because there are no weights: {', '.join(own)}"] if own else []
+    reasons += [f"because the weights of its detector {detector} are missing: {key}"
+                for key, detector in missing.items() if detector]  # fmt: skip
+    return "; ".join(reasons) or None
+
+
+def _missing_of(weights_folder: Path | None) -> dict[str, str | None]:
+    """Key of each approach that is not available -> key of the detector whose weights it lacks; `None` where it lacks
+    its own."""
     folder = weights_folder or WEIGHTS_FOLDER
     described = [key for key in APPROACHES if (folder / key / CONFIG_FILE).is_file()]
     if _is_default(folder) and hub.configured(folder):
-        return described or list(APPROACHES)
+        return {key: None for key in APPROACHES if described and key not in described}
+    _check_named(folder)
     complete = [key for key in described if (folder / key / MODEL_FILE).is_file()]
-    return [key for key in complete if _detector_key(folder / key) in (None, *complete)]
+    detectors = {key: _detector_key(folder / key) for key in complete}
+    return {key: detectors.get(key) for key in APPROACHES
+            if key not in complete or detectors[key] not in (None, *complete)}  # fmt: skip
 
 
 def _detector_key(folder: Path) -> str | None:
@@ -306,6 +341,16 @@ def _find(folder: Path, name: str) -> Path:
     return hub.fetch(pin, f"{folder.name}/{name}")
 
 
+def _check_named(folder: Path) -> None:
+    """Raise InputError if it is the project's `weights`, at a place that BUSI_DEMO_WEIGHTS names and that is not there.
+    The message does not name the place, which a page must not show."""
+    if os.environ.get(FOLDER_VARIABLE) and _is_default(folder) and not folder.is_dir():
+        raise InputError(
+            f"${FOLDER_VARIABLE} names a folder that does not exist, expected the folder that holds the weights of all "
+            "approaches: correct it, or unset it for the folder weights of the project."
+        )
+
+
 def _is_default(folder: Path) -> bool:
     return folder.resolve() == WEIGHTS_FOLDER.resolve()
 
@@ -321,6 +366,7 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         _log.info("%s", error)
+        _check_named(path.parent.parent)
         raise InputError(
             f"The weights of {path.parent.name} are missing ({path.name} is not in their folder): fetch the "
             f"repository's weights folder, or train them with train/train_multitask.py or train/train_two_stage.py."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -129,6 +130,94 @@ def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_pat
     after = batch(moved, *FAST, "--no-figures")[1]
     assert seen == ["benign/benign case (1).png"] and after[1:] == before[1:]
     assert float(after[0]["dice"]) == 0 < float(before[0]["dice"])
+
+
+def test_failed_images_are_analysed_again(batch, source, monkeypatch):
+    seen, answer = [], batch_cli.analyse_item
+    monkeypatch.setattr(
+        batch_cli, "analyse_item", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
+    )
+    first = batch(source, *FAST, "--no-figures")
+    del seen[:]
+    assert batch(source, *FAST, "--no-figures")[:2] == first[:2] and seen == ["bad.png"]
+
+
+@pytest.mark.parametrize("text", ['{"sha256": "', "[]", '{"sha256": "", "rows": 1}', '{"rows": [{}]}'])
+def test_images_with_damaged_rows_are_analysed_again(batch, source, tmp_path, text):
+    (source / "bad.png").unlink()
+    before = batch(source, *FAST, "--no-figures")
+    for path in (tmp_path / "out" / "rows").iterdir():
+        path.write_text(text)
+    assert batch(source, *FAST, "--no-figures") == before and before[0] == 0
+
+
+@pytest.mark.parametrize("text", ["[]", "{"])
+def test_damaged_settings_are_one_sentence(batch, source, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "batch.json").write_text(text)
+    status, _, (complaint,) = batch(source, *FAST)
+    assert status == 2 and complaint == (
+        f"error: {tmp_path / 'out' / 'batch.json'} is damaged, expected the settings of an earlier batch: give another "
+        "--output."
+    )
+
+
+@pytest.mark.parametrize("letter", ["a", "\u4e2d"])
+def test_figures_of_long_names_are_written(batch, source, tmp_path, letter):
+    """Two names as long as a file system allows that begin with the same letters."""
+    stem = letter * (249 // len(letter.encode()))
+    for number in "12":
+        save_grey(source / "benign" / f"{stem}{number}.png", picture(int(number)))
+    (source / "bad.png").unlink()
+    status, rows, _ = batch(source, *FAST)
+    figures = [path.name for path in (tmp_path / "out" / "figures" / "benign").iterdir()]
+    assert status == 0 and len(rows) == 5 and len(figures) == 4
+    assert all(len(name.encode()) <= 255 and name.endswith(".multitask_cnn.png") for name in figures)
+
+
+@pytest.mark.parametrize("place", ["figures", "rows"])
+def test_a_result_that_cannot_be_written_costs_that_image_alone(batch, source, tmp_path, monkeypatch, place):
+    (source / "bad.png").unlink()
+    name = "benign/benign case (1).png"
+    (item,) = (item for item in batch_cli.find_items([source]) if item.name == name)
+    taken = {"figures": tmp_path / "out" / "figures" / f"{name}.multitask_cnn.png",
+             "rows": batch_cli._row_path(tmp_path / "out", item)}[place]  # fmt: skip
+    taken.mkdir(parents=True)
+    status, rows, complaints = batch(source, *FAST)
+    assert status == 2 and [bool(row["error"]) for row in rows] == [True, False, False]
+    assert f"error: The result of {name} could not be written (Is a directory): mend this" in complaints[-1]
+    taken.rmdir()
+    assert batch(source, *FAST)[0] == 0
+
+
+@pytest.mark.parametrize(("place", "is_folder"), [
+    ("rows", False), ("figures", False), ("batch.csv", True), ("batch.json", True),
+])  # fmt: skip
+def test_an_output_that_cannot_be_written_is_one_sentence_before_the_work(
+    batch, source, tmp_path, monkeypatch, place, is_folder
+):
+    monkeypatch.setattr(batch_cli, "analyse_item", None)
+    taken = tmp_path / "out" / place
+    taken.mkdir(parents=True) if is_folder else (taken.parent.mkdir(), taken.write_text(""))
+    status, _, (complaint,) = batch(source, *FAST)
+    assert status == 2 and str(taken) in complaint and complaint.endswith("name another with --output.")
+    assert "Errno" not in complaint
+
+
+def test_a_table_that_cannot_be_written_is_one_sentence(batch, source, tmp_path, monkeypatch):
+    save = batch_cli.save_whole
+
+    def full(path: Path, content: bytes) -> Path:
+        if path.name == "batch.csv":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return save(path, content)
+
+    monkeypatch.setattr(batch_cli, "save_whole", full)
+    status, _, complaints = batch(source, *FAST, "--no-figures")
+    table = tmp_path / "out" / "batch.csv"
+    assert status == 2 and complaints[-1] == (
+        f"error: The table {table} cannot be written (No space left on device): mend this, and repeat the command."
+    )
 
 
 @pytest.mark.parametrize(("words", "named"), [

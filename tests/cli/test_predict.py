@@ -172,6 +172,30 @@ def test_an_output_that_is_a_file_gets_one_line(predict, images, tmp_path):
     )
 
 
+def test_results_of_a_name_as_long_as_a_file_system_allows(predict, tmp_path):
+    for number in "12":
+        image = save_grey(tmp_path / ("\u00e9" * 125 + f"{number}.png"), picture(1))
+        status, _, errors = predict(image, "--approach", "multitask_cnn")
+        assert (status, errors) == (0, [])
+    assert len(list((tmp_path / "output").glob("*.multitask_cnn.mask.png"))) == 2
+
+
+def test_a_result_that_cannot_be_written_gets_one_line(predict, images, tmp_path):
+    taken = tmp_path / "out" / "wide.multitask_cnn.png"
+    taken.mkdir(parents=True)
+    status, lines, (error,) = predict(*images, "--approach", "multitask_cnn", "--output", tmp_path / "out")
+    assert status == 2 and any("tall.jpg" in line for line in lines)
+    sentence = f"The result {taken} cannot be written (Is a directory): name another folder with --output."
+    assert error == f"error: {images[0]}: {sentence}"
+
+
+@pytest.mark.parametrize("address", ["https://example.org/scan.png", "ftp://example.org/scan.png"])
+def test_an_address_is_not_read(predict, address):
+    status, lines, (error,) = predict(address, "--approach", "multitask_cnn")
+    assert (status, lines) == (2, [])
+    assert "scan.png is an address, expected the path of a file: download it first, and name that file." in error
+
+
 def test_the_error_for_an_unknown_approach_lists_the_choices(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["predict", "image.png", "--approach", "vit"])

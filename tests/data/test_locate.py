@@ -6,7 +6,8 @@ import kagglehub
 import pytest
 from helpers import write_busi
 
-from busi_demo.data.locate import KAGGLE_DATASET, DataNotFoundError, find_data
+from busi_demo.__main__ import main
+from busi_demo.data.locate import KAGGLE_DATASET, DataNotFoundError, data_at_hand, find_data
 from busi_demo.types import InputError
 
 
@@ -84,3 +85,16 @@ def test_a_wrong_folder_in_the_environment_is_not_skipped(all_four, tmp_path, mo
     monkeypatch.setenv("BUSI_DATA", str(tmp_path / "pictures"))
     with pytest.raises(InputError, match=r"pictures \(from \$BUSI_DATA\) is not .*in BUSI layout"):
         find_data()
+
+
+def test_the_data_at_hand_are_never_downloaded(all_four, tmp_path, monkeypatch):
+    assert data_at_hand() == all_four["environment"]
+    monkeypatch.delenv("BUSI_DATA")
+    all_four["default"].rename("away")
+    assert data_at_hand() is None
+
+
+def test_a_wrong_folder_in_the_environment_is_named_before_the_gallery_is_filled(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BUSI_DATA", str(tmp_path / "nowhere"))
+    assert main(["examples"]) == 2
+    assert "nowhere (from $BUSI_DATA) is not a folder" in capsys.readouterr().err

@@ -33,6 +33,10 @@ def parse(*words: str, **fixed) -> TrainConfig:
     ({"fold": 5}, "--fold must be between 0 and 4, got 5"),
     ({"phantoms": 3}, "--phantoms must be at least 10, got 3"),
     ({"phantom_share": 1.5}, "--phantom-share must be between 0.0 and 1.0, got 1.5"),
+    ({"w_seg": float("inf")}, "--w-seg must be between 0.0 and 1000.0, got inf"),
+    ({"w_cls": float("nan")}, "--w-cls must be between 0.0 and 1000.0, got nan"),
+    ({"w_seg": 0.0, "w_cls": 0.0}, "--w-seg or --w-cls must be above 0, got 0 for both: nothing would be trained"),
+    ({"seed": 10**30}, "--seed must be between 0 and 2147483647, got 10{30}"),
     ({"precision": "fp16"}, "--precision must be one of .* got 'fp16'"),
     ({"encoder_weights": "coco"}, "--encoder-weights must be one of .* got 'coco'"),
 ])  # fmt: skip

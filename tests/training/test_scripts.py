@@ -179,6 +179,7 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("train_multitask.py", ["--data", "nowhere"], "nowhere (from --data) is not a folder"),
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
+    ("train_multitask.py", ["--data", "phantoms", "--seed", "1" + "0" * 30], "--seed must be between 0 and 2147483647"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
     ("train_two_stage.py", ["--data", "phantoms", "--classifier-epochs", "0"],
      "--classifier-epochs must be at least 1, got 0"),
@@ -191,6 +192,9 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     ("evaluate.py", ["--data", "nowhere", "--output", "file/x.json"], "The folder file cannot be written (File"),
     ("evaluate.py", ["--output", "x.json", "--figures", "file"], "name another with --figures"),
     ("autopsy.py", ["--data", "nowhere", "--output", "file"], "name another with --output"),
+    ("evaluate.py", ["--data", "nowhere", "--output", "."], ". is a folder, expected a file that can be written: name"),
+    ("model_card.py", ["--weights", "nowhere", "--output", "."], ". is a folder, expected a file that can be written"),
+    ("model_card.py", ["--weights", "nowhere", "--output", "x"], "nowhere holds the weights of no approach: name"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):
     """A folder that cannot be written is among them: it is found before anything is computed."""

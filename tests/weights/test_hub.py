@@ -158,8 +158,18 @@ def test_a_repository_needs_a_revision(local, monkeypatch, value):
         configured(local)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"repository": "anna/busi"}', '{"repository": "a", "revision": "b"}'])
-def test_a_pin_file_of_another_form_is_named(local, text):
+@pytest.mark.parametrize(("text", "found"), [
+    ("{", "hub.json cannot be read as JSON"),
+    ("[]", "it holds []"),
+    ('{"repository": "anna/busi"}', "it has repository"),
+    ('{"repository": "anna/busi", "revision": "b", "more": 1}', "it has repository, revision, more"),
+    ('{"repository": 5, "revision": "b"}', "repository is 5"),
+    ('{"repository": "a", "revision": "b"}', "'a' is no repository of the Hub"),
+])  # fmt: skip
+def test_a_pin_file_of_another_form_is_named(local, text, found):
     (local / PIN_FILE).write_text(text)
-    with pytest.raises(InputError, match=r"hub\.json names no repository"):
+    with pytest.raises(InputError, match=r"^hub\.json names no repository \(") as caught:
         hub.configured(local)
+    message = str(caught.value)
+    assert found in message and ".)" not in message and ".." not in message and "Pin" not in message
+    assert message.endswith("expected an object with the texts repository and revision, so mend or delete the file.")

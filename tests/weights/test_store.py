@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
@@ -14,6 +15,7 @@ from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import CLASSES, InputError
+from busi_demo.weights import store
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.start import identity, load_part
@@ -27,6 +29,7 @@ from busi_demo.weights.store import (
     read_config,
     reinitialised,
     save_weights,
+    why_left_out,
 )
 
 KEY = "multitask_cnn"
@@ -303,6 +306,14 @@ def test_load_part_is_strict(saved):
         load_part(saved / KEY, "encoder", wider.decoder)
 
 
+def test_load_part_names_an_approach_that_was_not_expected(weights_folder):
+    model = create_model("multitask_unet")
+    with pytest.raises(InputError, match=r"holds weights of multitask_cnn, expected those of multitask_unet: give oth"):
+        load_part(weights_folder / KEY, "", model, approach="multitask_unet")
+    with pytest.raises(InputError, match=r"of multitask_cnn have no head\.weight .*: give weights of the same"):
+        load_part(weights_folder / KEY, "head", torch.nn.Linear(2, 2))
+
+
 def test_load_part_of_a_missing_file_says_so(tmp_path):
     with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
         load_part(tmp_path / KEY, "", create_model(KEY, **TINY))
@@ -325,10 +336,31 @@ def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, app
 
 def test_available_approaches_have_weights(saved, weights_folder, tmp_path):
     assert available_approaches(saved) == [KEY]
-    assert available_approaches(weights_folder) == list(APPROACHES)
+    assert available_approaches(weights_folder) == list(APPROACHES) and why_left_out(weights_folder) is None
     (saved / KEY / MODEL_FILE).unlink()
     assert available_approaches(saved) == []
     assert available_approaches(tmp_path / "none") == []
+
+
+def test_the_environment_names_the_folder_of_the_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named, folder in (("~/w", tmp_path / "w"), (str(tmp_path), tmp_path), ("", ROOT / "weights")):
+        monkeypatch.setenv("BUSI_DEMO_WEIGHTS", named)
+        assert store.default_folder() == folder
+    monkeypatch.delenv("BUSI_DEMO_WEIGHTS")
+    assert store.default_folder() == ROOT / "weights"
+
+
+def test_the_environment_with_a_folder_that_is_not_there_is_an_input_error(tmp_path, monkeypatch):
+    monkeypatch.delenv("BUSI_WEIGHTS_REPO", raising=False)
+    monkeypatch.setenv("BUSI_DEMO_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(store, "WEIGHTS_FOLDER", store.default_folder())
+    for use in (lambda: load_weights(approach_folder(KEY)), available_approaches):
+        with pytest.raises(InputError, match=r"^\$BUSI_DEMO_WEIGHTS names a folder that does not exist, expected") as e:
+            use()
+        assert "nowhere" not in str(e.value)  # a page may show it
+    with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
+        load_weights(tmp_path / "elsewhere" / KEY)
 
 
 @pytest.fixture
@@ -401,6 +433,10 @@ def test_an_approach_without_the_weights_of_its_detector_is_not_available(weight
     assert set(available_approaches(tmp_path)) == {KEY, "two_stage", "multitask_unet"}
     (tmp_path / "multitask_unet" / "model.safetensors").unlink()
     assert available_approaches(tmp_path) == [KEY]
+    assert why_left_out(tmp_path) == (
+        "because there are no weights: multitask_resnet50, multitask_unet; because the weights of its detector "
+        "multitask_unet are missing: two_stage"
+    )
 
 
 @pytest.mark.parametrize("key", [KEY, "multitask_unet"])

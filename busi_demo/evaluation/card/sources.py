@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from busi_demo.evaluation.card.card import ApproachFacts
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.project import ROOT
+from busi_demo.project import ROOT, read_json
+from busi_demo.types import InputError
 from busi_demo.weights.results import read_evaluations, read_metrics
 from busi_demo.weights.store import has_config, read_facts
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
 CARD_FILE = ROOT / "MODEL_CARD.md"
+
+_AUTOPSY = {"data": str, "quoted": dict, "published": dict, "counts": dict, "settings": dict, "ways": dict,
+            "rows": list, "differences": list}  # fmt: skip
 
 
 def read_reports(folder: Path) -> dict[str, ApproachFacts]:
@@ -25,6 +30,22 @@ def read_reports(folder: Path) -> dict[str, ApproachFacts]:
     known = {key: _read_approach(folder / key) for key in APPROACHES if has_config(folder / key)}
     sha256 = {key: facts.config["sha256"] for key, facts in known.items()}
     return {**known, CONSENSUS: ApproachFacts({"sha256": sha256}, None, read_evaluations(folder / CONSENSUS))}
+
+
+def read_autopsy(path: Path) -> dict[str, Any]:
+    """The result of `train/autopsy.py`.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    result = read_json(path)
+    if not (isinstance(result, dict) and all(isinstance(result.get(key), kind) for key, kind in _AUTOPSY.items())):
+        expected = ", ".join(_AUTOPSY)
+        raise InputError(
+            f"{path.name} does not hold the result of an autopsy, an object with {expected}: make it again with "
+            "train/autopsy.py."
+        )
+    return result
 
 
 def _read_approach(folder: Path) -> ApproachFacts:

@@ -53,7 +53,7 @@ def run_batch(
 
     Args:
         paths: image files and zip archives.
-        approach: a key of `APPROACHES`, or `busi_demo.batch.ALL`.
+        approach: a key of `APPROACHES`, or `busi_demo.models.ALL`.
         folder: receives a new folder with table and figures, which is deleted if the caller stops before the end.
         stopped: asked before each image; once true, the batch ends.
     Raises:

@@ -9,13 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError, reason_of
 from busi_demo.ui import html, texts
 from busi_demo.ui.endpoints import declare_batch_endpoint
 from busi_demo.ui.events import LONG, PRIVATE, QUICK
-
-ALL = "all"  # as in busi_demo.batch, which the first page need not load
 
 _NUMBERS = ("number",) * 5
 _WIDTHS = ["150px", "160px", "100px", "100px", "120px", "100px", "100px", "75px", "320px"]  # as wide as the page

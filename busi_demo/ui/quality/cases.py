@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,11 @@ def _predictor_for(key: str) -> PredictorFor:
 
 
 def _samples() -> dict[tuple[str, str], FileSample]:
-    root = data_at_hand()
+    try:
+        root = data_at_hand()
+    except InputError as error:
+        logging.getLogger(__name__).warning("%s", error)  # contains a path, which pages must not show
+        return {}
     return _index(root) if root else {}
 
 

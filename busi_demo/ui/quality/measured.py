@@ -21,7 +21,6 @@ from busi_demo.evaluation.history import read_stages
 from busi_demo.evaluation.plots import cam_figure
 from busi_demo.evaluation.results import ImageResult, probability_matrix, result_of_row
 from busi_demo.models import CONSENSUS, title_of
-from busi_demo.project import read_json
 from busi_demo.ui import texts
 from busi_demo.weights import store
 from busi_demo.weights.results import picture_file
@@ -95,7 +94,7 @@ def draw_autopsy() -> tuple[dict[str, Any], Image.Image] | None:
     """
     if not sources.AUTOPSY_FILE.is_file():
         return None
-    result = read_json(sources.AUTOPSY_FILE)
+    result = sources.read_autopsy(sources.AUTOPSY_FILE)
     return result, _image(autopsy_figure(result, title=texts.AUTOPSY_TITLE))
 
 

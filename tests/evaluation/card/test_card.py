@@ -485,6 +485,15 @@ class TestScript:
             (status, card) == (2, "") and line.startswith("error: ") and "metrics.json cannot be read as JSON" in line
         )
 
+    @pytest.mark.parametrize("content", ["[]", "{}", '{"quoted": 1}'])
+    def test_an_autopsy_of_another_form_is_one_line(self, write, tmp_path, content):
+        (tmp_path / "w" / "multitask_cnn").mkdir(parents=True)
+        (tmp_path / "w" / "multitask_cnn" / "config.json").write_text(json.dumps(config("multitask_cnn")))
+        (tmp_path / "a.json").write_text(content)
+        status, card, err = write("--autopsy", tmp_path / "a.json")
+        (line,) = err.splitlines()
+        assert (status, card) == (2, "") and line.startswith("error: a.json does not hold the result of an autopsy")
+
     def test_an_autopsy_that_is_not_there(self, write, tmp_path):
         status, card, err = write("--autopsy", tmp_path / "none.json")
         assert (status, card) == (2, "") and "none.json is not there" in err

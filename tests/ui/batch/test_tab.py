@@ -16,11 +16,9 @@ from helpers import disc, picture, save_grey
 from PIL import Image
 
 from busi_demo.batch.rows import COLUMNS
-from busi_demo.models import ALL as BATCH_ALL
-from busi_demo.models import APPROACHES, CONSENSUS_TITLE
+from busi_demo.models import ALL, APPROACHES, CONSENSUS_TITLE
 from busi_demo.ui import texts
 from busi_demo.ui.batch import job as batch_job
-from busi_demo.ui.batch import tab as batch_tab
 from busi_demo.ui.batch.job import run_batch
 from busi_demo.ui.batch.tab import BatchTab
 from busi_demo.weights import store
@@ -84,13 +82,25 @@ def test_the_card_names_the_approaches_without_weights(tab, files, weights_folde
     for key in keys:
         shutil.copytree(weights_folder / key, tmp_path / "weights" / key)
     monkeypatch.setattr(store, "WEIGHTS_FOLDER", tmp_path / "weights")
-    _, *steps = tab.run(files[:1], BATCH_ALL, WE)
+    _, *steps = tab.run(files[:1], ALL, WE)
     missing = ", ".join(key for key in APPROACHES if key not in keys)
     assert all(f"Left out, because there are no weights: {missing}." in step[tab.card] for step in steps)
     assert [row[1] for row in shown(tab, steps[-1])] == [
         *(APPROACHES[key].title for key in sorted(keys, key=list(APPROACHES).index)),
         CONSENSUS_TITLE,
     ]
+
+
+def test_figures_of_long_names_can_be_unpacked(tab, tmp_path):
+    """An archive may hold names that are longer than a file system allows."""
+    with zipfile.ZipFile(tmp_path / "long.zip", "w") as archive:
+        for folder in ("\u4e2d" * 100, "b"):
+            archive.write(save_grey(tmp_path / "a.png", picture(1)), folder + "/" + "\u4e2d" * 99 + ".png")
+    *_, end = tab.run([str(tmp_path / "long.zip")], KEY, WE)
+    assert "2 images analysed." in end[tab.card]
+    with zipfile.ZipFile(end[tab.figures].constructor_args["value"]) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    assert len(list((tmp_path / "unpacked").rglob(f"*.{KEY}.png"))) == 2
 
 
 def test_stop_ends_it_after_the_image_with_what_there_is(tab, files):
@@ -141,4 +151,3 @@ def test_a_full_disk_is_a_sentence_without_the_servers_folders(tab, files, monke
 def test_the_limits_are_those_that_the_page_states():
     assert batch_job.LIMITS.images == 200 and "200 images" in texts.BATCH_LIMITS
     assert batch_job.LIMITS.archive_bytes == 500_000_000 and "500 MB unpacked" in texts.BATCH_LIMITS
-    assert batch_tab.ALL == BATCH_ALL
