@@ -63,12 +63,12 @@ def five_panels(
             f"The ground truth must be bool {prediction.image.shape} like the image, "
             f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
         )
-    figure, axes = _titled_axes([panel.title(prediction) for panel in PANELS], prediction.image.shape, columns)
+    figure, all_axes = _titled_axes([panel.title(prediction) for panel in PANELS], prediction.image.shape, columns)
     content = PanelContent(prediction, ground_truth, opacity)
-    for panel, place in zip(PANELS, axes, strict=True):
-        panel.draw(place, content)
+    for panel, axes in zip(PANELS, all_axes, strict=True):
+        panel.draw(axes, content)
     heading = _write_heading(figure, prediction, title or prediction.approach, columns)
-    _arrange(figure, axes, heading, columns)
+    _arrange(figure, all_axes, heading, columns)
     return figure
 
 
@@ -111,15 +111,15 @@ def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> 
     width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
     figure = Figure(figsize=(width, size[1]), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = []
+    all_axes = []
     for name in names:
-        panel = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
-        panel.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
-        panel.set(xticks=[], yticks=[], facecolor=_BLANK)
-        for spine in panel.spines.values():
+        axes = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
+        axes.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
+        axes.set(xticks=[], yticks=[], facecolor=_BLANK)
+        for spine in axes.spines.values():
             spine.set(color="#808080", linewidth=0.6)
-        axes.append(panel)
-    return figure, axes
+        all_axes.append(axes)
+    return figure, all_axes
 
 
 def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
@@ -153,16 +153,16 @@ def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
         longest = max(1, max(map(len, lines)) - 1)
 
 
-def _arrange(figure: Figure, axes: list[Axes], heading: float, columns: int) -> None:
+def _arrange(figure: Figure, all_axes: list[Axes], heading: float, columns: int) -> None:
     """Place the axes row by row below the heading, each row as high as its content, and write the footer."""
-    size = axes[0].bbox.size / figure.dpi
-    below = [(panel.bbox.y0 - panel.get_tightbbox().y0) / figure.dpi for panel in axes]
-    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(axes), columns)]
+    size = all_axes[0].bbox.size / figure.dpi
+    below = [(axes.bbox.y0 - axes.get_tightbbox().y0) / figure.dpi for axes in all_axes]
+    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(all_axes), columns)]
     width, height = figure.get_figwidth(), heading + sum(rows) + _FOOTER
-    for i, panel in enumerate(axes):
+    for i, axes in enumerate(all_axes):
         row, column = divmod(i, columns)
         left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - size[0]) / 2
         bottom = height - heading - sum(rows[:row]) - _TITLE - size[1]
-        panel.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
+        axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
     figure.set_figheight(height)
     figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=FAINT)
