@@ -65,16 +65,16 @@ class Analysis:
         """Geometry of the predicted mask; `None` if the mask is empty."""
         return measure(self.prediction.mask, self.prediction.spacing)
 
-    def figure(self, columns: int = 5) -> Image.Image:
-        """The five panels as an RGB image, `columns` of them in a row."""
+    def figure(self, columns: int | None = None) -> Image.Image:
+        """The panels as an RGB image, `columns` of them in a row; `None`: all."""
         return self.answer.figure(columns, self.view.opacity)
 
     def figure_png(self) -> bytes:
-        """The five panels in a row as a PNG file."""
+        """The panels in a row as a PNG file."""
         return self.answer.figure_png(opacity=self.view.opacity)
 
     def figure_pdf(self) -> bytes:
-        """The five panels in a row as a PDF file."""
+        """The panels in a row as a PDF file."""
         return self.answer.figure_pdf(opacity=self.view.opacity)
 
 

@@ -67,8 +67,8 @@ class Answer:
             "seconds": prediction.seconds,
         }
 
-    def figure(self, columns: int = 5, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
-        """The five panels as an RGB image; arguments and errors as in `figure.five_panels`.
+    def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
+        """The panels as an RGB image; arguments and errors as in `figure.draw_panels`.
 
         Args:
             title: heading before the probabilities; `None`: `self.title`.
@@ -77,22 +77,22 @@ class Answer:
 
         return figure_image(self._panels(columns, opacity, title))
 
-    def figure_png(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
-        """The five panels as a PNG file; arguments as in `figure`."""
+    def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+        """The panels as a PNG file; arguments as in `figure`."""
         from busi_demo.analysis.figure import png_bytes
 
         return png_bytes(self.figure(columns, opacity))
 
-    def figure_pdf(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
-        """The five panels as a PDF of one page; arguments as in `figure`."""
+    def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+        """The panels as a PDF of one page; arguments as in `figure`."""
         from busi_demo.analysis.figure import figure_pdf
 
         return figure_pdf(self._panels(columns, opacity))
 
-    def _panels(self, columns: int, opacity: float, title: str | None = None) -> Figure:
-        from busi_demo.analysis.figure import five_panels
+    def _panels(self, columns: int | None, opacity: float, title: str | None = None) -> Figure:
+        from busi_demo.analysis.figure import draw_panels
 
-        return five_panels(self.prediction, self.ground_truth, title or self.title, columns, opacity)
+        return draw_panels(self.prediction, self.ground_truth, title or self.title, columns, opacity)
 
 
 def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:

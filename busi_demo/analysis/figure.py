@@ -1,4 +1,4 @@
-"""The five-panel figure of a prediction: input, ground truth, predicted mask, class activation map and overlay.
+"""The figure of a prediction: the panels of `panels.PANELS`.
 
 It uses Matplotlib's object interface without pyplot, which has global state, so it is thread-safe.
 """
@@ -33,11 +33,11 @@ _TITLE, _BELOW, _FOOTER = 0.34, 0.16, 0.34
 _BLANK = "#e9e9e9"
 
 
-def five_panels(
+def draw_panels(
     prediction: Prediction,
     ground_truth: np.ndarray | None = None,
     title: str | None = None,
-    columns: int = 5,
+    columns: int | None = None,
     opacity: float = CAM_OPACITY,
 ) -> Figure:
     """Draw a prediction.
@@ -46,14 +46,15 @@ def five_panels(
         prediction: of an image (H, W) of any aspect ratio.
         ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
         title: display name of the approach; `None`: its key.
-        columns: panels per row, 1 to 5: 5 for a page of 1200 px, 1 or 2 for a phone.
+        columns: panels per row, from 1 to the number of panels: 1 or 2 for a phone. `None`: all in one row.
         opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
     Returns:
         A figure with its own Agg canvas, about 3 inches wide per column; `figure_image` and `figure_pdf` convert it.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
-        ValueError: columns is not 1 to 5.
+        ValueError: columns is not 1 to the number of panels.
     """
+    columns = len(PANELS) if columns is None else columns
     if columns not in range(1, len(PANELS) + 1):
         raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
     if not 0 <= opacity <= 1:
@@ -63,7 +64,7 @@ def five_panels(
             f"The ground truth must be bool {prediction.image.shape} like the image, "
             f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
         )
-    figure, all_axes = _titled_axes([panel.title(prediction) for panel in PANELS], prediction.image.shape, columns)
+    figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in PANELS], prediction.image.shape, columns)
     content = PanelContent(prediction, ground_truth, opacity)
     for panel, axes in zip(PANELS, all_axes, strict=True):
         panel.draw(axes, content)
@@ -72,11 +73,16 @@ def five_panels(
     return figure
 
 
+def panel_names() -> list[str]:
+    """What the panels show, from left to right, in words for a sentence."""
+    return [panel.name for panel in PANELS]
+
+
 def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     """Render a figure as an "RGB" image.
 
     Args:
-        figure: from `five_panels`.
+        figure: from `draw_panels`.
         dpi: pixels per inch; five columns are 15.2 inches wide.
     """
     figure.set_dpi(dpi)
@@ -96,7 +102,7 @@ def figure_pdf(figure: Figure) -> bytes:
     """A figure as a PDF file of one page, with text and lines as vectors.
 
     Args:
-        figure: from `five_panels`.
+        figure: from `draw_panels`.
     """
     page = io.BytesIO()
     figure.savefig(page, format="pdf", metadata={"Title": "Breast ultrasound", "Subject": DISCLAIMER})

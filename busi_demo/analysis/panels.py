@@ -1,4 +1,4 @@
-"""The five panels of the figure, how each is drawn, and their colours.
+"""The panels of the figure, how each is drawn, and their colours.
 
 The outlines are sky blue and yellow from the palette of Okabe and Ito (2008) and also differ in line style; the areas
 where they disagree differ in hatching. The CAM has the colours of 'inferno', with evenly rising lightness (van der Walt
@@ -59,12 +59,18 @@ class Panel:
     """A panel of the figure.
 
     Attributes:
-        title: stands above it; computed from the prediction.
+        name: what it shows, in words for a sentence; screen readers read the names of all panels.
         draw: draws the content into axes whose coordinates are the image's pixels.
+        title: computes from the prediction what stands above the panel; `None`: its name.
     """
 
-    title: Callable[[Prediction], str]
+    name: str
     draw: Callable[[Axes, PanelContent], None]
+    title: Callable[[Prediction], str] | None = None
+
+    def title_of(self, prediction: Prediction) -> str:
+        """What stands above the panel."""
+        return self.name.capitalize() if self.title is None else self.title(prediction)
 
 
 def _show(axes: Axes, pixels: np.ndarray, **style: Any) -> None:
@@ -208,10 +214,10 @@ def _outline(axes: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
 
 
 PANELS = (
-    Panel(lambda _: "Input", draw_input),
-    Panel(lambda _: "Ground truth", draw_ground_truth),
-    Panel(lambda _: "Predicted mask", draw_predicted_mask),
-    Panel(lambda prediction: find_cam_method(prediction.cam_method).title, draw_cam),
-    Panel(lambda _: "Overlay", draw_overlay),
+    Panel("input", draw_input),
+    Panel("ground truth", draw_ground_truth),
+    Panel("predicted mask", draw_predicted_mask),
+    Panel("class activation map", draw_cam, lambda prediction: find_cam_method(prediction.cam_method).title),
+    Panel("overlay", draw_overlay),
 )
 """The panels of the figure from left to right."""

@@ -125,7 +125,7 @@ def measure(
 
     Args:
         predictor_for: chooses the predictor of a sample.
-        figures: folder for the five panels of every sample; `None` writes none.
+        figures: folder for the panels of every sample; `None` writes none.
         examined: the samples for which the CAMs are examined.
     Returns:
         The result of each image; the share of each lesion in its image, `None` without a complete mask; the results
