@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging.masks import dice, iou
-from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.inference.consensus import Consensus
 from busi_demo.models import title_of
 from busi_demo.types import Prediction

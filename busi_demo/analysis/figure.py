@@ -17,8 +17,8 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from busi_demo.analysis.panels import FAINT, INK, PANELS, PanelContent
+from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging.text import percent
-from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.types import InputError, Prediction
 
 DISCLAIMER = "Research demo, not a medical device"

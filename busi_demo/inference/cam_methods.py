@@ -85,9 +85,6 @@ _OF_A_CONSENSUS = CamMethod(
     "",
 )
 
-CAM_OPACITY = 0.55
-"""Default opacity of the strongest pixel of a map in the overlay."""
-
 
 def single_cam_method(key: str) -> CamMethod:
     """Return a method that can be computed for a single approach, one of `CAM_METHODS`.

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from busi_demo.analysis.view import View
+from busi_demo.analysis.view import CAM_OPACITY, View
 from busi_demo.imaging import read_ground_truth, read_image
-from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
+from busi_demo.inference.cam_methods import CAM_METHODS, DEFAULT_CAM_METHOD
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import texts

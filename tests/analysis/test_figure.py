@@ -17,8 +17,9 @@ from matplotlib.text import Text
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import DISCLAIMER, draw_panels, figure_image, figure_pdf
 from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PANELS, PREDICTED, TOO_MUCH, TRUTH, Panel
+from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging.text import percent
-from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY
+from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.types import CLASSES, Agreement, InputError, Prediction
 from busi_demo.ui.html import figure_alt
 
