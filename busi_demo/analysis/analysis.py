@@ -25,7 +25,7 @@ _FINEST, _COARSEST = 0.001, 5  # mm per pixel; ultrasound has about 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ImageFacts:
     """Facts about an image and an approach that do not depend on the view.
 
     Attributes:
@@ -52,7 +52,7 @@ class Analysis:
     """
 
     answer: Answer
-    facts: Facts = Facts()
+    facts: ImageFacts = ImageFacts()
     view: View = DEFAULT_VIEW
 
     @property
@@ -92,7 +92,7 @@ class AnalysedImage:
     forward_pass: ForwardPass
     ground_truth: np.ndarray | None
     notes: tuple[str, ...]
-    facts: Facts
+    facts: ImageFacts
 
     def analysis(self, view: View = DEFAULT_VIEW) -> Analysis:
         """The analysis in a view.
@@ -126,5 +126,5 @@ def analyse_image(
     forward_pass = predictor.forward_pass(image)
     trust = assess(forward_pass.prediction(), predictor.predict)
     known = seen_before(forward_pass.grey.pixels)
-    facts = Facts(trust, known, known_images_available(), predictor.config)
+    facts = ImageFacts(trust, known, known_images_available(), predictor.config)
     return AnalysedImage(forward_pass, ground_truth, notes, facts)
