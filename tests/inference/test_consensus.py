@@ -8,7 +8,7 @@ import pytest
 
 from busi_demo.analysis.answer import Answer, consensus_record
 from busi_demo.inference.cam_methods import find_cam_method
-from busi_demo.inference.consensus import DISAGREEMENT, consensus, majority_mask, overlap_matrix, own_outlines
+from busi_demo.inference.consensus import DISAGREEMENT, consensus, distinct_outlines, majority_mask, overlap_matrix
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Agreement, Prediction
 
@@ -62,7 +62,7 @@ def test_an_outline_that_two_members_share_counts_once():
     assert found.median_dice == without.median_dice == pytest.approx(0.4)  # of 0.4, 0 and 2 / 3
     assert found.overlap.shape == (4, 4)
     withdrawn = replace(four[0], mask=mask(), probabilities=dict(zip(CLASSES, NORMAL, strict=True)))
-    assert own_outlines([withdrawn, *four[1:]]) == [0, 1, 2, 3] and own_outlines(four) == [0, 2, 3]
+    assert distinct_outlines([withdrawn, *four[1:]]) == [0, 1, 2, 3] and distinct_outlines(four) == [0, 2, 3]
 
 
 def test_more_than_half_of_three_masks():
