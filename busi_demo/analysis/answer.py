@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from busi_demo.analysis.view import CAM_OPACITY
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.imaging.masks import dice, iou
 from busi_demo.inference.consensus import Consensus
 from busi_demo.models import title_of
@@ -20,17 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A prediction with the ground truth.
+    """A prediction with the ground truth. Checked when it is made.
 
     Attributes:
         prediction: of an approach or the consensus.
-        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
-        notes: sentences on how the ground truth was read.
+        ground_truth: of the same image.
+    Raises:
+        InputError: the ground truth is not bool or has another shape than the image.
     """
 
     prediction: Prediction
-    ground_truth: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+    ground_truth: GroundTruth = UNKNOWN_TRUTH
+
+    def __post_init__(self) -> None:
+        self.ground_truth.check(self.prediction.image.shape)
 
     @property
     def title(self) -> str:
@@ -40,17 +42,19 @@ class Answer:
     @property
     def dice(self) -> float | None:
         """Dice of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
-        return None if self.ground_truth is None else dice(self.prediction.mask, self.ground_truth)
+        truth = self.ground_truth.mask
+        return None if truth is None else dice(self.prediction.mask, truth)
 
     @property
     def iou(self) -> float | None:
         """IoU of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
-        return None if self.ground_truth is None else iou(self.prediction.mask, self.ground_truth)
+        truth = self.ground_truth.mask
+        return None if truth is None else iou(self.prediction.mask, truth)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the prediction, then the notes."""
-        return (*self.prediction.warnings, *self.notes)
+        """The warnings of the prediction, then the notes on the ground truth."""
+        return (*self.prediction.warnings, *self.ground_truth.notes)
 
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
@@ -92,7 +96,7 @@ class Answer:
     def _panels(self, columns: int | None, opacity: float, title: str | None = None) -> Figure:
         from busi_demo.analysis.figure import draw_panels
 
-        return draw_panels(self.prediction, self.ground_truth, title or self.title, columns, opacity)
+        return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
 
 
 def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:

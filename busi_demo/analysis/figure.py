@@ -18,6 +18,7 @@ from PIL import Image
 
 from busi_demo.analysis.panels import FAINT, INK, PANELS, PanelContent
 from busi_demo.analysis.view import CAM_OPACITY
+from busi_demo.imaging import GroundTruth
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError, Prediction
 
@@ -59,11 +60,7 @@ def draw_panels(
         raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
     if not 0 <= opacity <= 1:
         raise InputError(f"The opacity of the CAM must lie between 0 and 1, got {opacity}.")
-    if ground_truth is not None and (ground_truth.shape != prediction.image.shape or ground_truth.dtype != np.bool_):
-        raise InputError(
-            f"The ground truth must be bool {prediction.image.shape} like the image, "
-            f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
-        )
+    GroundTruth(ground_truth).check(prediction.image.shape)
     figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in PANELS], prediction.image.shape, columns)
     content = PanelContent(prediction, ground_truth, opacity)
     for panel, axes in zip(PANELS, all_axes, strict=True):

@@ -75,10 +75,10 @@ def _predict_one(
 ) -> list[dict[str, Any]]:
     """Write figure and mask of every approach; returns the record of each."""
     grey = read_image(path)
-    truth, notes = read_ground_truth(mask_path, grey.pixels.shape)
+    truth = read_ground_truth(mask_path, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
-        answer = Answer(predictor.predict(grey, shared), truth, notes)
+        answer = Answer(predictor.predict(grey, shared), truth)
         stem = output / f"{path.stem}.{predictor.key}"
         save_whole(Path(f"{stem}.png"), answer.figure_png())
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)

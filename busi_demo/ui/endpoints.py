@@ -89,8 +89,7 @@ def analyse_endpoint(
     view = View(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
         grey = read_image(image)
-        truth, notes = read_ground_truth(mask, grey.pixels.shape)
-        analysis = analyse_image(grey, approach, truth, notes).analysis(view)
+        analysis = analyse_image(grey, approach, read_ground_truth(mask, grey.pixels.shape)).analysis(view)
         content = report(analysis)
         more = {name: content[name] for name in ("measurements", "trust", "seen", "known_images_available")}
         return analysis.figure(), dict(analysis.prediction.probabilities), analysis.answer.record() | more
@@ -162,7 +161,7 @@ def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[t
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
     try:
         grey = read_image(image)
-        *_, known = compare(grey, *read_ground_truth(mask, grey.pixels.shape))
+        *_, known = compare(grey, read_ground_truth(mask, grey.pixels.shape))
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
     if known.consensus is None or known.together is None:

@@ -16,6 +16,7 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
+from busi_demo.imaging import GroundTruth
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, Prediction
 from busi_demo.weights.known_images import KnownImage
@@ -38,7 +39,7 @@ def full() -> dict:
     seen = KnownImage("benign (1).png", "BUSI", "benign", "train", "0" * 16)
     facts = ImageFacts(assess(PREDICTION, mirrored), seen, True, CONFIG)
     created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
-    return report(Analysis(Answer(PREDICTION, truth), facts), created)
+    return report(Analysis(Answer(PREDICTION, GroundTruth(truth)), facts), created)
 
 
 def bare() -> dict:

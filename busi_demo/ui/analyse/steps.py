@@ -36,7 +36,7 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
     if read.refusal or read.grey is None or read.truth is None:
         return read
     try:
-        analysed = analyse_image(read.grey, approach, *read.truth)
+        analysed = analyse_image(read.grey, approach, read.truth)
     except InputError as error:
         return replace(read, refusal=str(error))
     _answered.add(approach)

@@ -84,7 +84,7 @@ class CompareTab:
 
         yield {self.card: comparison.progress(None)}
         try:
-            for known in comparison.compare(read.grey, *read.truth):
+            for known in comparison.compare(read.grey, read.truth):
                 yield self._show(known)
         except InputError as error:
             yield self._refusal(str(error))

@@ -13,6 +13,7 @@ from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
 from busi_demo.evaluation.held_out import PredictorFor, held_out_by, held_out_predictors
 from busi_demo.evaluation.results import ImageResult
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import CONSENSUS
@@ -57,7 +58,7 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
         raise InputError(texts.case_gone(result.image))
     pixels, truth = sample.read()
     predictor = _predictor_for(key)(sample)
-    answer = Answer(predictor.predict(pixels), truth if sample.mask_complete else None)
+    answer = Answer(predictor.predict(pixels), GroundTruth(truth) if sample.mask_complete else UNKNOWN_TRUTH)
     heading = f"{answer.title}, {result.image}"
     wide, narrow = (answer.figure(columns, title=heading) for columns in (None, 1))
     return wide, narrow, figure_alt(answer)
