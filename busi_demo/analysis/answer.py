@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from busi_demo.analysis.view import CAM_OPACITY
@@ -99,23 +99,25 @@ class Answer:
         return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
 
 
-def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:
+def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> dict[str, Any]:
     """A comparison as plain JSON values, without its maps.
 
     Args:
         consensus: of the approaches.
-        answer: `consensus.prediction` with the ground truth.
+        ground_truth: of the same image.
     Returns:
-        consensus: the record of `answer`.
-        approaches: the record of each member.
+        consensus: the record of the answer of the consensus.
+        approaches: the record of the answer of each member.
         classes_agree, median_dice, disagree: as in `Consensus`.
         overlap: key -> key -> Dice of the two masks.
+    Raises:
+        InputError: the ground truth is not bool or has another shape than the image.
     """
     keys = [member.approach for member in consensus.members]
     overlap = [dict(zip(keys, row, strict=True)) for row in consensus.overlap.tolist()]
     return {
-        "consensus": answer.record(),
-        "approaches": [replace(answer, prediction=member).record() for member in consensus.members],
+        "consensus": Answer(consensus.prediction, ground_truth).record(),
+        "approaches": [Answer(member, ground_truth).record() for member in consensus.members],
         "classes_agree": consensus.classes_agree,
         "median_dice": consensus.median_dice,
         "disagree": consensus.disagree,

@@ -167,4 +167,4 @@ def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[t
     if known.consensus is None or known.together is None:
         raise gr.Error(texts.NO_CONSENSUS, print_exception=False)
     figures = [(answer.figure(), answer.title) for answer in (*known.answered, known.together)]
-    return figures, consensus_record(known.consensus, known.together)
+    return figures, consensus_record(known.consensus, known.together.ground_truth)

@@ -6,8 +6,9 @@ from helpers import answer, picture
 
 from busi_demo.analysis import analysis
 from busi_demo.analysis.analysis import analyse_image
-from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.answer import Answer, consensus_record
 from busi_demo.imaging import GroundTruth
+from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import Predictor
 from busi_demo.types import InputError
 
@@ -25,6 +26,8 @@ def test_an_answer_with_the_ground_truth_of_another_image_is_refused(mask, messa
     prediction = answer(np.zeros((72, 96), dtype=bool))
     with pytest.raises(InputError, match=message):
         Answer(prediction, GroundTruth(mask))
+    with pytest.raises(InputError, match=message):
+        consensus_record(consensus([prediction, prediction]), GroundTruth(mask))
 
 
 @pytest.mark.parametrize(("mask", "message"), WRONG)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from busi_demo.analysis.answer import Answer, consensus_record
+from busi_demo.analysis.answer import consensus_record
 from busi_demo.imaging import GroundTruth
 from busi_demo.inference.cam_methods import find_cam_method
 from busi_demo.inference.consensus import DISAGREEMENT, consensus, distinct_outlines, majority_mask, overlap_matrix
@@ -154,7 +154,7 @@ def test_a_consensus_record_has_json_values():
     ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
     ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
     found = consensus(ours)
-    record = consensus_record(found, Answer(found.prediction, GroundTruth(mask(0, 1), ("resized",))))
+    record = consensus_record(found, GroundTruth(mask(0, 1), ("resized",)))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["overlap"] == {"a": {"a": 1, "b": 0.4}, "b": {"a": 0.4, "b": 1}}
     assert (record["classes_agree"], record["median_dice"], record["disagree"]) == (False, 0.4, True)
