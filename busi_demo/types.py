@@ -79,8 +79,8 @@ class Prediction:
         warnings: sentences to show with the answer.
         seconds: wall time of the prediction, in seconds.
         spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where it is unknown.
-        outline_key: key of the approach that made the mask probabilities; predictions with the same key share that
-            network. `None`: this prediction shares no network.
+        outline_key: key of the approach whose network computed the mask probabilities: two predictions with the same
+            key have the same mask probabilities. `None`: no other prediction is known to have the same.
         cam_method: key of the method that made `cam`, see `busi_demo.inference.cam_methods`.
     Raises:
         ValueError: a field has another shape, dtype or range.

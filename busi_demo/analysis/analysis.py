@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.measurements import Measurements, measure
 from busi_demo.analysis.trust import Trust, assess
 from busi_demo.analysis.view import DEFAULT_VIEW, View
-from busi_demo.imaging import Source
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, Source, read_image
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.types import InputError, Prediction
@@ -25,7 +23,7 @@ _FINEST, _COARSEST = 0.001, 5  # mm per pixel; ultrasound has about 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ImageFacts:
     """Facts about an image and an approach that do not depend on the view.
 
     Attributes:
@@ -52,7 +50,7 @@ class Analysis:
     """
 
     answer: Answer
-    facts: Facts = Facts()
+    facts: ImageFacts = ImageFacts()
     view: View = DEFAULT_VIEW
 
     @property
@@ -65,16 +63,16 @@ class Analysis:
         """Geometry of the predicted mask; `None` if the mask is empty."""
         return measure(self.prediction.mask, self.prediction.spacing)
 
-    def figure(self, columns: int = 5) -> Image.Image:
-        """The five panels as an RGB image, `columns` of them in a row."""
+    def figure(self, columns: int | None = None) -> Image.Image:
+        """The panels as an RGB image, `columns` of them in a row; `None`: all."""
         return self.answer.figure(columns, self.view.opacity)
 
     def figure_png(self) -> bytes:
-        """The five panels in a row as a PNG file."""
+        """The panels in a row as a PNG file."""
         return self.answer.figure_png(opacity=self.view.opacity)
 
     def figure_pdf(self) -> bytes:
-        """The five panels in a row as a PDF file."""
+        """The panels in a row as a PDF file."""
         return self.answer.figure_pdf(opacity=self.view.opacity)
 
 
@@ -84,15 +82,13 @@ class AnalysedImage:
 
     Attributes:
         forward_pass: the kept forward pass.
-        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
-        notes: sentences on how the ground truth was read.
+        ground_truth: of the image.
         facts: independent of the view.
     """
 
     forward_pass: ForwardPass
-    ground_truth: np.ndarray | None
-    notes: tuple[str, ...]
-    facts: Facts
+    ground_truth: GroundTruth
+    facts: ImageFacts
 
     def analysis(self, view: View = DEFAULT_VIEW) -> Analysis:
         """The analysis in a view.
@@ -107,24 +103,24 @@ class AnalysedImage:
                     f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {view.spacing}."
                 )
             prediction = replace(prediction, spacing=(view.spacing, view.spacing))
-        return Analysis(Answer(prediction, self.ground_truth, self.notes), self.facts, view)
+        return Analysis(Answer(prediction, self.ground_truth), self.facts, view)
 
 
-def analyse_image(
-    image: Source, approach: str, ground_truth: np.ndarray | None = None, notes: tuple[str, ...] = ()
-) -> AnalysedImage:
+def analyse_image(image: Source, approach: str, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> AnalysedImage:
     """Run the network on an image and on its mirror image, which the trust checks need.
 
     Args:
         image: as for `read_image`; a `GreyImage` is not decoded again.
         approach: a key of `busi_demo.models.APPROACHES`.
-        ground_truth, notes: from `read_ground_truth`.
+        ground_truth: of the image, from `read_ground_truth`.
     Raises:
-        InputError: no such approach, its weights are missing, or the image cannot be used.
+        InputError: no such approach, its weights are missing, the image cannot be used, or the ground truth is not bool
+            or has another shape than the image.
     """
-    predictor = load_predictor(approach)
-    forward_pass = predictor.forward_pass(image)
+    predictor, grey = load_predictor(approach), read_image(image)
+    ground_truth.check(grey.pixels.shape)  # before the network runs
+    forward_pass = predictor.forward_pass(grey)
     trust = assess(forward_pass.prediction(), predictor.predict)
-    known = seen_before(forward_pass.grey.pixels)
-    facts = Facts(trust, known, known_images_available(), predictor.config)
-    return AnalysedImage(forward_pass, ground_truth, notes, facts)
+    known = seen_before(grey.pixels)
+    facts = ImageFacts(trust, known, known_images_available(), predictor.config)
+    return AnalysedImage(forward_pass, ground_truth, facts)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from busi_demo.analysis.view import CAM_OPACITY
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.imaging.masks import dice, iou
-from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.inference.consensus import Consensus
 from busi_demo.models import title_of
 from busi_demo.types import Prediction
@@ -20,17 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A prediction with the ground truth.
+    """A prediction with the ground truth. Checked when it is made.
 
     Attributes:
         prediction: of an approach or the consensus.
-        ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
-        notes: sentences on how the ground truth was read.
+        ground_truth: of the same image.
+    Raises:
+        InputError: the ground truth is not bool or has another shape than the image.
     """
 
     prediction: Prediction
-    ground_truth: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+    ground_truth: GroundTruth = UNKNOWN_TRUTH
+
+    def __post_init__(self) -> None:
+        self.ground_truth.check(self.prediction.image.shape)
 
     @property
     def title(self) -> str:
@@ -40,17 +42,19 @@ class Answer:
     @property
     def dice(self) -> float | None:
         """Dice of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
-        return None if self.ground_truth is None else dice(self.prediction.mask, self.ground_truth)
+        truth = self.ground_truth.mask
+        return None if truth is None else dice(self.prediction.mask, truth)
 
     @property
     def iou(self) -> float | None:
         """IoU of the predicted mask with the ground truth, in [0, 1]; `None` if the ground truth is unknown."""
-        return None if self.ground_truth is None else iou(self.prediction.mask, self.ground_truth)
+        truth = self.ground_truth.mask
+        return None if truth is None else iou(self.prediction.mask, truth)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the prediction, then the notes."""
-        return (*self.prediction.warnings, *self.notes)
+        """The warnings of the prediction, then the notes on the ground truth."""
+        return (*self.prediction.warnings, *self.ground_truth.notes)
 
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
@@ -67,8 +71,8 @@ class Answer:
             "seconds": prediction.seconds,
         }
 
-    def figure(self, columns: int = 5, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
-        """The five panels as an RGB image; arguments and errors as in `figure.five_panels`.
+    def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
+        """The panels as an RGB image; arguments and errors as in `figure.draw_panels`.
 
         Args:
             title: heading before the probabilities; `None`: `self.title`.
@@ -77,41 +81,43 @@ class Answer:
 
         return figure_image(self._panels(columns, opacity, title))
 
-    def figure_png(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
-        """The five panels as a PNG file; arguments as in `figure`."""
+    def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+        """The panels as a PNG file; arguments as in `figure`."""
         from busi_demo.analysis.figure import png_bytes
 
         return png_bytes(self.figure(columns, opacity))
 
-    def figure_pdf(self, columns: int = 5, opacity: float = CAM_OPACITY) -> bytes:
-        """The five panels as a PDF of one page; arguments as in `figure`."""
+    def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+        """The panels as a PDF of one page; arguments as in `figure`."""
         from busi_demo.analysis.figure import figure_pdf
 
         return figure_pdf(self._panels(columns, opacity))
 
-    def _panels(self, columns: int, opacity: float, title: str | None = None) -> Figure:
-        from busi_demo.analysis.figure import five_panels
+    def _panels(self, columns: int | None, opacity: float, title: str | None = None) -> Figure:
+        from busi_demo.analysis.figure import draw_panels
 
-        return five_panels(self.prediction, self.ground_truth, title or self.title, columns, opacity)
+        return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
 
 
-def consensus_record(consensus: Consensus, answer: Answer) -> dict[str, Any]:
+def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> dict[str, Any]:
     """A comparison as plain JSON values, without its maps.
 
     Args:
         consensus: of the approaches.
-        answer: `consensus.prediction` with the ground truth.
+        ground_truth: of the same image.
     Returns:
-        consensus: the record of `answer`.
-        approaches: the record of each member.
+        consensus: the record of the answer of the consensus.
+        approaches: the record of the answer of each member.
         classes_agree, median_dice, disagree: as in `Consensus`.
         overlap: key -> key -> Dice of the two masks.
+    Raises:
+        InputError: the ground truth is not bool or has another shape than the image.
     """
     keys = [member.approach for member in consensus.members]
     overlap = [dict(zip(keys, row, strict=True)) for row in consensus.overlap.tolist()]
     return {
-        "consensus": answer.record(),
-        "approaches": [replace(answer, prediction=member).record() for member in consensus.members],
+        "consensus": Answer(consensus.prediction, ground_truth).record(),
+        "approaches": [Answer(member, ground_truth).record() for member in consensus.members],
         "classes_agree": consensus.classes_agree,
         "median_dice": consensus.median_dice,
         "disagree": consensus.disagree,

@@ -1,4 +1,4 @@
-"""The five-panel figure of a prediction: input, ground truth, predicted mask, class activation map and overlay.
+"""The figure of a prediction: the panels of `panels.PANELS`.
 
 It uses Matplotlib's object interface without pyplot, which has global state, so it is thread-safe.
 """
@@ -17,8 +17,9 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from busi_demo.analysis.panels import FAINT, INK, PANELS, PanelContent
+from busi_demo.analysis.view import CAM_OPACITY
+from busi_demo.imaging import GroundTruth
 from busi_demo.imaging.text import percent
-from busi_demo.inference.cam_methods import CAM_OPACITY
 from busi_demo.types import InputError, Prediction
 
 DISCLAIMER = "Research demo, not a medical device"
@@ -33,11 +34,11 @@ _TITLE, _BELOW, _FOOTER = 0.34, 0.16, 0.34
 _BLANK = "#e9e9e9"
 
 
-def five_panels(
+def draw_panels(
     prediction: Prediction,
     ground_truth: np.ndarray | None = None,
     title: str | None = None,
-    columns: int = 5,
+    columns: int | None = None,
     opacity: float = CAM_OPACITY,
 ) -> Figure:
     """Draw a prediction.
@@ -46,37 +47,39 @@ def five_panels(
         prediction: of an image (H, W) of any aspect ratio.
         ground_truth: bool (H, W), True inside the true lesion; `None` if it is unknown.
         title: display name of the approach; `None`: its key.
-        columns: panels per row, 1 to 5: 5 for a page of 1200 px, 1 or 2 for a phone.
+        columns: panels per row, from 1 to the number of panels: 1 or 2 for a phone. `None`: all in one row.
         opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
     Returns:
         A figure with its own Agg canvas, about 3 inches wide per column; `figure_image` and `figure_pdf` convert it.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
-        ValueError: columns is not 1 to 5.
+        ValueError: columns is not 1 to the number of panels.
     """
+    columns = len(PANELS) if columns is None else columns
     if columns not in range(1, len(PANELS) + 1):
         raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
     if not 0 <= opacity <= 1:
         raise InputError(f"The opacity of the CAM must lie between 0 and 1, got {opacity}.")
-    if ground_truth is not None and (ground_truth.shape != prediction.image.shape or ground_truth.dtype != np.bool_):
-        raise InputError(
-            f"The ground truth must be bool {prediction.image.shape} like the image, "
-            f"got {ground_truth.dtype} {ground_truth.shape}: read it with read_mask(source, image.shape)."
-        )
-    figure, axes = _titled_axes([panel.title(prediction) for panel in PANELS], prediction.image.shape, columns)
+    GroundTruth(ground_truth).check(prediction.image.shape)
+    figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in PANELS], prediction.image.shape, columns)
     content = PanelContent(prediction, ground_truth, opacity)
-    for panel, place in zip(PANELS, axes, strict=True):
-        panel.draw(place, content)
+    for panel, axes in zip(PANELS, all_axes, strict=True):
+        panel.draw(axes, content)
     heading = _write_heading(figure, prediction, title or prediction.approach, columns)
-    _arrange(figure, axes, heading, columns)
+    _arrange(figure, all_axes, heading, columns)
     return figure
+
+
+def panel_names() -> list[str]:
+    """What the panels show, from left to right, in words for a sentence."""
+    return [panel.name for panel in PANELS]
 
 
 def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     """Render a figure as an "RGB" image.
 
     Args:
-        figure: from `five_panels`.
+        figure: from `draw_panels`.
         dpi: pixels per inch; five columns are 15.2 inches wide.
     """
     figure.set_dpi(dpi)
@@ -96,7 +99,7 @@ def figure_pdf(figure: Figure) -> bytes:
     """A figure as a PDF file of one page, with text and lines as vectors.
 
     Args:
-        figure: from `five_panels`.
+        figure: from `draw_panels`.
     """
     page = io.BytesIO()
     figure.savefig(page, format="pdf", metadata={"Title": "Breast ultrasound", "Subject": DISCLAIMER})
@@ -111,15 +114,15 @@ def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> 
     width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
     figure = Figure(figsize=(width, size[1]), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = []
+    all_axes = []
     for name in names:
-        panel = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
-        panel.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
-        panel.set(xticks=[], yticks=[], facecolor=_BLANK)
-        for spine in panel.spines.values():
+        axes = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
+        axes.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
+        axes.set(xticks=[], yticks=[], facecolor=_BLANK)
+        for spine in axes.spines.values():
             spine.set(color="#808080", linewidth=0.6)
-        axes.append(panel)
-    return figure, axes
+        all_axes.append(axes)
+    return figure, all_axes
 
 
 def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
@@ -153,16 +156,16 @@ def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
         longest = max(1, max(map(len, lines)) - 1)
 
 
-def _arrange(figure: Figure, axes: list[Axes], heading: float, columns: int) -> None:
+def _arrange(figure: Figure, all_axes: list[Axes], heading: float, columns: int) -> None:
     """Place the axes row by row below the heading, each row as high as its content, and write the footer."""
-    size = axes[0].bbox.size / figure.dpi
-    below = [(panel.bbox.y0 - panel.get_tightbbox().y0) / figure.dpi for panel in axes]
-    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(axes), columns)]
+    size = all_axes[0].bbox.size / figure.dpi
+    below = [(axes.bbox.y0 - axes.get_tightbbox().y0) / figure.dpi for axes in all_axes]
+    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(all_axes), columns)]
     width, height = figure.get_figwidth(), heading + sum(rows) + _FOOTER
-    for i, panel in enumerate(axes):
+    for i, axes in enumerate(all_axes):
         row, column = divmod(i, columns)
         left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - size[0]) / 2
         bottom = height - heading - sum(rows[:row]) - _TITLE - size[1]
-        panel.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
+        axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
     figure.set_figheight(height)
     figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=FAINT)

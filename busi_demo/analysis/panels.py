@@ -1,4 +1,4 @@
-"""The five panels of the figure, how each is drawn, and their colours.
+"""The panels of the figure, how each is drawn, and their colours.
 
 The outlines are sky blue and yellow from the palette of Okabe and Ito (2008) and also differ in line style; the areas
 where they disagree differ in hatching. The CAM has the colours of 'inferno', with evenly rising lightness (van der Walt
@@ -59,18 +59,24 @@ class Panel:
     """A panel of the figure.
 
     Attributes:
-        title: stands above it; computed from the prediction.
+        name: what it shows, in words for a sentence; screen readers read the names of all panels.
         draw: draws the content into axes whose coordinates are the image's pixels.
+        title: computes from the prediction what stands above the panel; `None`: its name.
     """
 
-    title: Callable[[Prediction], str]
+    name: str
     draw: Callable[[Axes, PanelContent], None]
+    title: Callable[[Prediction], str] | None = None
+
+    def title_of(self, prediction: Prediction) -> str:
+        """What stands above the panel."""
+        return self.name.capitalize() if self.title is None else self.title(prediction)
 
 
-def _show(panel: Axes, pixels: np.ndarray, **style: Any) -> None:
-    """Fill a panel with a (H, W) array, in the coordinates of the array's pixels."""
+def _show(axes: Axes, pixels: np.ndarray, **style: Any) -> None:
+    """Fill axes with a (H, W) array, in the coordinates of the array's pixels."""
     height, width = pixels.shape
-    panel.imshow(_shrunk(pixels), extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", **style)
+    axes.imshow(_shrunk(pixels), extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto", **style)
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:
@@ -83,66 +89,66 @@ def _shrunk(pixels: np.ndarray) -> np.ndarray:
     return means > 0 if pixels.dtype == np.bool_ else means
 
 
-def _caption(panel: Axes, text: str) -> None:
-    """One or two lines below a panel."""
-    panel.annotate(
+def _caption(axes: Axes, text: str) -> None:
+    """One or two lines below axes."""
+    axes.annotate(
         text, (0.5, 0), (0, -6), "axes fraction", textcoords="offset points",
         ha="center", va="top", fontsize=10.5, color=INK, linespacing=1.35,
     )  # fmt: skip
 
 
-def _say(panel: Axes, text: str) -> None:
-    """Write a sentence in the middle of an empty panel, or below a panel that is too small for it."""
-    sentence = panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=12)
+def _say(axes: Axes, text: str) -> None:
+    """Write a sentence in the middle of empty axes, or below axes that are too small for it."""
+    sentence = axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=12)
     sentence.set_color(FAINT)
-    if (sentence.get_window_extent().size > panel.bbox.size).any():
+    if (sentence.get_window_extent().size > axes.bbox.size).any():
         sentence.remove()
-        _caption(panel, text)
+        _caption(axes, text)
 
 
-def _draw_mask(panel: Axes, mask: np.ndarray) -> str:
+def _draw_mask(axes: Axes, mask: np.ndarray) -> str:
     """Draw a bool (H, W) mask in white on black; returns a caption with its size."""
-    _show(panel, mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    _show(axes, mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return f"lesion: {percent(float(mask.mean()))} of the image" if mask.any() else "no lesion"
 
 
-def draw_input(panel: Axes, content: PanelContent) -> None:
+def draw_input(axes: Axes, content: PanelContent) -> None:
     """Draw the image with its size."""
     image = content.prediction.image
-    _show(panel, image, cmap="gray", vmin=0, vmax=255)
-    _caption(panel, f"{image.shape[1]} × {image.shape[0]} pixels")
+    _show(axes, image, cmap="gray", vmin=0, vmax=255)
+    _caption(axes, f"{image.shape[1]} × {image.shape[0]} pixels")
 
 
-def draw_ground_truth(panel: Axes, content: PanelContent) -> None:
+def draw_ground_truth(axes: Axes, content: PanelContent) -> None:
     """Draw the true mask if it is known."""
     if content.ground_truth is None:
-        _say(panel, "not provided")
+        _say(axes, "not provided")
     else:
-        _caption(panel, _draw_mask(panel, content.ground_truth))
+        _caption(axes, _draw_mask(axes, content.ground_truth))
 
 
-def draw_predicted_mask(panel: Axes, content: PanelContent) -> None:
+def draw_predicted_mask(axes: Axes, content: PanelContent) -> None:
     """Draw the predicted mask with its overlap with the true mask."""
     prediction, ground_truth = content.prediction, content.ground_truth
-    text = _draw_mask(panel, prediction.mask)
+    text = _draw_mask(axes, prediction.mask)
     if ground_truth is not None:
         text += f"\nDice {dice(prediction.mask, ground_truth):.2f} · IoU {iou(prediction.mask, ground_truth):.2f}"
-    _caption(panel, text)
+    _caption(axes, text)
 
 
-def draw_cam(panel: Axes, content: PanelContent) -> None:
+def draw_cam(axes: Axes, content: PanelContent) -> None:
     """Draw the class activation map with its scale, or a sentence if the map is empty."""
     prediction = content.prediction
     method = find_cam_method(prediction.cam_method)
     if not prediction.cam.any():
         nothing = f"no positive evidence\nfor {prediction.cam_class}" if method.of_class else "no pattern"
-        _say(panel, nothing)
+        _say(axes, nothing)
         return
-    _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1)
-    width, height = panel.bbox.size / panel.figure.dpi
+    _show(axes, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1)
+    width, height = axes.bbox.size / axes.figure.dpi
     share = max(1, _NARROWEST_BAR / width)
-    bar = panel.inset_axes((0.5 - share / 2, -0.18 / height, share, 0.1 / height))
-    panel.figure.colorbar(ScalarMappable(Normalize(0, 1), CAM_COLOURS), cax=bar, orientation="horizontal")
+    bar = axes.inset_axes((0.5 - share / 2, -0.18 / height, share, 0.1 / height))
+    axes.figure.colorbar(ScalarMappable(Normalize(0, 1), CAM_COLOURS), cax=bar, orientation="horizontal")
     bar.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     bar.tick_params(labelsize=9.5, length=2.5, pad=2, colors=INK)
     shows = f"relative class evidence for {prediction.cam_class}" if method.of_class else "main pattern, of no class"
@@ -150,13 +156,13 @@ def draw_cam(panel: Axes, content: PanelContent) -> None:
     bar.set_xlabel(f"{shows}\n1 = strongest pixel{peak}", fontsize=9.5, color=INK, labelpad=2)
 
 
-def draw_overlay(panel: Axes, content: PanelContent) -> None:
+def draw_overlay(axes: Axes, content: PanelContent) -> None:
     """Draw image, CAM and both outlines; areas where these disagree are hatched."""
     prediction, ground_truth, opacity = content.prediction, content.ground_truth, content.opacity
-    _show(panel, prediction.image, cmap="gray", vmin=0, vmax=255)
+    _show(axes, prediction.image, cmap="gray", vmin=0, vmax=255)
     if prediction.cam.any() and opacity:
         alpha = _shrunk(prediction.cam) * opacity
-        _show(panel, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, alpha=alpha)
+        _show(axes, prediction.cam, cmap=CAM_COLOURS, vmin=0, vmax=1, alpha=alpha)
     handles: list[Line2D | Patch] = []
     for mask, style, label in ((prediction.mask, PREDICTED, "predicted"), (ground_truth, TRUTH, "ground truth")):
         if mask is not None and mask.any():
@@ -166,23 +172,23 @@ def draw_overlay(panel: Axes, content: PanelContent) -> None:
             (prediction.mask & ~ground_truth, TOO_MUCH, "too much"), (ground_truth & ~prediction.mask, MISSED, "missed")
         ):  # fmt: skip
             if mask.any():
-                handles.append(_hatch(panel, mask, style, label))
+                handles.append(_hatch(axes, mask, style, label))
     for mask, style in ((ground_truth, TRUTH), (prediction.mask, PREDICTED)):
         if mask is not None and mask.any():
-            _outline(panel, mask, style)
+            _outline(axes, mask, style)
     if handles:
-        panel.legend(
+        axes.legend(
             handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False,
             fontsize=10.5, labelcolor=INK, borderaxespad=0.3, handlelength=1.75, columnspacing=1.2,
         )  # fmt: skip
     else:
-        _caption(panel, "no lesion to outline")
+        _caption(axes, "no lesion to outline")
 
 
-def _hatch(panel: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> Patch:
+def _hatch(axes: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> Patch:
     """Tint and hatch the inside of a bool (H, W) mask; returns its handle for the legend."""
     tint = to_rgba(style["color"], _TINT)
-    area = panel.contourf(*_grid(mask), levels=[0.5, 1], colors=[tint], hatches=[style["hatch"]])
+    area = axes.contourf(*_grid(mask), levels=[0.5, 1], colors=[tint], hatches=[style["hatch"]])
     area.set(edgecolor=style["color"], linewidth=0)
     # The legend is white: a dark patch shows the colours as on the image.
     return Patch(facecolor="#333333", edgecolor=style["color"], hatch=2 * style["hatch"][:2], linewidth=0, label=label)
@@ -197,21 +203,21 @@ def _grid(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return columns, rows, np.pad(small, 1)
 
 
-def _outline(panel: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
+def _outline(axes: Axes, mask: np.ndarray, style: dict[str, str]) -> None:
     """Draw the border of a bool (H, W) mask; the outline of a lesion at the image's edge closes along it."""
     height, width = mask.shape
-    lines = panel.contour(
+    lines = axes.contour(
         *_grid(mask), levels=[0.5], colors=style["color"], linestyles=style["linestyle"], linewidths=2,
     )  # fmt: skip
     lines.set(path_effects=_HALO, clip_on=False)
-    panel.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 PANELS = (
-    Panel(lambda _: "Input", draw_input),
-    Panel(lambda _: "Ground truth", draw_ground_truth),
-    Panel(lambda _: "Predicted mask", draw_predicted_mask),
-    Panel(lambda prediction: find_cam_method(prediction.cam_method).title, draw_cam),
-    Panel(lambda _: "Overlay", draw_overlay),
+    Panel("input", draw_input),
+    Panel("ground truth", draw_ground_truth),
+    Panel("predicted mask", draw_predicted_mask),
+    Panel("class activation map", draw_cam, lambda prediction: find_cam_method(prediction.cam_method).title),
+    Panel("overlay", draw_overlay),
 )
 """The panels of the figure from left to right."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from busi_demo.inference.cam_methods import CAM_OPACITY, DEFAULT_CAM_METHOD
+from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD
+
+CAM_OPACITY = 0.55
+"""Default opacity of the strongest pixel of the CAM in the overlay."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.batch.items import BatchItem
-from busi_demo.imaging import read_image, read_mask
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, read_image, read_mask
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.project import file_name
@@ -99,16 +99,20 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
         raise InputError(item.fault or "There is no file.")
     with ExitStack() as files:
         grey = read_image(files.enter_context(item.image.on_disk()))
-        shape, notes = grey.pixels.shape, tuple[str, ...]()
-        truth = np.zeros(shape, dtype=bool) if item.masks else None
-        for mask in item.masks:
-            part, part_notes = read_mask(files.enter_context(mask.on_disk()), (shape[0], shape[1]))
-            truth, notes = truth | part, notes + part_notes
+        height, width = grey.pixels.shape
+        truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
     shared = SharedPasses()
     predictions = [predictor.predict(grey, shared) for predictor in predictors]
     if len(predictions) > 1:
         predictions.append(consensus(predictions).prediction)
-    return [Answer(prediction, truth, notes) for prediction in predictions]
+    return [Answer(prediction, truth) for prediction in predictions]
+
+
+def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
+    """The ground truth of an image from its masks, bool (H, W) each, and the notes on each."""
+    if not masks:
+        return UNKNOWN_TRUTH
+    return GroundTruth(np.logical_or.reduce([mask for mask, _ in masks]), tuple(n for _, notes in masks for n in notes))
 
 
 def _row(item: BatchItem, answer: Answer) -> Row:

@@ -77,10 +77,10 @@ def _predict_one(
 ) -> list[dict[str, Any]]:
     """Write figure and mask of every approach; returns the record of each."""
     grey = read_image(path)
-    truth, notes = read_ground_truth(mask_path, grey.pixels.shape)
+    truth = read_ground_truth(mask_path, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
-        answer = Answer(predictor.predict(grey, shared), truth, notes)
+        answer = Answer(predictor.predict(grey, shared), truth)
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
         _save(output / file_name(path.stem, f".{predictor.key}.png"), answer.figure_png())
         _save(output / file_name(path.stem, f".{predictor.key}.mask.png"), png_bytes(mask))

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
 from scipy.ndimage import label as label_regions
 
@@ -64,16 +62,6 @@ def make_phantom(label: str, seed: int, height: int = 224, width: int = 224) -> 
     if label != "normal":
         decibels, mask = _add_lesion(rng, decibels, malignant=label == "malignant")
     return Phantom(_acquire(rng, decibels), mask, label)
-
-
-def write_phantoms(folder: Path, per_class: int, seed: int = 0, height: int = 224, width: int = 224) -> None:
-    """Write phantoms in BUSI layout: `folder/LABEL/LABEL_SEED.png` with `LABEL_SEED_mask.png`, seeds from `seed` on."""
-    for name in CLASSES:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(seed, seed + per_class):
-            phantom = make_phantom(name, number, height, width)
-            Image.fromarray(phantom.image).save(folder / name / f"{name}_{number}.png")
-            Image.fromarray(phantom.mask).save(folder / name / f"{name}_{number}_mask.png")
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], rows: float, columns: float) -> np.ndarray:

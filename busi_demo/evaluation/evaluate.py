@@ -18,6 +18,7 @@ from busi_demo.data.busi import FileSample, locked_test
 from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, PredictorFor
 from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
+from busi_demo.imaging import GroundTruth
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
@@ -125,7 +126,7 @@ def measure(
 
     Args:
         predictor_for: chooses the predictor of a sample.
-        figures: folder for the five panels of every sample; `None` writes none.
+        figures: folder for the panels of every sample; `None` writes none.
         examined: the samples for which the CAMs are examined.
     Returns:
         The result of each image; the share of each lesion in its image, `None` without a complete mask; the results
@@ -139,7 +140,7 @@ def measure(
     for sample in tqdm(samples, "measuring", disable=None):
         predictor = predictor_for(sample)
         image, truth = sample.read()
-        answer = Answer(predictor.predict(image), truth)
+        answer = Answer(predictor.predict(image), GroundTruth(truth))
         results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
         scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)

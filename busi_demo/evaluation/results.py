@@ -21,7 +21,7 @@ def image_result(answer: Answer, image: str, label: str, mask_complete: bool = T
         mask_complete: whether the ground truth outlines every lesion. Without a complete mask that has a lesion, Dice
             and IoU are `None`.
     """
-    prediction, truth = answer.prediction, answer.ground_truth
+    prediction, truth = answer.prediction, answer.ground_truth.mask
     scored = mask_complete and truth is not None and bool(truth.any())
     return ImageResult(
         image=image,

@@ -26,7 +26,9 @@ from busi_demo.types import InputError
 __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
+    "UNKNOWN_TRUTH",
     "GreyImage",
+    "GroundTruth",
     "MaskSizeError",
     "Source",
     "read_ground_truth",
@@ -62,6 +64,34 @@ class GreyImage:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
 
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """What is known of the true lesion of an image.
+
+    Attributes:
+        mask: bool (H, W), True inside the true lesion; `None` if it is unknown.
+        notes: sentences for people on how the mask was read.
+    """
+
+    mask: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Check that the mask, if there is one, belongs to an image of this shape, (H, W).
+
+        Raises:
+            InputError: the mask is not bool, or has another shape.
+        """
+        if self.mask is not None and (self.mask.shape != shape or self.mask.dtype != np.bool_):
+            raise InputError(
+                f"The ground truth must be bool {shape} like the image, got {self.mask.dtype} {self.mask.shape}: "
+                "read it with read_mask(source, image.shape)."
+            )
+
+
+UNKNOWN_TRUTH = GroundTruth()
+"""Of an image without a mask."""
 
 Source = Undecoded | GreyImage
 """What `read_image` takes."""
@@ -143,13 +173,11 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
     return mask, notes
 
 
-def read_ground_truth(
-    source: Undecoded | None, shape: tuple[int, ...] | None
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """`read_mask` for an image of this shape, (H, W); `None` and no notes if `source` is `None`."""
+def read_ground_truth(source: Undecoded | None, shape: tuple[int, ...] | None) -> GroundTruth:
+    """`read_mask` for an image of this shape, (H, W); `UNKNOWN_TRUTH` if `source` is `None`."""
     if source is None:
-        return None, ()
-    return read_mask(source, (shape[0], shape[1]) if shape else None)
+        return UNKNOWN_TRUTH
+    return GroundTruth(*read_mask(source, (shape[0], shape[1]) if shape else None))
 
 
 def _resize(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD, find_cam_method
+from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD, single_cam_method
 from busi_demo.types import CLASSES, ModelOutput
 
 _PRINCIPAL = 16
@@ -43,10 +43,10 @@ def class_activation_map(output: ModelOutput, class_name: str, method: str = DEF
         float32 (h, w) on the grid of `output.features`, not negative and not scaled, so that a map without evidence
         is zero. Methods with `in_logits` give logit units per cell.
     Raises:
-        InputError: there is no such method.
+        InputError: there is no such method for a single approach; the message lists the valid keys.
         ValueError: there is no such class.
     """
-    chosen, index = find_cam_method(method), CLASSES.index(class_name)
+    chosen, index = single_cam_method(method), CLASSES.index(class_name)
     cells = output.features.shape[-2] * output.features.shape[-1]
     module = _HeadOnly(output.head, cells)
     # A new tensor, so that its gradient is not shared.

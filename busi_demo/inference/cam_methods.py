@@ -85,18 +85,22 @@ _OF_A_CONSENSUS = CamMethod(
     "",
 )
 
-CAM_OPACITY = 0.55
-"""Default opacity of the strongest pixel of a map in the overlay."""
 
-
-def find_cam_method(key: str) -> CamMethod:
-    """Return a method of `CAM_METHODS`, or that of a consensus.
+def single_cam_method(key: str) -> CamMethod:
+    """Return a method that can be computed for a single approach, one of `CAM_METHODS`.
 
     Raises:
         InputError: there is no such method; the message lists the valid keys.
     """
-    if key == MEAN_GRAD_CAM:
-        return _OF_A_CONSENSUS
     if key not in CAM_METHODS:
         raise InputError(f"There is no CAM method {key!r}: choose one of {', '.join(CAM_METHODS)}.")
     return CAM_METHODS[key]
+
+
+def find_cam_method(key: str) -> CamMethod:
+    """Return the method of a map that exists: one of `CAM_METHODS`, or that of a consensus.
+
+    Raises:
+        InputError: there is no such method; the message lists the valid keys.
+    """
+    return _OF_A_CONSENSUS if key == MEAN_GRAD_CAM else single_cam_method(key)

@@ -34,7 +34,7 @@ class Consensus:
         prediction: the combined prediction, with the `approach` `CONSENSUS`; if the members disagree, its first warning
             is `DISAGREEMENT`.
         classes_agree: whether all members predict the same class.
-        median_dice: median Dice over the pairs of members of `own_outlines`, in [0, 1]; 1 without a pair.
+        median_dice: median Dice over the pairs of the members in `distinct_outlines`, in [0, 1]; 1 without a pair.
         disagree: whether the classes differ, or the median Dice is below `MIN_MEDIAN_DICE`.
     """
 
@@ -55,10 +55,11 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     """Combine the predictions of two or more approaches for one image.
 
     Probabilities, mask probabilities and threshold are means. The mask is that of the majority (`majority_mask`); as
-    for every approach, the mask is withdrawn if the class is normal. Equal outlines of members that share a network
-    count once (`own_outlines`), in the mask and in the agreement. The CAM is the mean of the maps that explain the
-    class of the consensus, each scaled to the same total, because their raw values belong to grids of different sizes;
-    it is zero if no member explains that class. Only warnings that all members share are kept: they are on the image.
+    for every approach, the mask is withdrawn if the class is normal. Equal outlines that one network computed for
+    several members count once (`distinct_outlines`), in the mask and in the agreement. The CAM is the mean of the maps
+    that explain the class of the consensus, each scaled to the same total, because their raw values belong to grids of
+    different sizes; it is zero if no member explains that class. Only warnings that all members share are kept: they
+    are on the image.
 
     Args:
         members: predictions of the same image.
@@ -73,12 +74,12 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
-    own = own_outlines(members)
-    voters = [members[i] for i in own]
+    counted = distinct_outlines(members)
+    voters = [members[i] for i in counted]
     mask_probability = _mean([m.mask_probability for m in voters])
     mask = majority_mask([m.mask for m in voters], mask_probability >= threshold)
     overlap = overlap_matrix([m.mask for m in members])
-    classes_agree, median_dice = same_class(members), median_of_pairs(overlap, own)
+    classes_agree, median_dice = same_class(members), median_of_pairs(overlap, counted)
     disagree = not classes_agree or median_dice < MIN_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
     warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
@@ -112,15 +113,21 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
 
 
-def own_outlines(members: Sequence[Prediction]) -> list[int]:
-    """Positions of the members with an outline of their own: no earlier member has the same `outline_key` and mask. Two
-    members may share a network and have different masks, if one of them withdrew its mask."""
-    own: list[int] = []
+def distinct_outlines(members: Sequence[Prediction]) -> list[int]:
+    """Positions of the members whose outline counts: of several with the same `outline_key` and the same mask, only the
+    first.
+
+    Members with the same `outline_key` may have different masks, where one withdrew its mask. Members without a key all
+    count.
+    """
+    counted: list[int] = []
     for i, one in enumerate(members):
-        shared = (members[j] for j in own if one.outline_key is not None and members[j].outline_key == one.outline_key)
-        if not any(np.array_equal(one.mask, other.mask) for other in shared):
-            own.append(i)
-    return own
+        same_key = (
+            members[j] for j in counted if one.outline_key is not None and members[j].outline_key == one.outline_key
+        )
+        if not any(np.array_equal(one.mask, other.mask) for other in same_key):
+            counted.append(i)
+    return counted
 
 
 def majority_mask(masks: Sequence[np.ndarray], casting_vote: np.ndarray) -> np.ndarray:

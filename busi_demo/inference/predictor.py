@@ -69,7 +69,7 @@ class Predictor:
 
     @property
     def outline_key(self) -> str:
-        """Key of the approach that makes the mask probabilities, see `Weights.outline_key`."""
+        """Key of the approach whose network computes the mask probabilities, see `Weights.outline_key`."""
         return self._weights.outline_key
 
     def predict(self, image: Source, shared: SharedPasses | None = None) -> Prediction:

@@ -66,7 +66,9 @@ class TrainConfig:
     encoder_weights: str | None = _setting(None, "'imagenet' starts encoders from pretrained weights",
                                            choices=(None, "imagenet"))  # fmt: skip
     teacher: str | None = _setting(None, "folder of trained weights of any approach to learn from beside the truth")
-    teacher_share: float = _setting(0.5, "of the targets, how much comes from the teacher", low=0.0, high=0.5)
+    teacher_share: float = _setting(
+        0.5, "weight of the teacher's answers in the training targets; the rest is the truth", low=0.0, high=0.5
+    )
 
     def __post_init__(self) -> None:
         approach_class(self.approach)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from busi_demo.analysis.figure import figure_image, five_panels
+from busi_demo.analysis.figure import draw_panels, figure_image
 from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.history import history_csv, stages_of
 from busi_demo.evaluation.metrics import summarise
@@ -135,8 +135,8 @@ def write_approach(
 
 
 def _draw_examples(predictor: Predictor, folder: Path) -> None:
-    """Draw five panels of one phantom of each class, as predicted by the weights that were written."""
+    """Draw the panels of one phantom of each class, as predicted by the weights that were written."""
     for label in CLASSES:
         phantom = make_phantom(label, _EXAMPLE_SEED, *_EXAMPLE_SIZE)
-        figure = five_panels(predictor.predict(phantom.image), phantom.mask, f"{predictor.title}, {label} phantom")
+        figure = draw_panels(predictor.predict(phantom.image), phantom.mask, f"{predictor.title}, {label} phantom")
         figure_image(figure, _EXAMPLE_DPI).save(folder / f"example_{label}.png")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
 from busi_demo.evaluation.results import ImageResult, image_result
+from busi_demo.imaging import GroundTruth
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
 from busi_demo.models.ensemble import Ensemble
@@ -159,7 +160,8 @@ def evaluate_held_out(
     for member, sample in tqdm(held_out, "evaluating", disable=None, leave=False):
         image, truth = sample.read()
         prediction = predictors[member.fold].predict(image)
-        results.append(image_result(Answer(prediction, truth), sample.name, sample.label, sample.mask_complete))
+        answer = Answer(prediction, GroundTruth(truth))
+        results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
     return results, calibration
 
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from busi_demo.analysis.view import View
+from busi_demo.analysis.view import CAM_OPACITY, View
 from busi_demo.imaging import read_ground_truth, read_image
-from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
+from busi_demo.inference.cam_methods import CAM_METHODS, DEFAULT_CAM_METHOD
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import texts
@@ -89,8 +89,7 @@ def analyse_endpoint(
     view = View(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
         grey = read_image(image)
-        truth, notes = read_ground_truth(mask, grey.pixels.shape)
-        analysis = analyse_image(grey, approach, truth, notes).analysis(view)
+        analysis = analyse_image(grey, approach, read_ground_truth(mask, grey.pixels.shape)).analysis(view)
         content = report(analysis)
         more = {name: content[name] for name in ("measurements", "trust", "seen", "known_images_available")}
         return analysis.figure(), dict(analysis.prediction.probabilities), analysis.answer.record() | more
@@ -162,10 +161,10 @@ def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[t
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
     try:
         grey = read_image(image)
-        *_, known = compare(grey, *read_ground_truth(mask, grey.pixels.shape))
+        *_, known = compare(grey, read_ground_truth(mask, grey.pixels.shape))
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
     if known.consensus is None or known.together is None:
         raise gr.Error(texts.NO_CONSENSUS, print_exception=False)
     figures = [(answer.figure(), answer.title) for answer in (*known.answered, known.together)]
-    return figures, consensus_record(known.consensus, known.together)
+    return figures, consensus_record(known.consensus, known.together.ground_truth)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from busi_demo.imaging.text import percent
 from busi_demo.types import Prediction
 from busi_demo.ui import texts
+
+if TYPE_CHECKING:
+    from busi_demo.analysis.answer import Answer
+
+
+def figure_alt(answer: Answer) -> str:
+    """Text of the figure of an answer for screen readers; plain text, not HTML."""
+    from busi_demo.analysis.figure import panel_names  # loads what the first page need not wait for
+
+    return texts.figure_alt(panel_names(), answer.title, named(answer.prediction))
 
 
 def hint(text: str) -> str:

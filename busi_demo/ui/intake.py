@@ -121,8 +121,8 @@ def open_file(
             whether they were given before or after its analysis.
         mask, spacing: what the inputs show.
     Returns:
-        A pending session, or one with a refusal; it names what stays in the inputs, with a stand-in where browsers
-        cannot show the file.
+        A pending session, or one with a refusal. Its `shown`, `mask` and `spacing` are what the inputs show from now
+        on; where browsers cannot show the file, `shown` is the path of a PNG copy.
     """
     if before and before.holds_image:
         mask = spacing = None
@@ -144,7 +144,8 @@ def read_inputs(image: str, mask: str | None, spacing: float | None, session: Se
         spacing: millimetres per pixel that the person gave.
         session: what was opened or analysed last.
     Returns:
-        A session with `grey` and `truth`, or one with a refusal; it names the files that stay in the inputs.
+        A session with `grey` and `truth`, or one with a refusal. Its `shown` and `mask` are the paths that stay in the
+        inputs; a file that could not be read is `None` there.
     """
     known = session if session.original and image == session.shown else Session()
     original = known.original or image

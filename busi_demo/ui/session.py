@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 if TYPE_CHECKING:
     from busi_demo.analysis.analysis import AnalysedImage
-    from busi_demo.imaging import GreyImage
+    from busi_demo.imaging import GreyImage, GroundTruth
 
 KEPT_SECONDS = 3600
 """How long files and answers are kept at least. Gradio looks every so many seconds for what is older, so a file may
@@ -27,7 +26,7 @@ class Session:
         mask: path of the mask.
         spacing: millimetres per pixel that the person gave.
         grey: the upload as read, so that it is decoded once; `None` where it was not read yet.
-        truth: the mask as read for this image: bool (H, W), and notes; `None` where it was not read yet.
+        truth: the mask as read for this image; `None` where it was not read yet.
         analysed: the image after the forward pass; `None` where there is nothing, or it could not be used.
         refusal: a sentence why not.
         pending: whether another image was put into the inputs since, which has still to be analysed.
@@ -38,7 +37,7 @@ class Session:
     mask: str | None = None
     spacing: float | None = None
     grey: GreyImage | None = None
-    truth: tuple[np.ndarray | None, tuple[str, ...]] | None = None
+    truth: GroundTruth | None = None
     analysed: AnalysedImage | None = None
     refusal: str | None = None
     pending: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from busi_demo.imaging.text import percent
@@ -49,11 +49,17 @@ DICE, IOU = "Dice", "IoU"
 OVERLAP_HINT = "overlap of the predicted with the true mask, 0 to 1"
 
 
-def figure_alt(title: str, answer: str) -> str:
-    """Text of the figure for screen readers."""
-    return (
-        f"Input, ground truth, predicted mask, class activation map and overlay by {title}; predicted class: {answer}"
-    )
+def figure_alt(panels: Sequence[str], title: str, answer: str) -> str:
+    """Text of the figure for screen readers.
+
+    Args:
+        panels: what each panel shows.
+        title: name of the approach.
+        answer: its class and probability.
+    """
+    *first, last = panels
+    shown = f"{', '.join(first)} and {last}"
+    return f"{shown[0].upper()}{shown[1:]} by {title}; predicted class: {answer}"
 
 
 def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, runner_up_share: str) -> str:

@@ -70,8 +70,9 @@ class Weights:
 
     @property
     def outline_key(self) -> str:
-        """Key of the approach that makes the mask probabilities: this approach, or that of its detector. Approaches in
-        one weights folder with the same `outline_key` have the same mask probabilities."""
+        """Key of the approach whose network computes the mask probabilities: of the detector where this approach has
+        one, else of this approach. Approaches in one weights folder with the same `outline_key` compute the same mask
+        probabilities."""
         detector = self.config.detector if self.config else None
         return detector.approach if detector else self.model.key
 

@@ -14,11 +14,14 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from busi_demo.analysis.figure import DISCLAIMER, figure_image, figure_pdf, five_panels
+from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.figure import DISCLAIMER, draw_panels, figure_image, figure_pdf
 from busi_demo.analysis.panels import CAM_COLOURS, MISSED, PANELS, PREDICTED, TOO_MUCH, TRUTH, Panel
+from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging.text import percent
-from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY
+from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.types import CLASSES, Agreement, InputError, Prediction
+from busi_demo.ui.html import figure_alt
 
 SHAPES = [(60, 800), (800, 60), (20, 20), (300, 440), (440, 300)]
 
@@ -77,8 +80,8 @@ def hatched(panel: Axes) -> dict[str, tuple[float, ...]]:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 5), (2, 3), (3, 2), (4, 2), (5, 1)])
-def test_the_five_panels_are_in_reading_order(columns, rows):
-    found = panels(five_panels(answer(), columns=columns))
+def test_the_panels_are_in_reading_order(columns, rows):
+    found = panels(draw_panels(answer(), columns=columns))
     assert tuple(found) == ("Input", "Ground truth", "Predicted mask", "Grad-CAM", "Overlay")
     places = [axes.get_position() for axes in found.values()]
     assert [round(place.x0, 6) for place in places] == [round(places[i % columns].x0, 6) for i in range(5)]
@@ -88,15 +91,24 @@ def test_the_five_panels_are_in_reading_order(columns, rows):
 
 
 def test_a_row_of_the_list_adds_a_panel(monkeypatch):
-    new = Panel(lambda prediction: f"Size of {prediction.approach}", lambda axes, _: axes.text(0, 0, "here"))
+    text = "Input, ground truth, predicted mask, class activation map and overlay by Multi-task"
+    assert figure_alt(Answer(answer())).startswith(text)
+    before, wide = draw_panels(answer()), Answer(answer()).figure()
+    new = Panel("size", lambda axes, _: axes.text(0, 0, "here"), lambda prediction: f"Size by {prediction.approach}")
     monkeypatch.setattr("busi_demo.analysis.figure.PANELS", (*PANELS, new))
-    shown = panels(five_panels(answer(), columns=6))
-    assert list(shown)[5] == "Size of multitask_cnn" and "here" in words(shown["Size of multitask_cnn"])
+    figure = draw_panels(answer())
+    shown = panels(figure)
+    assert list(shown)[5] == "Size by multitask_cnn" and "here" in words(shown["Size by multitask_cnn"])
+    assert len({axes.get_position().y0 for axes in shown.values()}) == 1
+    share = figure.get_figwidth() / before.get_figwidth()
+    assert share > 1.15
+    assert Answer(answer()).figure().width == pytest.approx(wide.width * share, abs=1)
+    assert "map, overlay and size by Multi-task" in figure_alt(Answer(answer()))
 
 
 def test_every_panel_shows_its_map():
     prediction, truth = answer(), disc(30, 40, 12, 20, 6)
-    found = panels(five_panels(prediction, truth))
+    found = panels(draw_panels(prediction, truth))
     expected = (prediction.image, truth, prediction.mask, prediction.cam, prediction.image)
     for (name, panel), pixels in zip(found.items(), expected, strict=True):
         shown = panel.images[0]
@@ -109,7 +121,7 @@ def test_every_panel_shows_its_map():
 def test_a_large_image_is_shrunk_and_keeps_its_coordinates():
     # 4000 rows become 1000, of the 500 columns none is lost, and a single pixel still shows
     prediction = answer((4000, 500), box((4000, 500), slice(400, 1200), slice(100, 300)))
-    found = panels(five_panels(prediction, box((4000, 500), slice(2001, 2002), slice(400, 401))))
+    found = panels(draw_panels(prediction, box((4000, 500), slice(2001, 2002), slice(400, 401))))
     for panel in found.values():
         assert all(shown.get_array().shape == (1000, 500) for shown in panel.images)
         assert panel.get_xlim() == (-0.5, 499.5) and panel.get_ylim() == (3999.5, -0.5)
@@ -125,12 +137,12 @@ def test_a_large_image_is_shrunk_and_keeps_its_coordinates():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_panels_keep_the_aspect_ratio_of_the_image(shape):
-    for name, panel in panels(five_panels(answer(shape), columns=3)).items():
+    for name, panel in panels(draw_panels(answer(shape), columns=3)).items():
         assert panel.bbox.height / panel.bbox.width == pytest.approx(shape[0] / shape[1], rel=1e-6), name
 
 
 def test_a_missing_ground_truth_is_shown_as_not_provided():
-    found = panels(five_panels(answer()))
+    found = panels(draw_panels(answer()))
     assert words(found["Ground truth"]) == "not provided Ground truth"
     assert not found["Ground truth"].images
     assert "Dice" not in words(found["Predicted mask"])
@@ -140,7 +152,7 @@ def test_a_missing_ground_truth_is_shown_as_not_provided():
 
 def test_the_captions_below_the_masks():
     # 10 x 10 predicted, 10 x 20 true, 10 x 5 in both, of 1200 pixels: Dice 100 / 300, IoU 50 / 250
-    found = panels(five_panels(answer(), box((30, 40), slice(5, 15), slice(11, 31))))
+    found = panels(draw_panels(answer(), box((30, 40), slice(5, 15), slice(11, 31))))
     assert "30 × 40" not in words(found["Input"]) and "40 × 30 pixels" in words(found["Input"])
     assert "lesion: 16.7% of the image" in words(found["Ground truth"])
     assert "lesion: 8.3% of the image Dice 0.33 · IoU 0.20" in words(found["Predicted mask"])
@@ -148,7 +160,7 @@ def test_the_captions_below_the_masks():
 
 def test_outlines_differ_in_colour_and_lie_on_the_border_of_their_mask():
     truth = box((30, 40), slice(20, 30), slice(0, 8))  # cut by the left and the lower edge
-    overlay = panels(five_panels(answer(), truth))["Overlay"]
+    overlay = panels(draw_panels(answer(), truth))["Overlay"]
     assert outlines(overlay) == {PREDICTED["color"]: [5.5, 4.5, 15.5, 14.5], TRUTH["color"]: [-0.5, 19.5, 7.5, 29.5]}
     assert PREDICTED["color"] != TRUTH["color"] and PREDICTED["linestyle"] != TRUTH["linestyle"]
     legend = overlay.get_legend()
@@ -160,7 +172,7 @@ def test_outlines_differ_in_colour_and_lie_on_the_border_of_their_mask():
 
 def test_areas_where_the_masks_disagree_are_hatched_and_labelled():
     # columns 6 to 15 predicted, 11 to 20 true, of rows 5 to 14: 5 columns too many, 5 missed
-    overlay = panels(five_panels(answer(), box((30, 40), slice(5, 15), slice(11, 21))))["Overlay"]
+    overlay = panels(draw_panels(answer(), box((30, 40), slice(5, 15), slice(11, 21))))["Overlay"]
     assert hatched(overlay) == {
         TOO_MUCH["hatch"]: [5.5, 4.5, 10.5, 14.5], MISSED["hatch"]: [15.5, 4.5, 20.5, 14.5],
     }  # fmt: skip
@@ -172,17 +184,17 @@ def test_areas_where_the_masks_disagree_are_hatched_and_labelled():
 
 def test_the_legend_lists_only_what_is_drawn():
     predicted = answer().mask
-    assert words(panels(five_panels(answer(), predicted))["Overlay"].get_legend()) == "predicted ground truth"
+    assert words(panels(draw_panels(answer(), predicted))["Overlay"].get_legend()) == "predicted ground truth"
     nothing = np.zeros_like(predicted)
-    found = panels(five_panels(answer(), nothing))["Overlay"]
+    found = panels(draw_panels(answer(), nothing))["Overlay"]
     assert words(found.get_legend()) == "predicted too much" and list(hatched(found)) == [TOO_MUCH["hatch"]]
-    found = panels(five_panels(answer(mask=nothing), predicted))["Overlay"]
+    found = panels(draw_panels(answer(mask=nothing), predicted))["Overlay"]
     assert words(found.get_legend()) == "ground truth missed" and list(hatched(found)) == [MISSED["hatch"]]
 
 
 def test_without_any_lesion_there_is_no_outline():
     empty = np.zeros((30, 40), dtype=bool)
-    found = panels(five_panels(answer(mask=empty), empty))
+    found = panels(draw_panels(answer(mask=empty), empty))
     assert not outlines(found["Overlay"]) and found["Overlay"].get_legend() is None
     assert "no lesion to outline" in words(found["Overlay"])
     assert words(found["Ground truth"]) == "no lesion Ground truth"
@@ -191,7 +203,7 @@ def test_without_any_lesion_there_is_no_outline():
 
 @pytest.mark.parametrize("shape", [(30, 40), (800, 60)])
 def test_the_cam_has_a_colour_bar_wide_enough_to_read(shape):
-    figure = five_panels(answer(shape))
+    figure = draw_panels(answer(shape))
     figure.draw_without_rendering()
     panel = panels(figure)["Grad-CAM"]
     (bar,) = panel.child_axes
@@ -204,7 +216,7 @@ def test_the_cam_has_a_colour_bar_wide_enough_to_read(shape):
 
 
 def test_a_map_without_positive_evidence_is_replaced_by_a_sentence():
-    found = panels(five_panels(answer(evidence=False)))
+    found = panels(draw_panels(answer(evidence=False)))
     assert "no positive evidence for malignant" in words(found["Grad-CAM"])
     assert not found["Grad-CAM"].images and not found["Grad-CAM"].child_axes
     assert len(found["Overlay"].images) == 1
@@ -212,22 +224,22 @@ def test_a_map_without_positive_evidence_is_replaced_by_a_sentence():
 
 def test_the_overlay_is_stronger_where_the_evidence_is():
     prediction = answer()
-    alpha = panels(five_panels(prediction))["Overlay"].images[1].get_alpha()
+    alpha = panels(draw_panels(prediction))["Overlay"].images[1].get_alpha()
     np.testing.assert_allclose(alpha, prediction.cam * CAM_OPACITY)
-    alpha = panels(five_panels(prediction, opacity=0.9))["Overlay"].images[1].get_alpha()
+    alpha = panels(draw_panels(prediction, opacity=0.9))["Overlay"].images[1].get_alpha()
     np.testing.assert_allclose(alpha, prediction.cam * 0.9)
-    assert len(panels(five_panels(prediction, opacity=0))["Overlay"].images) == 1
+    assert len(panels(draw_panels(prediction, opacity=0))["Overlay"].images) == 1
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
 def test_a_wrong_opacity_is_refused(opacity):
     with pytest.raises(InputError, match="opacity of the CAM must lie between 0 and 1, got"):
-        five_panels(answer(), opacity=opacity)
+        draw_panels(answer(), opacity=opacity)
 
 
 @pytest.mark.parametrize("key", CAM_METHODS)
 def test_the_fourth_panel_names_the_method_and_what_it_shows(key):
-    found = panels(five_panels(replace(answer(), cam_method=key)))
+    found = panels(draw_panels(replace(answer(), cam_method=key)))
     assert tuple(found) == ("Input", "Ground truth", "Predicted mask", CAM_METHODS[key].title, "Overlay")
     (bar,) = found[CAM_METHODS[key].title].child_axes
     assert ("for malignant" in words(bar)) == (key != "eigen_cam")
@@ -236,13 +248,13 @@ def test_the_fourth_panel_names_the_method_and_what_it_shows(key):
 
 @pytest.mark.parametrize("columns", range(1, 6))
 def test_the_heading_names_class_probabilities_and_approach(columns):
-    text = words(five_panels(answer(), title="Compact network", columns=columns))
+    text = words(draw_panels(answer(), title="Compact network", columns=columns))
     assert "Predicted class: malignant (71.2%)" in text
     assert "benign 20.0% · malignant 71.2% · normal 8.8%" in text
     assert ("Compact network · benign" if columns > 2 else "Compact network benign") in text
     assert "multitask_cnn" not in text
     assert DISCLAIMER in text
-    assert "multitask_cnn" in words(five_panels(answer(), columns=columns))
+    assert "multitask_cnn" in words(draw_panels(answer(), columns=columns))
 
 
 @pytest.mark.parametrize(("share", "text"), [
@@ -260,13 +272,13 @@ def test_percent(share, text):
 ])  # fmt: skip
 def test_a_wrong_ground_truth_is_refused(truth, message):
     with pytest.raises(InputError, match=message):
-        five_panels(answer(), truth)
+        draw_panels(answer(), truth)
 
 
 @pytest.mark.parametrize("columns", [-1, 0, 6])
 def test_a_wrong_number_of_columns_is_refused(columns):
     with pytest.raises(ValueError, match=f"columns must be 1 to 5, got {columns}"):
-        five_panels(answer(), columns=columns)
+        draw_panels(answer(), columns=columns)
 
 
 TITLES = {
@@ -281,7 +293,7 @@ TITLES = {
 def test_nothing_overlaps_or_leaves_the_figure(shape, columns, evidence, title):
     prediction = answer(shape, evidence=evidence)
     truth = box(shape, slice(0, 10), slice(0, 15)) if evidence else None
-    figure = five_panels(prediction, truth, TITLES[title], columns)
+    figure = draw_panels(prediction, truth, TITLES[title], columns)
     figure.draw_without_rendering()
     texts = {}
     for text in figure.findobj(Text):
@@ -304,7 +316,7 @@ def test_nothing_overlaps_or_leaves_the_figure(shape, columns, evidence, title):
 
 @pytest.mark.parametrize("evidence", [True, False])
 def test_rows_of_one_column_have_equal_gaps(evidence):
-    figure = five_panels(answer(evidence=evidence), columns=1)
+    figure = draw_panels(answer(evidence=evidence), columns=1)
     figure.draw_without_rendering()
     found = list(panels(figure).values())
     ends = [(panel.title.get_window_extent().y1, panel.get_tightbbox().y0) for panel in found]
@@ -315,7 +327,7 @@ def test_rows_of_one_column_have_equal_gaps(evidence):
 
 
 def test_figure_image_gives_rgb_pixels():
-    figure = five_panels(answer())
+    figure = draw_panels(answer())
     inches = figure.get_size_inches()
     for dpi in (50, 72):
         pixels = figure_image(figure, dpi)
@@ -325,7 +337,7 @@ def test_figure_image_gives_rgb_pixels():
 
 
 def test_figure_pdf_gives_one_page():
-    pdf = figure_pdf(five_panels(answer(), answer().mask))
+    pdf = figure_pdf(draw_panels(answer(), answer().mask))
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
     width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf).groups())
     assert width == pytest.approx(15.2 * 72, abs=0.1) and 200 < height < 400
@@ -335,7 +347,7 @@ def test_several_threads_draw_the_same_as_one():
     predictions = [answer((30 + 5 * i, 40), evidence=bool(i % 2)) for i in range(3)] * 2
 
     def draw(prediction: Prediction) -> bytes:
-        return figure_image(five_panels(prediction, prediction.mask, columns=2), 60).tobytes()
+        return figure_image(draw_panels(prediction, prediction.mask, columns=2), 60).tobytes()
 
     alone = [draw(prediction) for prediction in predictions]
     with ThreadPoolExecutor(3) as pool:

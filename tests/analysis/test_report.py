@@ -11,11 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from busi_demo.analysis.analysis import Analysis, Facts
+from busi_demo.analysis.analysis import Analysis, ImageFacts
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
+from busi_demo.imaging import GroundTruth
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, Prediction
 from busi_demo.weights.known_images import KnownImage
@@ -36,16 +37,16 @@ def mirrored(image: np.ndarray) -> Prediction:
 def full() -> dict:
     truth = disc(72, 96, 30, 40, 12)
     seen = KnownImage("benign (1).png", "BUSI", "benign", "train", "0" * 16)
-    facts = Facts(assess(PREDICTION, mirrored), seen, True, CONFIG)
+    facts = ImageFacts(assess(PREDICTION, mirrored), seen, True, CONFIG)
     created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
-    return report(Analysis(Answer(PREDICTION, truth), facts), created)
+    return report(Analysis(Answer(PREDICTION, GroundTruth(truth)), facts), created)
 
 
 def bare() -> dict:
     nothing = np.zeros_like(MASK)
     probabilities = dict(zip(CLASSES, (0.1, 0.1, 0.8), strict=True))
     prediction = replace(PREDICTION, mask=nothing, probabilities=probabilities, warnings=(), spacing=None)
-    return report(Analysis(Answer(prediction), Facts(known_images_available=True)))
+    return report(Analysis(Answer(prediction), ImageFacts(known_images_available=True)))
 
 
 def texts(page: Figure) -> str:
@@ -82,7 +83,7 @@ def test_the_report_has_the_results():
 def test_trust_at_another_threshold_has_a_reservation():
     assert full()["trust"]["reservation"] is None
     trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
-    content = report(Analysis(Answer(PREDICTION), Facts(trust, config=CONFIG)))
+    content = report(Analysis(Answer(PREDICTION), ImageFacts(trust, config=CONFIG)))
     assert content["trust"]["reservation"] == trust.reservation(0.4)
     for page in report_pages(content, PANELS):
         assert "own threshold of 0.5, not at the chosen 0.4" in texts(page).replace("\n", " ")
@@ -137,7 +138,7 @@ def test_missing_values_are_given_in_words():
 
 
 def test_without_the_list_of_known_images_a_match_is_unknown():
-    content = report(Analysis(Answer(PREDICTION), Facts(known_images_available=False)))
+    content = report(Analysis(Answer(PREDICTION), ImageFacts(known_images_available=False)))
     assert content["seen"] is None and content["known_images_available"] is False
     _, second = report_pages(content, PANELS)
     assert "unknown: the list of known images is missing" in texts(second)

@@ -56,14 +56,14 @@ def test_a_row_by_hand(item):
         "p_benign": 0.1235, "p_malignant": 0.8764, "p_normal": 0.0001, "lesion_area_fraction": 0.5,
         "dice": round(2 * both / (72 * 48 + 2 * both), 4), "iou": round(both / (72 * 48 + both), 4),
         "width": 96, "height": 72, "warnings": "Dark.", "error": None}  # fmt: skip
-    np.testing.assert_array_equal(found.answer.ground_truth, TRUTH)
+    np.testing.assert_array_equal(found.answer.ground_truth.mask, TRUTH)
     assert found.figure_name == "malignant/a.png.two_stage.png"
     assert found.answer.figure().width > 2 * found.answer.figure().height
 
 
 def test_without_a_mask_there_is_no_overlap(item):
     (found,) = analyse_item(replace(item, masks=()), [Fixed("two_stage")])
-    assert found.row["dice"] is None and found.row["iou"] is None and found.answer.ground_truth is None
+    assert found.row["dice"] is None and found.row["iou"] is None and found.answer.ground_truth.mask is None
 
 
 def test_several_approaches_and_their_consensus(item):

@@ -8,6 +8,7 @@ from helpers import answer
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.evaluation.results import ImageResult, result_of_row, result_row
+from busi_demo.imaging import GroundTruth
 from busi_demo.types import Prediction
 
 RESULT = ImageResult("a.png", "malignant", {"benign": 0.1, "malignant": 0.7, "normal": 0.2}, 0.5, 1 / 3, 0.04, 0.0)
@@ -44,7 +45,7 @@ def prediction() -> Prediction:
 def test_an_answer_is_recorded_as_json_values():
     truth = np.zeros((4, 5), dtype=bool)
     truth[1:3, 3:5] = True  # 4 pixels, 2 of them predicted: Dice 4 / 10, IoU 2 / 8
-    record = Answer(prediction(), truth, ("resized",)).record()
+    record = Answer(prediction(), GroundTruth(truth, ("resized",))).record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record == {
         "approach": "two_stage", "predicted_class": "malignant",
         "probabilities": {"benign": 0.2, "malignant": 0.7, "normal": 0.1}, "lesion_area_fraction": 0.3,

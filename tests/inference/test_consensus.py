@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from busi_demo.analysis.answer import Answer, consensus_record
+from busi_demo.analysis.answer import consensus_record
+from busi_demo.imaging import GroundTruth
 from busi_demo.inference.cam_methods import find_cam_method
-from busi_demo.inference.consensus import DISAGREEMENT, consensus, majority_mask, overlap_matrix, own_outlines
+from busi_demo.inference.consensus import DISAGREEMENT, consensus, distinct_outlines, majority_mask, overlap_matrix
 from busi_demo.models import CONSENSUS
 from busi_demo.types import CLASSES, Agreement, Prediction
 
@@ -62,7 +63,7 @@ def test_an_outline_that_two_members_share_counts_once():
     assert found.median_dice == without.median_dice == pytest.approx(0.4)  # of 0.4, 0 and 2 / 3
     assert found.overlap.shape == (4, 4)
     withdrawn = replace(four[0], mask=mask(), probabilities=dict(zip(CLASSES, NORMAL, strict=True)))
-    assert own_outlines([withdrawn, *four[1:]]) == [0, 1, 2, 3] and own_outlines(four) == [0, 2, 3]
+    assert distinct_outlines([withdrawn, *four[1:]]) == [0, 1, 2, 3] and distinct_outlines(four) == [0, 2, 3]
 
 
 def test_more_than_half_of_three_masks():
@@ -153,7 +154,7 @@ def test_a_consensus_record_has_json_values():
     ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
     ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
     found = consensus(ours)
-    record = consensus_record(found, Answer(found.prediction, mask(0, 1), ("resized",)))
+    record = consensus_record(found, GroundTruth(mask(0, 1), ("resized",)))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["overlap"] == {"a": {"a": 1, "b": 0.4}, "b": {"a": 0.4, "b": 1}}
     assert (record["classes_agree"], record["median_dice"], record["disagree"]) == (False, 0.4, True)

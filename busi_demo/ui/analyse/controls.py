@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from busi_demo.analysis.view import View
+from busi_demo.analysis.view import CAM_OPACITY, View
 from busi_demo.imaging.masks import THRESHOLD
-from busi_demo.inference.cam_methods import CAM_METHODS, CAM_OPACITY, DEFAULT_CAM_METHOD
+from busi_demo.inference.cam_methods import CAM_METHODS, DEFAULT_CAM_METHOD
 from busi_demo.types import CLASSES
 from busi_demo.ui import texts
 from busi_demo.ui.inputs import TypedSlider

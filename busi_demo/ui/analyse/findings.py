@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from busi_demo.analysis.analysis import Analysis, Facts
+from busi_demo.analysis.analysis import Analysis, ImageFacts
 from busi_demo.analysis.measurements import Measurements
 from busi_demo.analysis.trust import Level, Trust
 from busi_demo.inference.cam_methods import CAM_METHODS
@@ -65,7 +65,7 @@ def _measurements(measurements: Measurements | None) -> str:
     return _section(texts.MEASUREMENTS, body)
 
 
-def _seen(facts: Facts) -> str:
+def _seen(facts: ImageFacts) -> str:
     known = facts.known_image
     sentence = texts.NOT_SEEN if facts.known_images_available else texts.SEEN_UNKNOWN
     if known:

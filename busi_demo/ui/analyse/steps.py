@@ -27,7 +27,8 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
         spacing: millimetres per pixel that the person gave.
         session: what was opened or analysed last; what it has read is not read again.
     Returns:
-        The session from now on; it names the files that stay in the inputs, and has a refusal where there is no answer.
+        The session from now on, with a refusal where there is no answer. Its `shown` and `mask` are the paths that stay
+        in the inputs.
     """
     from busi_demo.analysis.analysis import analyse_image  # loads what the first page need not wait for
 
@@ -35,7 +36,7 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
     if read.refusal or read.grey is None or read.truth is None:
         return read
     try:
-        analysed = analyse_image(read.grey, approach, *read.truth)
+        analysed = analyse_image(read.grey, approach, read.truth)
     except InputError as error:
         return replace(read, refusal=str(error))
     _answered.add(approach)

@@ -165,11 +165,10 @@ class AnalyseTab:
             analysis = session.analysed.analysis(view_of(session, *settings))
         except InputError as error:
             return {self.card: html.alert(str(error))}
-        alt = texts.figure_alt(analysis.answer.title, html.named(analysis.prediction))
         return {
             self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
-            self.figure: gr.Image(analysis.figure(columns=1 if narrow else 5), alt_text=alt),
+            self.figure: gr.Image(analysis.figure(1 if narrow else None), alt_text=html.figure_alt(analysis.answer)),
             self.findings: findings(analysis),
         }
 

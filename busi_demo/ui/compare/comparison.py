@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-
 from busi_demo.analysis.answer import Answer
-from busi_demo.imaging import GreyImage
+from busi_demo.imaging import UNKNOWN_TRUTH, GreyImage, GroundTruth
 from busi_demo.imaging.text import percent
 from busi_demo.inference.consensus import DISAGREEMENT, Consensus, consensus
 from busi_demo.inference.predictor import SharedPasses, load_predictor
@@ -44,28 +42,28 @@ class Comparison:
         return [answer for answer in self.answers.values() if isinstance(answer, Answer)]
 
 
-def compare(
-    image: GreyImage, ground_truth: np.ndarray | None = None, notes: tuple[str, ...] = ()
-) -> Iterator[Comparison]:
+def compare(image: GreyImage, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> Iterator[Comparison]:
     """Ask one approach after the other, and yield what is known after each; the last one has a consensus.
 
     Args:
         image: as read.
-        ground_truth, notes: from `read_ground_truth`.
+        ground_truth: of the image, from `read_ground_truth`.
     Raises:
-        InputError: the image cannot be used. An approach without weights costs only its own answer.
+        InputError: the image cannot be used, or the ground truth is not bool or has another shape than the image. An
+            approach without weights costs only its own answer.
     """
+    ground_truth.check(image.pixels.shape)
     answers: dict[str, Answer | str] = {}
     shared = SharedPasses()
     for key in APPROACHES:
         try:
-            answers[key] = Answer(load_predictor(key).predict(image, shared), ground_truth, notes)
+            answers[key] = Answer(load_predictor(key).predict(image, shared), ground_truth)
         except InputError as error:
             answers[key] = str(error)
         known = Comparison(dict(answers))
         if known.finished and len(known.answered) > 1:
             joined = consensus([answer.prediction for answer in known.answered])
-            known = Comparison(known.answers, joined, Answer(joined.prediction, ground_truth, notes))
+            known = Comparison(known.answers, joined, Answer(joined.prediction, ground_truth))
         yield known
 
 
@@ -88,6 +86,7 @@ def verdict(known: Comparison) -> str:
         sentences = [answer for answer in known.answers.values() if isinstance(answer, str)]
         return "".join(f'<p class="alert" role="alert">{escape(s)}</p>' for s in (texts.NO_CONSENSUS, *sentences))
     prediction = answer.prediction
+    notes = (*consensus.further_warnings, *answer.ground_truth.notes)
     parts = [
         f'<p class="by">{texts.consensus_by(len(consensus.members))}</p>',
         f"<h2>{prediction.predicted_class.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
@@ -96,14 +95,14 @@ def verdict(known: Comparison) -> str:
         else f'<p class="agree">{texts.APPROACHES_AGREE}</p>',
         *(bar(name, p, name == prediction.predicted_class) for name, p in prediction.probabilities.items()),
         overlap(answer.dice, answer.iou),
-        *(f'<p class="note">{escape(sentence)}</p>' for sentence in (*consensus.further_warnings, *answer.notes)),
+        *(f'<p class="note">{escape(sentence)}</p>' for sentence in notes),
     ]
     return f'<section class="verdict" role="status">{"".join(parts)}</section>'
 
 
 def agreement(known: Comparison) -> str:
     """Two tables: what each approach says, and how far their outlines overlap."""
-    scored = any(answer.ground_truth is not None for answer in known.answered)
+    scored = any(answer.ground_truth.mask is not None for answer in known.answered)
     columns = texts.ANSWER_COLUMNS if scored else texts.ANSWER_COLUMNS[:-1]
     rows = [_answer_row(key, answer)[: len(columns)] for key, answer in known.answers.items()]
     if known.together:

@@ -84,7 +84,7 @@ class CompareTab:
 
         yield {self.card: comparison.progress(None)}
         try:
-            for known in comparison.compare(read.grey, *read.truth):
+            for known in comparison.compare(read.grey, read.truth):
                 yield self._show(known)
         except InputError as error:
             yield self._refusal(str(error))
@@ -103,7 +103,7 @@ class CompareTab:
         return changed | {self.card: comparison.verdict(known), self.tables: tables}
 
     def _draw(self, key: str, answer: Any) -> dict[Any, Any]:
-        alt, (wide, narrow) = texts.figure_alt(answer.title, html.named(answer.prediction)), self.figures[key]
+        alt, (wide, narrow) = html.figure_alt(answer), self.figures[key]
         return {
             wide: gr.Image(answer.figure(), alt_text=alt, visible=True),
             narrow: gr.Image(answer.figure(_NARROW_COLUMNS), alt_text=alt, visible=True),

@@ -14,12 +14,13 @@ from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import data_at_hand
 from busi_demo.evaluation.held_out import PredictorFor, held_out_by, held_out_predictors
 from busi_demo.evaluation.results import ImageResult
+from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import CONSENSUS
 from busi_demo.types import InputError
 from busi_demo.ui import texts
-from busi_demo.ui.html import named
+from busi_demo.ui.html import figure_alt
 from busi_demo.weights import store
 
 _THUMBNAIL = (320, 320)
@@ -45,7 +46,7 @@ def case_pictures(cases: Sequence[tuple[str, ImageResult]]) -> list[tuple[Image.
 
 
 def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Image, str]:
-    """The five panels of a case in a row and in a column, and what a screen reader says of them. The image is answered
+    """The panels of a case in a row and in a column, and what a screen reader says of them. The image is answered
     as it was when it was measured: by a network that was not trained on it.
 
     Args:
@@ -58,10 +59,10 @@ def case_figures(key: str, result: ImageResult) -> tuple[Image.Image, Image.Imag
         raise InputError(texts.case_gone(result.image))
     pixels, truth = sample.read()
     predictor = _predictor_for(key)(sample)
-    answer = Answer(predictor.predict(pixels), truth if sample.mask_complete else None)
+    answer = Answer(predictor.predict(pixels), GroundTruth(truth) if sample.mask_complete else UNKNOWN_TRUTH)
     heading = f"{answer.title}, {result.image}"
-    wide, narrow = (answer.figure(columns, title=heading) for columns in (5, 1))
-    return wide, narrow, texts.figure_alt(answer.title, named(answer.prediction))
+    wide, narrow = (answer.figure(columns, title=heading) for columns in (None, 1))
+    return wide, narrow, figure_alt(answer)
 
 
 def _predictor_for(key: str) -> PredictorFor:

@@ -142,7 +142,6 @@ def _cam(quality: Quality) -> Image.Image | None:
 _PLOTS: dict[str, Callable[[Quality], Image.Image | None]] = {
     "confusion": _confusion, "reliability": _reliability, "roc": _roc, "curves": _curves, "cam": _cam,
 }  # fmt: skip
-PLOTS = tuple(_PLOTS)
 
 
 def _image(figure: Figure) -> Image.Image:

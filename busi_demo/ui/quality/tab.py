@@ -99,7 +99,7 @@ class QualityTab:
         }
 
     def show_case(self, approach: str, event: gr.SelectData) -> dict[Any, Any]:
-        """The five panels of the case that was clicked. The browser names a place in the gallery, never a file."""
+        """The panels of the case that was clicked. The browser names a place in the gallery, never a file."""
         from busi_demo.ui.quality.cases import case_figures
         from busi_demo.ui.quality.measured import read_quality
 

@@ -17,9 +17,11 @@ from PIL import Image
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.gallery.load import Example
+from busi_demo.imaging import GroundTruth, read_image
 from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import DISAGREEMENT, consensus
 from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.compare import comparison
 from busi_demo.ui.compare.tab import CompareTab
@@ -102,6 +104,11 @@ def test_the_warning_stands_where_they_disagree(agree, image, predictors):
     card = comparison.verdict(known)
     assert (f'<p class="alert">{DISAGREEMENT}</p>' in card) != agree and (texts.APPROACHES_AGREE in card) == agree
     assert "do not rely on any of them" in DISAGREEMENT
+
+
+def test_the_ground_truth_of_another_image_is_refused_once():
+    with pytest.raises(InputError, match=r"must be bool \(72, 96\) like the image, got bool \(3, 3\)"):
+        next(comparison.compare(read_image(picture(1, 72, 96)), GroundTruth(np.zeros((3, 3), dtype=bool))))
 
 
 def test_an_approach_without_weights_costs_its_own_answer(tab, image, monkeypatch):
