@@ -84,6 +84,13 @@ def test_whole_numbers_are_copied():
 
 
 def test_biases_and_norms_are_not_decayed():
-    decayed, free = _parameter_groups(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)), 0.05)
+    decayed, free = _parameter_groups(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)), 0.05, 1.0)
     assert [p.ndim for p in decayed["params"]] == [4, 2] and decayed["weight_decay"] == 0.05
     assert [p.ndim for p in free["params"]] == [1, 1, 1, 1] and free["weight_decay"] == 0
+
+
+def test_the_encoder_has_a_learning_rate_of_its_own():
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
+    groups = _parameter_groups(network, 0.05, 0.2)
+    assert [(g["rate"], g["weight_decay"], [tuple(p.shape) for p in g["params"]]) for g in groups] == [
+        (0.2, 0.05, [(3, 2)]), (0.2, 0.0, [(3,)]), (1.0, 0.05, [(1, 3)]), (1.0, 0.0, [(1,)])]  # fmt: skip
