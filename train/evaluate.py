@@ -26,6 +26,7 @@ from busi_demo.evaluation.evaluate import (
 from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row
+from busi_demo.evaluation.robustness import measure_corruptions
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
@@ -59,6 +60,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--faithfulness", type=int, nargs="?", const=0, metavar="N",
                         help="also examine the Grad-CAMs of N random images, or of all (0): about 50 runs "
                              "of the network per image")  # fmt: skip
+    parser.add_argument("--corruptions", type=int, nargs="?", const=0, metavar="N",
+                        help="also predict N random images, or all (0), with 9 corruptions at 5 severities each: 45 "
+                             "predictions per image")  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="DIR",
                         help="also draw the five panels of every image, in DIR/CLASS; weights/APPROACH/report/real is "
                              "ignored by git, because pictures of a data set must not be published")  # fmt: skip
@@ -68,8 +72,9 @@ def parse() -> argparse.Namespace:
         make_folder(arguments.figures, "--figures")
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
-    if (arguments.faithfulness or 0) < 0:
-        raise InputError(f"--faithfulness must not be negative, got {arguments.faithfulness}.")
+    for name in ("faithfulness", "corruptions"):
+        if (getattr(arguments, name) or 0) < 0:
+            raise InputError(f"--{name} must not be negative, got {getattr(arguments, name)}.")
     return arguments
 
 
@@ -100,7 +105,8 @@ def evaluate() -> None:
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
     examined = random_subset(samples, arguments.faithfulness)
-    results, area_shares, cams = measure(held_out_predictors(predictor, held_out), samples, arguments.figures, examined)
+    predictor_for = held_out_predictors(predictor, held_out)
+    results, area_shares, cams = measure(predictor_for, samples, arguments.figures, examined)
     summary = summarise(results)
     more: dict[str, Any] = {}
     weights = None
@@ -113,6 +119,8 @@ def evaluate() -> None:
             more["difference"] = {**compared[0], **paired_differences(results, compared[1], weights)}
     calipers = known_calipers([sample.name for sample in samples])
     more["subgroups"] = summarise_subgroups(results, area_shares, calipers, weights)
+    if arguments.corruptions is not None:
+        more["corruptions"] = measure_corruptions(predictor_for, random_subset(samples, arguments.corruptions))
     if examined:
         of_examined = [i for i, sample in enumerate(samples) if sample in examined]
         more["cam"] = summarise_cams(cams, None if weights is None else weights[:, of_examined])

@@ -175,6 +175,41 @@ def roc_figure(labels: Sequence[str], probabilities: np.ndarray, *, title: str) 
     return figure
 
 
+ROBUSTNESS_STYLES = {
+    "accuracy": ("accuracy", BLUE, "-", "o"),
+    "lesion_dice": ("lesion Dice", GREEN, "--", "s"),
+    "confidence": ("mean confidence", PURPLE, ":", "^"),
+}
+
+
+def corruptions_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
+    """Accuracy, lesion Dice and mean confidence against the severity of each corruption; severity 0 is the image as it
+    is.
+
+    Args:
+        measured: of `robustness.measure_corruptions`.
+        title: what was measured on which images.
+    """
+    names = list(measured["corruptions"])
+    figure = Figure(figsize=(5, 5.4), layout="constrained")
+    for axes, name in zip(figure.subplots(-(-len(names) // 3), 3, sharex=True, sharey=True).flat, names, strict=False):
+        rows = [measured["clean"], *measured["corruptions"][name]]
+        for key, (label, colour, style, marker) in ROBUSTNESS_STYLES.items():
+            values = _column(rows, key)
+            if np.isfinite(values).any():
+                axes.plot([0, *measured["severities"]], values, style, color=colour, label=label, marker=marker,
+                          markersize=3, linewidth=1.4)  # fmt: skip
+        axes.set_title(name, fontsize=9)
+        axes.set(ylim=(0, 1.02), xticks=[0, *measured["severities"]])
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("severity, 0 is the image as it is", fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+    _entitle(figure, f"Corrupted images: {title}, n = {measured['n']}")
+    return figure
+
+
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """One column as float64, NaN where a row has no value (a stage without a mask has no Dice)."""
     values = (row.get(name) for row in history)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.models import DEFAULT_APPROACH, approach_class
 from busi_demo.types import InputError
 
@@ -53,6 +54,15 @@ class TrainConfig:
                                  high=1.0)  # fmt: skip
     train_share: float = _setting(1.0, "share of the groups of real images to train on, to see what more of them give; "
                                   "a smaller share is part of a larger one", low=0.01, high=1.0)  # fmt: skip
+    augmentation: str = _setting("standard", "how images are changed before a step; strong: wider, with other gain, "
+                                 "pixels that are not square, low resolution, JPEG and screens of machines",
+                                 choices=tuple(AUGMENTATIONS))  # fmt: skip
+    mixup: float = _setting(0.0, "parameter of the beta distribution that blends pairs of images and their targets; "
+                            "0: none", low=0.0, high=2.0)  # fmt: skip
+    encoder_rate: float = _setting(1.0, "learning rate of the encoder as a share of that of the rest", low=0.0,
+                                   high=1.0)  # fmt: skip
+    tissue_share: float = _setting(0.0, "share of the real images drawn that are cut from beside lesions, "
+                                   "as normal tissue", low=0.0, high=0.5)  # fmt: skip
     phantom_share: float = _setting(0.05, "share of the images drawn that are simulated phantoms", low=0.0, high=1.0)
     phantoms: int = _setting(60, "phantoms a class; 'phantoms' as data trains and validates on them alone", low=10)
     fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from busi_demo.data.augment import training_augmentation
+from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.data.busi import Sample, index_folder, locked_test
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
@@ -20,6 +20,7 @@ from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
 from busi_demo.data.reading import Reading, read_samples
 from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
+from busi_demo.data.tissue import TISSUE, tissue_beside
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
@@ -72,6 +73,9 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
         extra_left_out += int(leaks.sum())
         chosen += [(r, extra_root.name, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
     chosen = [row for row in chosen if _position(config.seed, *row[1:]) < config.train_share]
+    if config.tissue_share > 0:
+        cut = [(tissue_beside(reading, preprocess), group) for reading, _, group in chosen]
+        chosen += [(reading, TISSUE, group) for reading, group in cut if reading]
     if name != PHANTOMS and config.phantom_share > 0:
         extra_phantoms = read_samples(phantom_samples(config.phantoms, first_seed=1_000_000), preprocess)
         chosen += [(r, PHANTOMS, r.sample.name) for r in extra_phantoms]
@@ -81,7 +85,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     rows = [_row(reading.sample, source, group, TRAIN) for reading, source, group in chosen]
     rows += [_row(samples[i], name, groups[i], VALIDATION) for i in validating]
     return TrainingData(
-        train=CanvasDataset(train, training_augmentation()),
+        train=CanvasDataset(train, AUGMENTATIONS[config.augmentation]()),
         weights=_weights([r.sample for r in train], sources, name, config),
         validation=CanvasDataset([main[i] for i in validating]),
         split=tuple(rows),
@@ -137,11 +141,14 @@ def _leaks(readings: Sequence[Reading], held_out: Sequence[Fingerprint]) -> np.n
 
 
 def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:
-    extra = {source: n for source, n in counts.items() if source not in (main, PHANTOMS)}
-    shares = {PHANTOMS: config.phantom_share, main: 1 - config.phantom_share}
+    extra = {source: n for source, n in counts.items() if source not in (main, PHANTOMS, TISSUE)}
+    real = 1 - config.phantom_share
+    shares = {PHANTOMS: config.phantom_share, TISSUE: real * config.tissue_share}
+    real -= shares[TISSUE]
+    shares[main] = real
     if extra:
         shares[main] *= config.main_share
-        rest = (1 - config.phantom_share) * (1 - config.main_share)
+        rest = real * (1 - config.main_share)
         shares |= {source: rest * n / sum(extra.values()) for source, n in extra.items()}
     return shares
 

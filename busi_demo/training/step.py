@@ -18,6 +18,7 @@ from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective
 from busi_demo.training.precision import autocast
+from busi_demo.types import CLASSES
 
 
 class Learner:
@@ -42,12 +43,12 @@ class Learner:
         processes: Processes,
     ) -> None:
         self.model, self.preprocess, self.precision, self.processes = model, preprocess, precision, processes
-        self.trained = objective.trained(model)
+        self.trained, self.mixup = objective.trained(model), config.mixup
         if processes.count > 1:
             normalise_whole_batches(self.trained)
         self._losses = processes.spread(_Losses(model, objective, self.trained))
         self.averaged = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
-        groups = _parameter_groups(self.trained, config.weight_decay)
+        groups = _parameter_groups(self.trained, config.weight_decay, config.encoder_rate)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
 
     def state(self) -> dict[str, Any]:
@@ -76,9 +77,11 @@ class Learner:
             FloatingPointError: the loss is not finite.
         """
         batch = _prepare(batch, self.processes.device, size)
+        if self.mixup:
+            batch = mixed(batch, self.mixup)
         x = self.preprocess.normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         with autocast(x.device, self.precision):
             losses = self._losses(x, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -120,13 +123,32 @@ def _prepare(batch: Batch, device: torch.device, size: int) -> Batch:
     return batch
 
 
-def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: weight decay for the weights of convolutions and linear layers, none for biases and norms."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def mixed(batch: Batch, alpha: float) -> Batch:
+    """Blend each image and its targets with those of another image of the batch (Zhang et al., mixup: Beyond Empirical
+    Risk Minimization, ICLR 2018). Labels become float (N, 3); a target is known where both are.
+
+    Args:
+        batch: images and masks as float.
+        alpha: both parameters of the beta distribution of the share, above 0.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = max(share, 1 - share)
+    other = torch.randperm(len(batch["label"]), device=batch["label"].device)
+    labels = nn.functional.one_hot(batch["label"], len(CLASSES)).float()
+    blended = {name: torch.lerp(value[other], value, share) for name, value in
+               (("image", batch["image"]), ("mask", batch["mask"]), ("label", labels))}  # fmt: skip
+    return batch | blended | {name: batch[name] * batch[name][other] for name in ("mask_known", "label_known")}
+
+
+def _parameter_groups(module: nn.Module, weight_decay: float, encoder_rate: float) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay for the weights of convolutions and linear layers, none for biases and norms;
+    `rate` is the share of the learning rate, which is `encoder_rate` in the encoder."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            rate = encoder_rate if "encoder" in name.split(".") else 1.0
+            groups.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return [{"params": p, "weight_decay": decay, "rate": rate} for (rate, decay), p in groups.items()]
 
 
 def _ema(decay: float) -> Callable[..., None]:

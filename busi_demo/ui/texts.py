@@ -220,6 +220,7 @@ PLOT_LABELS = {
     "roc": "ROC curves",
     "curves": "Training curves",
     "cam": "Faithfulness of the Grad-CAMs",
+    "corruptions": "Robustness to corruptions",
 }
 CASES = "### Best and worst cases"
 WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from helpers import disc, picture
 from torchvision import tv_tensors
 
-from busi_demo.data.augment import RandomCalipers, RandomGamma, RandomSpeckle, training_augmentation
+from busi_demo.data.augment import (
+    AUGMENTATIONS,
+    RandomAspect,
+    RandomCalipers,
+    RandomGainRamp,
+    RandomGamma,
+    RandomLowResolution,
+    RandomScreen,
+    RandomSpeckle,
+    training_augmentation,
+)
+from busi_demo.data.screen import screen
 
 
 @pytest.fixture
@@ -15,7 +27,7 @@ def pair() -> tuple[tv_tensors.Image, tv_tensors.Mask]:
     return tv_tensors.Image(image[None]), tv_tensors.Mask(mask[None].to(torch.uint8))
 
 
-@pytest.mark.parametrize("transform", [RandomGamma, RandomSpeckle, RandomCalipers])
+@pytest.mark.parametrize("transform", [RandomGamma, RandomSpeckle, RandomCalipers, RandomGainRamp, RandomLowResolution])
 def test_grey_values_change_and_the_mask_does_not(pair, transform):
     torch.manual_seed(0)
     image, mask = transform()(*pair)
@@ -47,14 +59,64 @@ def test_calipers_are_few_bright_pixels():
         assert marked.min() >= 140 and len(marked.unique()) == 1
 
 
-def test_training_augmentation_keeps_types_and_the_mask_two_valued(pair):
-    augment, results = training_augmentation(), set()
+def test_a_gain_ramp_by_hand():
+    torch.manual_seed(2)
+    grey = tv_tensors.Image(torch.full((1, 33, 33), 100, dtype=torch.uint8))
+    changed = RandomGainRamp(0.5)(grey)[0].float()
+    assert changed[16, 16] == 100
+    factors = changed / 100
+    # exponential with depth: the factors above and below the middle are reciprocal
+    assert factors[0, 16] * factors[32, 16] == pytest.approx(1, abs=0.03)
+    assert abs(float(factors[0, 16]) - 1) > 0.05 and 0.6 < float(factors[0, 16]) < 1.65
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pixels_that_are_not_square_squeeze_image_and_mask_alike(seed):
+    torch.manual_seed(seed)
+    square = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    square[:, 16:48, 16:48] = 1
+    image, mask = RandomAspect(1.3)(tv_tensors.Image(square * 200), tv_tensors.Mask(square))
+    assert image.shape == mask.shape == (1, 64, 64)
+    rows, columns = (int(mask[0].any(dim=axis).sum()) for axis in (1, 0))
+    assert sorted((rows, columns))[1] == 32 and 24 <= min(rows, columns) <= 32  # 32 / 1.3 is 24.6
+    assert ((image >= 100) != (mask == 1)).sum() <= 2 * 32  # apart from the edge
+
+
+def test_low_resolution_removes_fine_detail_and_keeps_the_mean():
+    torch.manual_seed(0)
+    board = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 200
+    image = RandomLowResolution(0.4)(tv_tensors.Image(board[None].to(torch.uint8)))
+    assert image.shape == (1, 64, 64) and image.float().std() < 60 < board.float().std()
+    assert image.float().mean() == pytest.approx(100, abs=3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_screen_surrounds_the_whole_picture_and_moves_the_mask_along(pair, seed):
+    torch.manual_seed(seed)
+    image, mask = RandomScreen(0.5, 0.5)(tv_tensors.Image(torch.full_like(pair[0], 255)), pair[1])
+    assert image.shape == mask.shape == (1, 64, 64) and mask.max() == 1
+    assert mask.sum() / pair[1].sum() == pytest.approx(0.25, abs=0.04)
+    rows, columns = mask[0].any(dim=1).nonzero(), mask[0].any(dim=0).nonzero()
+    assert (image[0, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 255).all()
+    assert (image < 255).any()
+
+
+def test_screens_differ_and_are_reproducible():
+    drawn = [screen(96, 128, (20, 30, 50, 70), np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert drawn[0].shape == (96, 128) and drawn[0].dtype == np.uint8
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_keeps_types_and_the_mask_two_valued(pair, name):
+    augment, results = AUGMENTATIONS[name](), set()
+    smallest = {"standard": 0.4, "strong": 0.05}[name]
     for seed in range(20):
         torch.manual_seed(seed)
         image, mask = augment(*pair)
         assert image.shape == mask.shape == (1, 64, 64)
         assert image.dtype == mask.dtype == torch.uint8
-        assert mask.max() <= 1 and 0.4 < mask.sum() / pair[1].sum() < 2.8  # scales 0.75 to 1.6, squared
+        assert mask.max() <= 1 and smallest < mask.sum() / pair[1].sum() < 3.2  # scales up to 1.7, squared
         results.add(image.numpy().tobytes())
     assert len(results) == 20
 

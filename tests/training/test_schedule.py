@@ -1,4 +1,4 @@
-"""Learning rate, input size and weight averaging, by hand."""
+"""Learning rates, input size, weight averaging and mixup, by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.schedule import input_size, learning_rate
-from busi_demo.training.step import _ema, _parameter_groups
+from busi_demo.training.step import _ema, _parameter_groups, mixed
 
 
 def test_the_learning_rate_by_hand():
@@ -84,6 +84,35 @@ def test_whole_numbers_are_copied():
 
 
 def test_biases_and_norms_are_not_decayed():
-    decayed, free = _parameter_groups(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)), 0.05)
+    decayed, free = _parameter_groups(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)), 0.05, 1.0)
     assert [p.ndim for p in decayed["params"]] == [4, 2] and decayed["weight_decay"] == 0.05
     assert [p.ndim for p in free["params"]] == [1, 1, 1, 1] and free["weight_decay"] == 0
+
+
+def test_the_encoder_has_a_learning_rate_of_its_own():
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
+    groups = _parameter_groups(network, 0.05, 0.2)
+    assert [(g["rate"], g["weight_decay"], [tuple(p.shape) for p in g["params"]]) for g in groups] == [
+        (0.2, 0.05, [(3, 2)]), (0.2, 0.0, [(3,)]), (1.0, 0.05, [(1, 3)]), (1.0, 0.0, [(1,)])]  # fmt: skip
+
+
+def test_mixup_blends_images_and_all_their_targets_with_the_same_share():
+    torch.manual_seed(0)
+    batch = {
+        "image": torch.tensor([0.0, 100.0])[:, None, None, None].expand(2, 1, 4, 4),
+        "mask": torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 4, 4),
+        "label": torch.tensor([2, 0]),
+        "mask_known": torch.ones(2),
+        "label_known": torch.tensor([1.0, 0.0]),
+    }
+    for _ in range(20):
+        blended = mixed(batch, 0.4)
+        share = float(blended["mask"][1, 0, 0, 0])
+        assert 0.5 <= share <= 1 and blended["label"].shape == (2, 3)
+        if share == 1:  # each with itself
+            continue
+        assert blended["image"][:, 0, 0, 0].tolist() == pytest.approx([100 * (1 - share), 100 * share])
+        assert blended["label"][0].tolist() == pytest.approx([1 - share, 0, share])
+        assert blended["mask_known"].tolist() == [1, 1] and blended["label_known"].tolist() == [0, 0]
+        return
+    raise AssertionError("no pair was blended")

@@ -414,9 +414,12 @@ class TestEvaluate:
         assert full.keys() - bare.keys() == {"intervals"} and "cam" not in full
         assert all(full[key] == bare[key] for key in bare if key != "subgroups")
 
-    def test_the_grad_cams_are_examined_on_request(self, evaluate):
-        status, report, _ = evaluate("--faithfulness", "--bootstrap", 100)
+    def test_the_grad_cams_and_the_robustness_are_examined_on_request(self, evaluate):
+        status, report, _ = evaluate("--faithfulness", "--corruptions", 2, "--bootstrap", 100)
         assert status == 0
+        measured = report["corruptions"]
+        assert measured["n"] == 2 and {len(rows) for rows in measured["corruptions"].values()} == {5}
+        assert all(0 <= row["accuracy"] <= 1 for rows in measured["corruptions"].values() for row in rows)
         cam = report["cam"]
         assert [row["image"] for row in cam["per_image"]] == [row["image"] for row in report["per_image"]]
         tumours = sum(

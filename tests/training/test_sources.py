@@ -100,6 +100,20 @@ def test_phantoms_are_a_small_share_and_never_validate(root):
     assert set(data.facts["validation"]) == {"busi"}
 
 
+def test_tissue_beside_lesions_is_a_share_of_normal_images_that_never_validate(root):
+    for label in ("benign", "malignant"):
+        for path in (root / label).glob("*_mask.png"):
+            save_grey(path, disc(72, 96, 36, 14, 10))  # the right part has no lesion
+    plain, data = load(data=str(root)), load(data=str(root), tissue_share=0.2)
+    lesions = {row.image for row in plain.split if row.split == "train" and row.label != "normal"}
+    tissue = [row for row in data.split if row.source == "tissue"]
+    assert {row.image for row in tissue} == lesions
+    assert {(row.label, row.split) for row in tissue} == {("normal", "train")}
+    assert share(data, "tissue") == pytest.approx(0.2) and share(data, "busi") == pytest.approx(0.8)
+    assert data.facts["train"]["tissue"] == {"benign": 0, "malignant": 0, "normal": len(tissue)}
+    assert names(data, "validation") == names(plain, "validation")
+
+
 def test_phantoms_alone():
     data = load(data="phantoms")
     assert (len(data.train), len(data.validation)) == (24, 6)

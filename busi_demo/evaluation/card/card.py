@@ -117,6 +117,11 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
         tables.subgroup_table(best),
+        "## Robustness",
+        "The same images after what may happen to an image on its way here: speckle, blur, low resolution, other gain, "
+        "a black margin, the screen of a machine, captions, a second view beside it, JPEG. A confidence that stays "
+        "while accuracy falls is a warning.",
+        tables.corruption_table(best),
         "## Explanations",
         "How faithful the Grad-CAMs are, on the same images. Gains above 0 are good, and so is a correlation near 0 "
         "with the map of random weights.",

@@ -95,6 +95,23 @@ def cam_table(reports: Mapping[str, Report]) -> str:
     return table(["measure", *(f"`{key}`" for key in cams)], rows)
 
 
+def corruption_table(reports: Mapping[str, Report]) -> str:
+    """Accuracy, lesion Dice and mean confidence of each approach on the images as they are, and with each corruption at
+    the middle and the highest severity."""
+    measured = {key: r["corruptions"] for key, r in reports.items() if "corruptions" in r}
+    if not measured:
+        return f"{NOT_MEASURED.capitalize()}: no approach has a report of `train/evaluate.py --corruptions`."
+    rows = [[f"`{key}`", "none", "", *_robustness(m["clean"])] for key, m in measured.items()]
+    for key, m in measured.items():
+        severities = m["severities"]
+        for name, values in m["corruptions"].items():
+            for at in (len(severities) // 2, len(severities) - 1):
+                rows.append([f"`{key}`", name, severities[at], *_robustness(values[at])])
+    counts = ", ".join(f"`{key}` {m['n']}" for key, m in measured.items())
+    heads = ["approach", "corruption", "severity, 1 to 5", "accuracy", "lesion Dice", "mean confidence"]
+    return f"Images: {counts}.\n\n{table(heads, rows)}"
+
+
 def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[str, Any]) -> str:
     """The paired differences in the reports of the approaches, where both weights are the current ones.
 
@@ -169,6 +186,10 @@ def autopsy_table(autopsy: Report) -> str:
         ),
     ]  # fmt: skip
     return "\n\n".join(parts)
+
+
+def _robustness(values: Mapping[str, float | None]) -> list[str]:
+    return [_value(values[name], None, None) for name in ("accuracy", "lesion_dice", "confidence")]
 
 
 def _images(report: Report | None) -> str:

@@ -69,7 +69,7 @@ class Quality:
         return [(kind, result) for kind, choose in CASE_KINDS.items() for result in choose(self.results)]
 
     def plots(self) -> dict[str, Image.Image]:
-        """The pictures that can be drawn: some of confusion, reliability, roc, curves, cam -> RGB image."""
+        """The pictures that can be drawn: some of the keys of `texts.PLOT_LABELS` -> RGB image."""
         return {name: image for name, draw in _PLOTS.items() if (image := draw(self))}
 
 
@@ -139,8 +139,14 @@ def _cam(quality: Quality) -> Image.Image | None:
     return _image(cam_figure(cam, title=quality.title)) if cam else None
 
 
+def _corruptions(quality: Quality) -> Image.Image | None:
+    measured = (quality.report or {}).get("corruptions")
+    return _image(plots.corruptions_figure(measured, title=quality.title)) if measured else None
+
+
 _PLOTS: dict[str, Callable[[Quality], Image.Image | None]] = {
     "confusion": _confusion, "reliability": _reliability, "roc": _roc, "curves": _curves, "cam": _cam,
+    "corruptions": _corruptions,
 }  # fmt: skip
 
 
