@@ -16,6 +16,8 @@ from busi_demo.data.screen import screen
 SEVERITIES = (1, 2, 3, 4, 5)
 """From hardly visible to strong."""
 
+_SHORTEST = 48  # pixels
+
 Corrupted = tuple[np.ndarray, np.ndarray]
 Corruption = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], Corrupted]
 
@@ -53,7 +55,8 @@ def _blur(image: np.ndarray, mask: np.ndarray, severity: int, generator: np.rand
 
 def _low_resolution(image: np.ndarray, mask: np.ndarray, severity: int, generator: np.random.Generator) -> Corrupted:
     share = (224, 160, 112, 80, 64)[severity - 1] / max(image.shape)
-    size = tuple(max(8, round(side * min(1, share))) for side in image.shape[::-1])
+    share = min(1, max(share, _SHORTEST / min(image.shape)))  # what is smaller is no input of this project
+    size = tuple(round(side * share) for side in image.shape[::-1])
     small = Image.fromarray(image).resize(size, Image.Resampling.BOX)
     covered = np.asarray(Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX))
     shrunk = covered >= 0.5

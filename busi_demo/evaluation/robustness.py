@@ -15,6 +15,7 @@ from busi_demo.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from busi_demo.evaluation.held_out import PredictorFor
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult, image_result
+from busi_demo.imaging import GroundTruth
 
 
 def measure_corruptions(predictor_for: PredictorFor, samples: Sequence[FileSample]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def measure_corruptions(predictor_for: PredictorFor, samples: Sequence[FileSampl
         predictor, (image, truth) = predictor_for(sample), sample.read()
 
         def result(image: np.ndarray, truth: np.ndarray, sample: FileSample = sample) -> ImageResult:
-            answer = Answer(predictor.predict(image), truth)  # noqa: B023
+            answer = Answer(predictor.predict(image), GroundTruth(truth))  # noqa: B023
             return image_result(answer, sample.name, sample.label, sample.mask_complete)
 
         clean.append(result(image, truth))

@@ -58,6 +58,7 @@ def test_low_resolution_by_hand():
     image, mask = corrupted("low resolution", 5)
     assert image.shape == (48, 64)  # 64 pixels on the longer side
     assert mask.mean() == pytest.approx(MASK.mean(), rel=0.1)
+    assert corrupt("low resolution", IMAGE[:, :60], MASK[:, :60], 5, np.random.default_rng(0))[0].shape == (96, 48)
     small = np.zeros_like(MASK)
     small[50, 70] = True
     assert corrupt("low resolution", IMAGE, small, 5, np.random.default_rng(0))[1].any()  # a lesion does not vanish
