@@ -32,14 +32,15 @@ def corrupt(name: str, image: np.ndarray, mask: np.ndarray, severity: int, gener
         severity: one of `SEVERITIES`.
         generator: of whatever is random in it.
     Returns:
-        Image and mask as uint8 and bool of one shape, which is larger than (H, W) where something is put around.
+        Copies of image and mask as uint8 and bool of one shape, larger than (H, W) where something is put around.
     Raises:
         KeyError: there is no such corruption.
         ValueError: there is no such severity.
     """
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be one of {SEVERITIES}, got {severity}.")
-    return CORRUPTIONS[name](image, mask, severity, generator)
+    pixels, moved = CORRUPTIONS[name](image, mask, severity, generator)
+    return np.array(pixels), np.array(moved)  # copies: those of PIL images cannot be written
 
 
 def _speckle(image: np.ndarray, mask: np.ndarray, severity: int, generator: np.random.Generator) -> Corrupted:

@@ -21,6 +21,7 @@ def test_each_severity_gives_an_image_with_its_mask_and_leaves_the_original(name
         image, mask = corrupted(name, severity)
         assert (image.dtype, mask.dtype) == (np.uint8, np.bool_) and image.shape == mask.shape and mask.any()
         again, _ = corrupted(name, severity)
+        assert image.flags.writeable and mask.flags.writeable
         assert np.array_equal(image, again)
     assert np.array_equal(IMAGE, before[0]) and np.array_equal(MASK, before[1])
 
