@@ -203,7 +203,8 @@ def batch_summary(done: int, total: int, bad: int) -> str:
 TAB_QUALITY = "How good is it?"
 QUALITY_INTRO = (
     "The results of each approach, from the files that ship with its weights. A bar shows the value and its 95 % "
-    "interval: how much the value depends on which images were measured."
+    "interval: how much the value depends on which images were measured. On images of other hospitals and machines the "
+    "approaches tell the classes apart less well: see the model card below."
 )
 QUALITY_APPROACH = "Details of"
 QUALITY_WAITING = "Reading the results …"

@@ -81,7 +81,12 @@ class ApproachFacts:
 Known = Mapping[str, ApproachFacts]
 
 
-def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report | None = None) -> str:
+def model_card(
+    approaches: Known,
+    published: Mapping[str, int],
+    autopsy: Report | None = None,
+    external: Report | None = None,
+) -> str:
     """Write MODEL_CARD.md; equal arguments give equal text.
 
     Args:
@@ -89,6 +94,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
             optional and shown among the results where it has any.
         published: step -> count of the published data set, in the order to be shown.
         autopsy: autopsy.json of train/autopsy.py.
+        external: what others measured on images from elsewhere, see `tables.external_table`.
     Returns:
         Markdown that ends with a line break.
     """
@@ -113,6 +119,7 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         *_reporting(known),
         *_selection(known),
         *_further(known),
+        *_elsewhere(external, configs),
         "## Subgroups",
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
@@ -136,6 +143,18 @@ def model_card(approaches: Known, published: Mapping[str, int], autopsy: Report 
         origin.reproduce_section(configs),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _elsewhere(external: Report | None, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if external is None:
+        return []
+    sha256 = {key: config["sha256"] for key, config in configs.items()}
+    return [
+        "### Elsewhere: images of other hospitals and machines",
+        "On images from elsewhere the approaches tell the classes apart less well than on the validation images above: "
+        "take those results as an upper bound.",
+        tables.external_table(external, sha256),
+    ]
 
 
 def _reporting(known: Known) -> list[str]:

@@ -1,4 +1,4 @@
-"""The JSON files that the model card is written from: those beside the weights and that of the autopsy."""
+"""The JSON files that the model card is written from: those beside the weights, and those in `train/results`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from busi_demo.weights.results import read_evaluations, read_metrics
 from busi_demo.weights.store import has_config, read_facts
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
+EXTERNAL_FILE = ROOT / "train" / "results" / "external.json"
 CARD_FILE = ROOT / "MODEL_CARD.md"
 
 _AUTOPSY = {"data": str, "quoted": dict, "published": dict, "counts": dict, "settings": dict, "ways": dict,
@@ -46,6 +47,15 @@ def read_autopsy(path: Path) -> dict[str, Any]:
             "train/autopsy.py."
         )
     return result
+
+
+def read_external() -> dict[str, Any] | None:
+    """What others measured on images that the authors do not have; `None` where there is no such file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return read_json(EXTERNAL_FILE) if EXTERNAL_FILE.is_file() else None
 
 
 def _read_approach(folder: Path) -> ApproachFacts:

@@ -95,6 +95,26 @@ def cam_table(reports: Mapping[str, Report]) -> str:
     return table(["measure", *(f"`{key}`" for key in cams)], rows)
 
 
+def external_table(external: Report, sha256: Mapping[str, Any]) -> str:
+    """What others measured on images from elsewhere, and which weights have changed since.
+
+    Args:
+        external: external.json: `measured_by`, `date`, `weights_sha256` (key -> sha256) and `rows` of `images`,
+            `measure` and `values` (key -> value).
+        sha256: key -> of its weights now.
+    """
+    keys = list(dict.fromkeys(key for row in external["rows"] for key in row["values"]))
+    rows = [[row["images"], row["measure"], *(_value(row["values"][key], None, None) if key in row["values"]
+             else NOT_MEASURED for key in keys)] for row in external["rows"]]  # fmt: skip
+    text = f"Measured by {external['measured_by']}; {external['date']}.\n\n"
+    text += table(["images", "measure", *(f"`{key}`" for key in keys)], rows)
+    measured = external["weights_sha256"]
+    text += "\n\nWeights, sha256: " + ", ".join(f"`{key}` {digest[:12]}" for key, digest in measured.items()) + "."
+    if changed := [f"`{key}`" for key, digest in measured.items() if sha256.get(key) != digest]:
+        text += f" Not the current weights: {', '.join(changed)}."
+    return text
+
+
 def corruption_table(reports: Mapping[str, Report]) -> str:
     """Accuracy, lesion Dice and mean confidence of each approach on the images as they are, and with each corruption at
     the middle and the highest severity."""

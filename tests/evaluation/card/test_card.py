@@ -17,6 +17,7 @@ from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_dif
 from busi_demo.evaluation.cams import CamResult, summarise_cams
 from busi_demo.evaluation.card.card import ApproachFacts, model_card
 from busi_demo.evaluation.card.origin import reproduce_section, training_command
+from busi_demo.evaluation.card.tables import external_table
 from busi_demo.evaluation.cases import CASES, confident_errors, worst_masks
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult, result_row
@@ -345,6 +346,21 @@ class TestTerms:
         strange = config("multitask_cnn", data={"main": "mine", "train": {"mine": dict.fromkeys(CLASSES, 3)}})
         text = section(model_card({"multitask_cnn": ApproachFacts(strange)}, PUBLISHED), "Licences")
         assert text.count("not known here") == 3
+
+
+def test_what_others_measured_names_its_weights_and_those_that_have_changed():
+    external = {
+        "measured_by": "others", "date": "2026-11",
+        "weights_sha256": {"multitask_unet": "a" * 64, "two_stage": "b" * 64},
+        "rows": [{"images": "far away", "measure": "AUC", "values": {"multitask_unet": 0.8125}},
+                 {"images": "far away", "measure": "Dice", "values": {"multitask_unet": 0.7, "two_stage": 0.6}}],
+    }  # fmt: skip
+    text = external_table(external, {"multitask_unet": "a" * 64, "two_stage": "c" * 64})
+    assert "| far away | AUC | 0.812 | not measured |" in text and "| far away | Dice | 0.700 | 0.600 |" in text
+    assert "Measured by others; 2026-11." in text and "`multitask_unet` aaaaaaaaaaaa, `two_stage` bbbbbbbbbbbb." in text
+    assert text.endswith("Not the current weights: `two_stage`.")
+    card = model_card({}, PUBLISHED, external=external)
+    assert "Elsewhere" in card and "0.812" in card and "Elsewhere" not in model_card({}, PUBLISHED)
 
 
 def test_settings_that_the_command_changes_are_listed():
