@@ -192,7 +192,8 @@ def corruptions_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
     """
     names = list(measured["corruptions"])
     figure = Figure(figsize=(5, 5.4), layout="constrained")
-    for axes, name in zip(figure.subplots(-(-len(names) // 3), 3, sharex=True, sharey=True).flat, names, strict=False):
+    grid = figure.subplots(-(-len(names) // 3), 3, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
         rows = [measured["clean"], *measured["corruptions"][name]]
         for key, (label, colour, style, marker) in ROBUSTNESS_STYLES.items():
             values = _column(rows, key)
@@ -203,7 +204,7 @@ def corruptions_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
         axes.set(ylim=(0, 1.02), xticks=[0, *measured["severities"]])
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-    figure.supxlabel("severity, 0 is the image as it is", fontsize=9)
+    grid[-1, 1].set_xlabel("severity, 0 is the image as it is", fontsize=9)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
     _entitle(figure, f"Corrupted images: {title}, n = {measured['n']}")
