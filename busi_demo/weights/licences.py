@@ -25,6 +25,14 @@ SOURCES = {
         "at least one source says CC BY-NC: treated as non-commercial",
         False,
     ),
+    "BUS-UC": Source(
+        "Iqbal & Sharif, Eng. Appl. Artif. Intell. 2024, Mendeley Data 10.17632/3ksd7w7jkx.1",
+        "CC BY 4.0 as stated there; from a public teaching collection: treated as non-commercial",
+        False,
+    ),
+    "tissue": Source(
+        "cut from the other images of this list (`busi_demo/data/tissue.py`)", "those of its origin", True
+    ),
     "phantoms": Source("simulated by `busi_demo/data/phantom.py`", "MIT", True),
 }
 """Name of the folder of a data set, as in `data` of config.json -> its source."""

@@ -335,6 +335,8 @@ class TestTerms:
 
     @pytest.mark.parametrize(("names", "terms"), [
         (["BUS-BRA", "phantoms"], "free, with citation"),
+        (["BUS-BRA", "tissue"], "free, with citation"),
+        (["BUS-BRA", "BUS-UC"], "non-commercial research and teaching only"),
         (["BUS-BRA", "BUS-UCLM"], "non-commercial research and teaching only"),
         (["BUS-BRA", "elsewhere"], "not known here"),
         ([], "not known here"),
