@@ -106,7 +106,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         name = "/".join(path.parts[-3:])  # a page may show the message: it must not name folders of the server
         raise InputError(f"{name} cannot be read as JSON ({reason_of(error)}): make it again.") from error
 

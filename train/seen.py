@@ -19,8 +19,11 @@ from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
+from busi_demo.data.phantom import PHANTOMS
+from busi_demo.data.tissue import TISSUE
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
+from busi_demo.types import InputError
 from busi_demo.weights.known_images import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
 from busi_demo.weights.split_file import TRAIN, VALIDATION, read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER
@@ -86,6 +89,11 @@ def write_and_measure() -> None:
     hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for source, samples in by_source.items():
         samples[:] = [s for s in samples if (source, s.label, s.name) in splits and s.name not in locked_list]
+        if not samples:
+            raise InputError(
+                f"The split.csv of the weights names no image of {source}: give the data set in a folder with the name "
+                "that it had in the training."
+            )
         hashed[source] = hash_all(samples)
         for sample, (hashes, _) in zip(samples, hashed[source], strict=True):
             split = splits[source, sample.label, sample.name]
@@ -93,7 +101,7 @@ def write_and_measure() -> None:
     main_name = roots[0].name
     known += [KnownImage(n, main_name, row["class"], "locked", row["phash"]) for n, row in locked_list.items()]
     print(f"wrote {save_known(known, arguments.weights)}: {len(known)} images")
-    left = [source for source, *_ in splits if source not in (*by_source, "phantoms")]
+    left = [source for source, *_ in splits if source not in (*by_source, PHANTOMS, TISSUE)]
     if left:
         print(f"note: {len(left)} images of {', '.join(sorted(set(left)))} were not given with --extra")
     print_rates(KnownImages(tuple(known)), by_source, hashed, main_name)

@@ -53,7 +53,8 @@ class Distilled:
         """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
         output = self.teacher.model.to(x.device)(x)
         probabilities = self.teacher.calibration.apply(output.class_logits.float())
-        one_hot = F.one_hot(batch["label"], len(CLASSES)).float()
+        labels = batch["label"]
+        one_hot = labels if labels.ndim == 2 else F.one_hot(labels, len(CLASSES)).float()  # (N, 3) after mixup
         known = torch.ones_like(batch["mask_known"])
         return batch | {
             "mask": torch.lerp(batch["mask"], output.mask_logits.float().sigmoid(), self._share(batch["mask_known"])),

@@ -42,6 +42,12 @@ def test_targets_are_blended_by_hand(teacher):
     assert blended["label"][1].tolist() == pytest.approx([0.2, 0.1, 0.7])
 
 
+def test_labels_that_mixup_blended_are_blended_with_the_teacher(teacher):
+    mixture = batch() | {"label": torch.tensor([[0.3, 0.7, 0.0], [0.0, 0.0, 1.0]])}
+    blended = Distilled(JointObjective(), teacher, share=0.4).blended(torch.zeros(2, 1, 32, 32), mixture)
+    assert blended["label"][0].tolist() == pytest.approx([0.18 + 0.2, 0.42 + 0.1, 0.1])
+
+
 def test_the_teacher_alone_speaks_where_a_truth_is_unknown(teacher):
     blended = Distilled(JointObjective(), teacher, share=0.4).blended(torch.zeros(2, 1, 32, 32), batch(0.0, 0.0))
     assert blended["mask"][0].unique().tolist() == pytest.approx([0.75])

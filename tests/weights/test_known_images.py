@@ -121,6 +121,11 @@ def test_the_script_hashes_what_was_trained_on(tmp_path, run_script):
     assert {k.split for k in known if k.source == "main"} == {"train", "locked"}
     assert sum(k.split == "train" for k in known) == 8 and sum(k.source == "more" for k in known) == 1
     assert {k.image for k in known if k.split == "locked"} == set(locked_test())
+    before = (tmp_path / "seen.json").read_bytes()
+    data.rename(data.with_name("renamed"))
+    status, _, err = run_script("train/seen.py", "--data", data.with_name("renamed"), "--weights", tmp_path)
+    assert status == 2 and "names no image of renamed: give the data set in a folder with the name" in err
+    assert (tmp_path / "seen.json").read_bytes() == before  # nothing known is lost
 
 
 def test_the_shipped_file_knows_what_the_weights_were_made_with():
