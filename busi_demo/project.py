@@ -42,13 +42,11 @@ def save_whole(path: Path, content: bytes) -> Path:
     return path
 
 
-def make_folder(path: Path, option: str) -> Path:
+def make_folder(path: Path, option: str) -> None:
     """Make a folder for results where it is missing, and check that it can be written.
 
     Args:
         option: the command line option that names it, for the message.
-    Returns:
-        `path`.
     Raises:
         InputError: it cannot be made or written.
     """
@@ -59,23 +57,19 @@ def make_folder(path: Path, option: str) -> Path:
         raise InputError(
             f"The folder {path} cannot be written ({reason_of(error)}): name another with {option}."
         ) from error
-    return path
 
 
-def check_file(path: Path, option: str) -> Path:
+def check_file(path: Path, option: str) -> None:
     """Check before the work that a file for results can be written; its folder is made where it is missing.
 
     Args:
         option: the command line option that names it, for the message.
-    Returns:
-        `path`.
     Raises:
         InputError: it is a folder, or its folder cannot be made or written.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, expected a file that can be written: name another with {option}.")
     make_folder(path.parent, option)
-    return path
 
 
 def file_name(name: str, ending: str = "") -> str:

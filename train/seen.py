@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
-from busi_demo.data.phantom import PHANTOMS
-from busi_demo.data.tissue import TISSUE
+from busi_demo.data.tissue import MADE
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
@@ -101,7 +100,7 @@ def write_and_measure() -> None:
     main_name = roots[0].name
     known += [KnownImage(n, main_name, row["class"], "locked", row["phash"]) for n, row in locked_list.items()]
     print(f"wrote {save_known(known, arguments.weights)}: {len(known)} images")
-    left = [source for source, *_ in splits if source not in (*by_source, PHANTOMS, TISSUE)]
+    left = [source for source, *_ in splits if source not in (*by_source, *MADE)]
     if left:
         print(f"note: {len(left)} images of {', '.join(sorted(set(left)))} were not given with --extra")
     print_rates(KnownImages(tuple(known)), by_source, hashed, main_name)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from busi_demo.batch.items import BatchItem, find_items
 from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text, error_row
+from busi_demo.cli import print_error
 from busi_demo.inference.predictor import choose, load_predictor
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.processes import Processes, leave, total
@@ -76,10 +77,10 @@ def batch(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments)
     except InputError as error:
-        return _print_error(str(error))
+        return print_error(str(error))
     except OSError as error:
         place = f" at {error.filename}" if error.filename else ""
-        return _print_error(f"The batch stopped ({reason_of(error)}{place}): mend this, and repeat the command.")
+        return print_error(f"The batch stopped ({reason_of(error)}{place}): mend this, and repeat the command.")
     except KeyboardInterrupt:  # before there was anything to write
         return 130
 
@@ -172,7 +173,7 @@ def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namesp
             rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
         if sentence := rows[0]["error"]:
             bad += 1
-            _print_error(sentence if item.name in sentence else f"{item.name}: {sentence}")
+            print_error(sentence if item.name in sentence else f"{item.name}: {sentence}")
     return bad
 
 
@@ -245,12 +246,6 @@ def _is_done(output: Path, item: BatchItem) -> bool:
             _figure_path(output, Result(row)).unlink(missing_ok=True)
         _row_path(output, item).unlink(missing_ok=True)
     return False
-
-
-def _print_error(message: str) -> int:
-    """Print an error; returns the exit status."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    return 2
 
 
 def _write(path: Path, text: str) -> None:

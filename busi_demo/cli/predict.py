@@ -14,6 +14,7 @@ from PIL import Image
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import png_bytes
+from busi_demo.cli import print_error
 from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.text import percent
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
@@ -52,7 +53,7 @@ def predict(arguments: argparse.Namespace) -> int:
         predictors, left_out = load_predictors(arguments.approach)
         make_folder(arguments.output, "--output")
     except InputError as error:
-        return _print_error(str(error))
+        return print_error(str(error))
     if left_out:
         print(f"note: {left_out}", file=sys.stderr, flush=True)
     status, written = 0, dict[str, Path]()
@@ -66,9 +67,9 @@ def predict(arguments: argparse.Namespace) -> int:
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except InputError as error:
-            status = _print_error(str(error) if str(path) in str(error) else f"{path}: {error}")
+            status = print_error(str(error) if str(path) in str(error) else f"{path}: {error}")
         except OSError as error:
-            status = _print_error(f"{path} could not be read ({reason_of(error)}): try it again.")
+            status = print_error(f"{path} could not be read ({reason_of(error)}): try it again.")
     return status
 
 
@@ -104,8 +105,3 @@ def _sentence(line: dict[str, Any]) -> str:
     if line["dice"] is not None:
         text += f", Dice {line['dice']:.3f}, IoU {line['iou']:.3f}"
     return "\n  ".join([text, *line["warnings"]])
-
-
-def _print_error(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    return 2

@@ -8,10 +8,10 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from busi_demo.data.screen import screen
+from busi_demo.data.screen import caption_font, screen
 
 SEVERITIES = (1, 2, 3, 4, 5)
 """From hardly visible to strong."""
@@ -84,7 +84,7 @@ def _screen(image: np.ndarray, mask: np.ndarray, severity: int, generator: np.ra
 def _text(image: np.ndarray, mask: np.ndarray, severity: int, generator: np.random.Generator) -> Corrupted:
     """Captions on the image, as of a screen that is seen through."""
     written = Image.fromarray(image)
-    pen, font = ImageDraw.Draw(written), ImageFont.load_default(max(8, round(min(image.shape) * 0.05)))
+    pen, font = ImageDraw.Draw(written), caption_font(max(8, round(min(image.shape) * 0.05)))
     captions = ("BREAST L", "MI 0.9", "4.0 cm", "2 o'clock", "TRANS")
     for _ in range((1, 2, 4, 7, 12)[severity - 1]):
         x, y = generator.uniform(0, 0.8) * image.shape[1], generator.uniform(0, 0.95) * image.shape[0]

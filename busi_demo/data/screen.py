@@ -18,7 +18,8 @@ _CAPTIONS = (
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def caption_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of captions; `size` in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -80,5 +81,5 @@ def _write_captions(
             places.append((left + wide + 4, width))
         for start, stop in places:
             text = str(generator.choice(_CAPTIONS))
-            if generator.random() < 0.45 and pen.textlength(text, font=_font(letters)) < stop - start:
-                pen.text((start, row), text, fill=grey, font=_font(letters))
+            if generator.random() < 0.45 and pen.textlength(text, font=caption_font(letters)) < stop - start:
+                pen.text((start, row), text, fill=grey, font=caption_font(letters))

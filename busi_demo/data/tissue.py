@@ -8,11 +8,15 @@ import numpy as np
 import torch
 
 from busi_demo.data.busi import Sample
+from busi_demo.data.phantom import PHANTOMS
 from busi_demo.data.reading import Reading
 from busi_demo.imaging.preprocess import Preprocess
 
 TISSUE = "tissue"
 """Name of the source of these examples."""
+
+MADE = (PHANTOMS, TISSUE)
+"""Sources of training images that are made by this project; all others are folders."""
 
 _MARGIN = 0.06  # kept free beside the lesion, as a share of the image's width
 _NARROWEST = 0.42  # of the image's width

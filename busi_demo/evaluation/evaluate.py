@@ -141,7 +141,7 @@ def measure(
         predictor = predictor_for(sample)
         image, truth = sample.read()
         answer = Answer(predictor.predict(image), GroundTruth(truth))
-        results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
+        results.append(image_result(answer, sample))
         scored = results[-1].mask_dice is not None
         area_shares.append(float(truth.mean()) if scored else None)
         if sample in examined:

@@ -9,23 +9,21 @@ from typing import Any
 import numpy as np
 
 from busi_demo.analysis.answer import Answer
+from busi_demo.data.busi import Sample
 from busi_demo.types import CLASSES
 
 
-def image_result(answer: Answer, image: str, label: str, mask_complete: bool = True) -> ImageResult:
+def image_result(answer: Answer, sample: Sample) -> ImageResult:
     """Compare an answer with the truth.
 
     Args:
-        image: name of the image.
-        label: its true class.
-        mask_complete: whether the ground truth outlines every lesion. Without a complete mask that has a lesion, Dice
-            and IoU are `None`.
+        sample: the image that was answered. Without a complete mask that has a lesion, Dice and IoU are `None`.
     """
     prediction, truth = answer.prediction, answer.ground_truth.mask
-    scored = mask_complete and truth is not None and bool(truth.any())
+    scored = sample.mask_complete and truth is not None and bool(truth.any())
     return ImageResult(
-        image=image,
-        label=label,
+        image=sample.name,
+        label=sample.label,
         probabilities=prediction.probabilities,
         mask_dice=answer.dice if scored else None,
         mask_iou=answer.iou if scored else None,

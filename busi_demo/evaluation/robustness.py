@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 from zlib import crc32
 
@@ -17,6 +19,8 @@ from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult, image_result
 from busi_demo.imaging import GroundTruth
 
+_CLEAN = ("", 0)
+
 
 def measure_corruptions(predictor_for: PredictorFor, samples: Sequence[FileSample]) -> dict[str, Any]:
     """Predict every sample as it is, and with each corruption at each severity. The same sample is corrupted in the
@@ -30,26 +34,26 @@ def measure_corruptions(predictor_for: PredictorFor, samples: Sequence[FileSampl
         the values at each severity. Values are `accuracy`, `lesion_dice` (`None` without lesions) and `confidence`, the
         mean probability of the most probable class.
     """
-    clean: list[ImageResult] = []
-    results: dict[str, list[list[ImageResult]]] = {name: [[] for _ in SEVERITIES] for name in CORRUPTIONS}
+    results: dict[tuple[str, int], list[ImageResult]] = defaultdict(list)
     for sample in tqdm(samples, "corrupting", disable=None):
-        predictor, (image, truth) = predictor_for(sample), sample.read()
-
-        def result(image: np.ndarray, truth: np.ndarray, sample: FileSample = sample) -> ImageResult:
-            answer = Answer(predictor.predict(image), GroundTruth(truth))  # noqa: B023
-            return image_result(answer, sample.name, sample.label, sample.mask_complete)
-
-        clean.append(result(image, truth))
-        for name, by_severity in results.items():
-            for severity, collected in zip(SEVERITIES, by_severity, strict=True):
-                generator = np.random.default_rng([crc32(f"{sample.label}/{sample.name}/{name}".encode()), severity])
-                collected.append(result(*corrupt(name, image, truth, severity, generator)))
+        predictor = predictor_for(sample)
+        for version, image, truth in _versions(sample):
+            results[version].append(image_result(Answer(predictor.predict(image), GroundTruth(truth)), sample))
     return {
-        "n": len(clean),
+        "n": len(samples),
         "severities": list(SEVERITIES),
-        "clean": _values(clean),
-        "corruptions": {name: [_values(r) for r in by_severity] for name, by_severity in results.items()},
+        "clean": _values(results[_CLEAN]),
+        "corruptions": {name: [_values(results[name, severity]) for severity in SEVERITIES] for name in CORRUPTIONS},
     }
+
+
+def _versions(sample: FileSample) -> Iterator[tuple[tuple[str, int], np.ndarray, np.ndarray]]:
+    """(corruption, severity), image and mask: of the sample as it is, then of each corruption at each severity."""
+    image, truth = sample.read()
+    yield _CLEAN, image, truth
+    for name, severity in product(CORRUPTIONS, SEVERITIES):
+        generator = np.random.default_rng([crc32(f"{sample.label}/{sample.name}/{name}".encode()), severity])
+        yield (name, severity), *corrupt(name, image, truth, severity, generator)
 
 
 def _values(results: Sequence[ImageResult]) -> dict[str, float | None]:

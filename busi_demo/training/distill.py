@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.training.config import TrainConfig
-from busi_demo.training.losses import Objective
-from busi_demo.types import CLASSES, InputError
+from busi_demo.training.losses import Objective, class_shares
+from busi_demo.types import InputError
 from busi_demo.weights.start import check_split
 from busi_demo.weights.store import Weights, has_config, load_weights
 
@@ -53,12 +52,10 @@ class Distilled:
         """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
         output = self.teacher.model.to(x.device)(x)
         probabilities = self.teacher.calibration.apply(output.class_logits.float())
-        labels = batch["label"]
-        one_hot = labels if labels.ndim == 2 else F.one_hot(labels, len(CLASSES)).float()  # (N, 3) after mixup
-        known = torch.ones_like(batch["mask_known"])
+        known, labels = torch.ones_like(batch["mask_known"]), class_shares(batch["label"])
         return batch | {
             "mask": torch.lerp(batch["mask"], output.mask_logits.float().sigmoid(), self._share(batch["mask_known"])),
-            "label": torch.lerp(one_hot, probabilities, self._share(batch["label_known"])[:, :, 0, 0]),
+            "label": torch.lerp(labels, probabilities, self._share(batch["label_known"])[:, :, 0, 0]),
             "mask_known": known,
             "label_known": known,
         }

@@ -161,7 +161,7 @@ def evaluate_held_out(
         image, truth = sample.read()
         prediction = predictors[member.fold].predict(image)
         answer = Answer(prediction, GroundTruth(truth))
-        results.append(image_result(answer, sample.name, sample.label, sample.mask_complete))
+        results.append(image_result(answer, sample))
     return results, calibration
 
 

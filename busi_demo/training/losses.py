@@ -84,10 +84,10 @@ def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum() / total(weights.sum()).clamp(min=1)
 
 
-def _normal_share(labels: torch.Tensor) -> torch.Tensor:
-    """How much of each label is normal, float (N,): labels are int64 (N,), or float (N, 3) where they are mixtures."""
-    normal = CLASSES.index("normal")
-    return (labels == normal).float() if labels.ndim == 1 else labels[:, normal].float()
+def class_shares(labels: torch.Tensor) -> torch.Tensor:
+    """The share of each class in each label, float (N, 3): labels are int64 (N,), or float (N, 3) where they are
+    mixtures already."""
+    return labels.float() if labels.ndim == 2 else F.one_hot(labels, len(CLASSES)).float()
 
 
 class JointObjective:
@@ -111,7 +111,8 @@ class JointObjective:
 
     def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         output = model(x)
-        weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * _normal_share(batch["label"]))
+        normal = class_shares(batch["label"])[:, CLASSES.index("normal")]
+        weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * normal)
         segmentation = segmentation_loss(output.mask_logits, batch["mask"], weights)
         classification = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
         total = self.w_seg * segmentation + self.w_cls * classification

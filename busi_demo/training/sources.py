@@ -20,7 +20,7 @@ from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
 from busi_demo.data.reading import Reading, read_samples
 from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
-from busi_demo.data.tissue import TISSUE, tissue_beside
+from busi_demo.data.tissue import MADE, TISSUE, tissue_beside
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
@@ -141,7 +141,7 @@ def _leaks(readings: Sequence[Reading], held_out: Sequence[Fingerprint]) -> np.n
 
 
 def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:
-    extra = {source: n for source, n in counts.items() if source not in (main, PHANTOMS, TISSUE)}
+    extra = {source: n for source, n in counts.items() if source not in (main, *MADE)}
     real = 1 - config.phantom_share
     shares = {PHANTOMS: config.phantom_share, TISSUE: real * config.tissue_share}
     real -= shares[TISSUE]

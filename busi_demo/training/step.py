@@ -16,9 +16,8 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.processes import Processes, total
 from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig
-from busi_demo.training.losses import Objective
+from busi_demo.training.losses import Objective, class_shares
 from busi_demo.training.precision import autocast
-from busi_demo.types import CLASSES
 
 
 class Learner:
@@ -134,7 +133,7 @@ def mixed(batch: Batch, alpha: float) -> Batch:
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     share = max(share, 1 - share)
     other = torch.randperm(len(batch["label"]), device=batch["label"].device)
-    labels = nn.functional.one_hot(batch["label"], len(CLASSES)).float()
+    labels = class_shares(batch["label"])
     blended = {name: torch.lerp(value[other], value, share) for name, value in
                (("image", batch["image"]), ("mask", batch["mask"]), ("label", labels))}  # fmt: skip
     return batch | blended | {name: batch[name] * batch[name][other] for name in ("mask_known", "label_known")}

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from busi_demo.data.phantom import PHANTOMS
-from busi_demo.data.tissue import TISSUE
+from busi_demo.data.tissue import MADE
 from busi_demo.evaluation.card.tables import table
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import DETECTOR
@@ -209,7 +208,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     """
     data = config.get("data", {})
     main = data.get("main", "DIR")
-    extra = [name for name in sorted(data.get("train", {})) if name not in (main, PHANTOMS, TISSUE)]
+    extra = [name for name in sorted(data.get("train", {})) if name not in (main, *MADE)]
     two_stage = key == TWO_STAGE
     words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
     words += ["--extra", *extra] if extra else []
