@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,7 @@ class DiscSample:
     group: str = "disc"
     mask_complete: bool = True
     label_certain: bool = True
+    findings: dict[str, str] = field(default_factory=dict)
     reads: int = 0
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
 from busi_demo.data.locate import find_data
-from busi_demo.data.tissue import MADE
+from busi_demo.data.made import MADE
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError

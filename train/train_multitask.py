@@ -16,6 +16,7 @@ from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.distill import with_teacher
+from busi_demo.training.findings import findings_head
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
@@ -50,9 +51,11 @@ def train(argv: list[str] | None = None) -> None:
     def run(
         model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *further: Listener
     ) -> list[dict[str, float]]:
-        objective = with_teacher(
-            JointObjective(config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks), config
+        head = findings_head(model, config.seed) if config.findings else None
+        joint = JointObjective(
+            config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks, head, config.findings
         )
+        objective = with_teacher(joint, config)
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
             resume, listeners=(*listeners_of(arguments, folder), *further),

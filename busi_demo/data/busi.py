@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,8 @@ from busi_demo.imaging import read_image, read_mask
 from busi_demo.types import CLASSES, InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FINDING_COLUMNS = ("birads", "histology")
+"""Columns of cases.csv, which may be missing, that tell more of a lesion than its class."""
 MASK_STEM = re.compile(r"^(?P<name>.+)_mask(_\d+)?$")
 """Name of a mask without its suffix; the group `name` is that of its image."""
 
@@ -48,6 +50,10 @@ class Sample(Protocol):
     def label_certain(self) -> bool:
         """False if near-duplicates have different classes; the class is then not used."""
 
+    @property
+    def findings(self) -> Mapping[str, str]:
+        """Column of `FINDING_COLUMNS` -> its value in lower case, where the data set tells it."""
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 (H, W), and its mask, bool (H, W), True inside a lesion."""
 
@@ -67,6 +73,7 @@ class FileSample:
     mask_paths: tuple[Path, ...]
     mask_complete: bool = True
     label_certain: bool = True
+    findings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(self.image_path).pixels
@@ -81,8 +88,9 @@ class FileSample:
 def index_folder(root: Path) -> list[FileSample]:
     """List every image of a folder in BUSI layout, sorted by class and name. Headers are read, pixels are not.
 
-    A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups. Without it each
-    image is its own group; `duplicates.group_near_duplicates` then finds images that belong together.
+    A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups, and with the
+    columns of `FINDING_COLUMNS` the findings. Without it each image is its own group;
+    `duplicates.group_near_duplicates` then finds images that belong together.
 
     Args:
         root: folder that holds `benign`, `malignant` and `normal` (a data set may lack a class).
@@ -103,7 +111,7 @@ def index_folder(root: Path) -> list[FileSample]:
     return samples
 
 
-def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Mapping[str, str]]) -> list[FileSample]:
+def _index_class(folder: Path, cases: Mapping[str, _Case], notes: Mapping[str, Mapping[str, str]]) -> list[FileSample]:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     images, masks = dict[str, Path](), dict[str, list[Path]]()
     for path in files:
@@ -122,16 +130,17 @@ def _index_class(folder: Path, cases: Mapping[str, str], notes: Mapping[str, Map
         size = _header_size(path)
         for mask in masks[stem]:
             _check_size(mask, _header_size(mask), path, size)
-        note = notes.get(path.name, {})
+        note, case = notes.get(path.name, {}), cases.get(f"{folder.name}/{stem}")
         samples.append(
             FileSample(
                 name=path.name,
                 label=folder.name,
-                group=cases.get(f"{folder.name}/{stem}", f"{folder.name}/{stem}"),
+                group=case.group if case else f"{folder.name}/{stem}",
                 image_path=path,
                 mask_paths=tuple(masks[stem]),
                 mask_complete=not (note.get("several_masks") == "1" and len(masks[stem]) == 1),
                 label_certain=note.get("label_conflict") != "1",
+                findings=case.findings if case else {},
             )
         )
     return samples
@@ -159,7 +168,13 @@ def _read_resource(name: str) -> Sequence[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _read_cases(path: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Case:
+    group: str
+    findings: Mapping[str, str]
+
+
+def _read_cases(path: Path) -> dict[str, _Case]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -167,7 +182,13 @@ def _read_cases(path: Path) -> dict[str, str]:
     column = next((c for c in ("case", "patient") if rows and c in rows[0]), None)
     if column is None or "image" not in rows[0]:
         raise InputError(f"{path} lists no cases: expected the columns image and case (or patient).")
-    return {row["image"]: f"{path.parent.name}/{row[column]}" for row in rows}
+    return {
+        row["image"]: _Case(
+            group=f"{path.parent.name}/{row[column]}",
+            findings={name: value for name in FINDING_COLUMNS if (value := (row.get(name) or "").strip().lower())},
+        )
+        for row in rows
+    }
 
 
 def _header_size(path: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import Transform
 
 from busi_demo.data.busi import Sample
+from busi_demo.data.findings import finding_targets
 from busi_demo.data.reading import Reading
 from busi_demo.types import CLASSES
 
@@ -20,7 +21,8 @@ class CanvasDataset(Dataset[Batch]):
     """Letterboxed images and masks, held in memory as uint8.
 
     An item is a dict of `image` uint8 (1, S, S) in 0..255, `mask` uint8 (1, S, S) of 0 and 1, `label` int64 in the
-    order of `CLASSES`, and `mask_known`, `label_known` float32: 0 where training must not use that truth.
+    order of `CLASSES`, `mask_known`, `label_known` float32: 0 where training must not use that truth, and the targets
+    of `findings.finding_targets`.
     An index is a position, or a pair (position, seed) to draw an augmentation with that seed: the same pair gives the
     same item in any process and any order.
 
@@ -42,6 +44,7 @@ class CanvasDataset(Dataset[Batch]):
         self.labels = torch.tensor([CLASSES.index(s.label) for s in self.samples])
         self.mask_known = torch.tensor([float(s.mask_complete) for s in self.samples])
         self.label_known = torch.tensor([float(s.label_certain) for s in self.samples])
+        self._findings = [finding_targets(s) for s in self.samples]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -59,6 +62,7 @@ class CanvasDataset(Dataset[Batch]):
             "label": self.labels[position],
             "mask_known": self.mask_known[position],
             "label_known": self.label_known[position],
+            **self._findings[position],
         }
 
 

@@ -14,7 +14,7 @@ taken from a real image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,6 +222,10 @@ class PhantomSample:
     @property
     def group(self) -> str:
         return self.name
+
+    @property
+    def findings(self) -> Mapping[str, str]:
+        return {}
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         phantom = make_phantom(self.label, self.seed)

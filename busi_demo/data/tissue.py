@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from busi_demo.data.busi import Sample
-from busi_demo.data.phantom import PHANTOMS
 from busi_demo.data.reading import Reading
 from busi_demo.imaging.preprocess import Preprocess
-
-TISSUE = "tissue"
-"""Name of the source of these examples."""
-
-MADE = (PHANTOMS, TISSUE)
-"""Sources of training images that are made by this project; all others are folders."""
 
 _MARGIN = 0.06  # kept free beside the lesion, as a share of the image's width
 _NARROWEST = 0.42  # of the image's width
@@ -42,6 +36,10 @@ class TissueSample:
     @property
     def group(self) -> str:
         return self.origin.group
+
+    @property
+    def findings(self) -> Mapping[str, str]:
+        return {}
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         image, _ = self.origin.read()

@@ -63,6 +63,10 @@ class TrainConfig:
                                    high=1.0)  # fmt: skip
     tissue_share: float = _setting(0.0, "share of the real images drawn that are cut from beside lesions, "
                                    "as normal tissue", low=0.0, high=0.5)  # fmt: skip
+    paste_share: float = _setting(0.0, "share of the real images drawn that are normal images with a pasted lesion",
+                                  low=0.0, high=0.5)  # fmt: skip
+    findings: float = _setting(0.0, "weight of the loss on BI-RADS and histology where cases.csv tells them; 0: none",
+                               low=0.0, high=10.0)  # fmt: skip
     phantom_share: float = _setting(0.05, "share of the images drawn that are simulated phantoms", low=0.0, high=1.0)
     phantoms: int = _setting(60, "phantoms a class; 'phantoms' as data trains and validates on them alone", low=10)
     fold: int = _setting(0, "which of the 5 folds validates", low=0, high=4)

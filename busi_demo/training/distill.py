@@ -38,6 +38,10 @@ class Distilled:
     def trains_class(self) -> bool:
         return self.objective.trains_class
 
+    @property
+    def auxiliary(self) -> nn.Module:
+        return self.objective.auxiliary
+
     def trained(self, model: Any) -> nn.Module:
         return self.objective.trained(model)
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage, square_box
-from busi_demo.processes import total
+from busi_demo.training.findings import FindingsHead
+from busi_demo.training.means import weighted_mean
 from busi_demo.types import CLASSES
 
 _DICE_SMOOTHING = 0.005  # share of the image's pixels
@@ -24,6 +25,11 @@ class Objective(Protocol):
     @property
     def trains_class(self) -> bool:
         """False if the classifier is not fully trained yet, so that its class must not withdraw masks in validation."""
+        ...
+
+    @property
+    def auxiliary(self) -> nn.Module:
+        """A module of its own that is trained beside the model and is no part of the result; it may be empty."""
         ...
 
     def trained(self, model: Any) -> nn.Module:
@@ -60,7 +66,7 @@ def segmentation_loss(mask_logits: torch.Tensor, masks: torch.Tensor, known: tor
     smooth = _DICE_SMOOTHING * masks[0].numel()
     overlap, size = (probability * masks).sum(dim=dims), (probability + masks).sum(dim=dims)
     dice = 1 - (2 * overlap + smooth) / (size + smooth)
-    return _mean(bce + dice, known)
+    return weighted_mean(bce + dice, known)
 
 
 def classification_loss(
@@ -76,12 +82,7 @@ def classification_loss(
     Returns:
         Scalar.
     """
-    return _mean(F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing), known)
-
-
-def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The summand of this process in the weighted mean over the images of all processes."""
-    return (values * weights).sum() / total(weights.sum()).clamp(min=1)
+    return weighted_mean(F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing), known)
 
 
 def class_shares(labels: torch.Tensor) -> torch.Tensor:
@@ -97,14 +98,27 @@ class JointObjective:
         normal_masks: weight of normal images in the segmentation loss. With 1 the network learns empty masks,
             and misses more faint lesions; with 0 the mask shows where a lesion would be, and only the class says
             whether there is one (see `masks.agreeing_mask`).
+        findings: an auxiliary head for the features of the model.
+        w_findings: weight of its loss.
     """
 
     trains_class = True
 
     def __init__(
-        self, w_seg: float = 1.0, w_cls: float = 1.0, smoothing: float = 0.05, normal_masks: float = 1.0
+        self,
+        w_seg: float = 1.0,
+        w_cls: float = 1.0,
+        smoothing: float = 0.05,
+        normal_masks: float = 1.0,
+        findings: FindingsHead | None = None,
+        w_findings: float = 0.0,
     ) -> None:
         self.w_seg, self.w_cls, self.smoothing, self.normal_masks = w_seg, w_cls, smoothing, normal_masks
+        self.findings, self.w_findings = findings, w_findings
+
+    @property
+    def auxiliary(self) -> nn.Module:
+        return self.findings or nn.Module()
 
     def trained(self, model: ApproachModel) -> nn.Module:
         return model
@@ -115,8 +129,12 @@ class JointObjective:
         weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * normal)
         segmentation = segmentation_loss(output.mask_logits, batch["mask"], weights)
         classification = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
+        losses = {"segmentation": segmentation, "classification": classification}
         total = self.w_seg * segmentation + self.w_cls * classification
-        return {"loss": total, "segmentation": segmentation, "classification": classification}
+        if self.findings is not None:
+            losses["findings"] = self.findings.loss(output.features, batch)
+            total = total + self.w_findings * losses["findings"]
+        return {"loss": total, **losses}
 
     def score(self, summary: Mapping[str, Any]) -> float:
         return (_class_score(summary) + _mask_score(summary)) / 2
@@ -134,6 +152,10 @@ class DetectionObjective:
 
     def __init__(self, joint: JointObjective | None = None) -> None:
         self.joint = joint or JointObjective()
+
+    @property
+    def auxiliary(self) -> nn.Module:
+        return self.joint.auxiliary
 
     def trained(self, model: TwoStage) -> nn.Module:
         return model.detector
@@ -157,6 +179,10 @@ class CropObjective:
 
     def __init__(self, smoothing: float = 0.05, whole_image_share: float = 0.2) -> None:
         self.smoothing, self.whole_image_share = smoothing, whole_image_share
+
+    @property
+    def auxiliary(self) -> nn.Module:
+        return nn.Module()
 
     def trained(self, model: TwoStage) -> nn.Module:
         return nn.ModuleList([model.encoder, model.head])

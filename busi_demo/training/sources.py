@@ -17,14 +17,19 @@ from busi_demo.data.busi import Sample, index_folder, locked_test
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
+from busi_demo.data.made import MADE, PASTED, TISSUE
+from busi_demo.data.paste import pasted_lesions
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
 from busi_demo.data.reading import Reading, read_samples
 from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
-from busi_demo.data.tissue import MADE, TISSUE, tissue_beside
+from busi_demo.data.tissue import tissue_beside
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.training.config import TrainConfig
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.split_file import TRAIN, VALIDATION, SplitRow
+
+PASTED_EACH = 3
+"""Lesions that are pasted into each normal image, each alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +78,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
         extra_left_out += int(leaks.sum())
         chosen += [(r, extra_root.name, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
     chosen = [row for row in chosen if _position(config.seed, *row[1:]) < config.train_share]
-    if config.tissue_share > 0:
-        cut = [(tissue_beside(reading, preprocess), group) for reading, _, group in chosen]
-        chosen += [(reading, TISSUE, group) for reading, group in cut if reading]
+    chosen += _made_of(chosen, preprocess, config)
     if name != PHANTOMS and config.phantom_share > 0:
         extra_phantoms = read_samples(phantom_samples(config.phantoms, first_seed=1_000_000), preprocess)
         chosen += [(r, PHANTOMS, r.sample.name) for r in extra_phantoms]
@@ -102,6 +105,21 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             **counts(rows),
         },
     )
+
+
+def _made_of(
+    chosen: Sequence[tuple[Reading, str, str]], preprocess: Preprocess, config: TrainConfig
+) -> list[tuple[Reading, str, str]]:
+    """Further examples that are made of the real ones, where the config asks for them."""
+    made: list[tuple[Reading, str, str]] = []
+    if config.tissue_share > 0:
+        cut = [(tissue_beside(reading, preprocess), group) for reading, _, group in chosen]
+        made += [(reading, TISSUE, group) for reading, group in cut if reading]
+    if config.paste_share > 0:
+        for source in sorted({source for _, source, _ in chosen}):
+            readings = [reading for reading, own, _ in chosen if own == source]
+            made += [(r, PASTED, r.sample.group) for r in pasted_lesions(readings, PASTED_EACH, config.seed)]
+    return made
 
 
 def _position(seed: int, source: str, group: str) -> float:
@@ -143,8 +161,12 @@ def _leaks(readings: Sequence[Reading], held_out: Sequence[Fingerprint]) -> np.n
 def _shares(config: TrainConfig, main: str, counts: Mapping[str, int]) -> dict[str, float]:
     extra = {source: n for source, n in counts.items() if source not in (main, *MADE)}
     real = 1 - config.phantom_share
-    shares = {PHANTOMS: config.phantom_share, TISSUE: real * config.tissue_share}
-    real -= shares[TISSUE]
+    shares = {
+        PHANTOMS: config.phantom_share,
+        TISSUE: real * config.tissue_share,
+        PASTED: real * config.paste_share,
+    }
+    real -= shares[TISSUE] + shares[PASTED]
     shares[main] = real
     if extra:
         shares[main] *= config.main_share

@@ -45,9 +45,11 @@ class Learner:
         self.trained, self.mixup = objective.trained(model), config.mixup
         if processes.count > 1:
             normalise_whole_batches(self.trained)
+        self._auxiliary = objective.auxiliary.to(processes.device)
         self._losses = processes.spread(_Losses(model, objective, self.trained))
         self.averaged = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
-        groups = _parameter_groups(self.trained, config.weight_decay, config.encoder_rate)
+        parts = nn.ModuleList([self.trained, self._auxiliary])
+        groups = _parameter_groups(parts, config.weight_decay, config.encoder_rate)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
 
     def state(self) -> dict[str, Any]:
@@ -55,12 +57,14 @@ class Learner:
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
+            "auxiliary": self._auxiliary.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
+        self._auxiliary.load_state_dict(state["auxiliary"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def step(self, batch: Batch, size: int, rate: float) -> dict[str, float]:
@@ -98,11 +102,11 @@ class Learner:
 
 class _Losses(nn.Module):
     """The objective as a module, because gradients are exchanged between processes by a wrapper around a module. It
-    owns only the trained part, so that each of its parameters gets a gradient in every step."""
+    owns the trained part and the auxiliary module alone: each of its parameters gets a gradient in every step."""
 
     def __init__(self, model: ApproachModel, objective: Objective, trained: nn.Module) -> None:
         super().__init__()
-        self.trained = trained
+        self.trained, self.auxiliary = trained, objective.auxiliary
         self._losses = lambda x, batch: objective.losses(model, x, batch)
 
     def forward(self, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:

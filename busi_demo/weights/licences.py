@@ -30,6 +30,9 @@ SOURCES = {
         "CC BY 4.0 as stated there; from a public teaching collection: treated as non-commercial",
         False,
     ),
+    "pasted": Source(
+        "normal images of this list with lesions of others (`busi_demo/data/paste.py`)", "those of its origin", True
+    ),
     "tissue": Source(
         "cut from the other images of this list (`busi_demo/data/tissue.py`)", "those of its origin", True
     ),

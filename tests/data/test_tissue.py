@@ -20,6 +20,7 @@ class Lesion:
     name, label, group, mask_complete, label_certain = "one.png", "malignant", "patient 1", True, True
 
     def __init__(self, columns: tuple[int, int] = (10, 40), grey: int | None = None) -> None:
+        self.findings: dict[str, str] = {}
         self.image = picture(3, 60, 120) if grey is None else np.full((60, 120), grey, dtype=np.uint8)
         self.mask = np.zeros((60, 120), dtype=bool)
         self.mask[20:40, slice(*columns)] = True

@@ -114,6 +114,16 @@ def test_tissue_beside_lesions_is_a_share_of_normal_images_that_never_validate(r
     assert names(data, "validation") == names(plain, "validation")
 
 
+def test_pasted_lesions_are_a_share_of_the_draws_and_never_validate(root):
+    plain, data = load(data=str(root)), load(data=str(root), paste_share=0.3)
+    pasted = [row for row in data.split if row.source == "pasted"]
+    assert pasted and {row.split for row in pasted} == {"train"} and "normal" not in {row.label for row in pasted}
+    assert share(data, "pasted") == pytest.approx(0.3) and share(data, "busi") == pytest.approx(0.7)
+    origins = {name for row in pasted for name in row.image.split(" with ")}
+    assert origins <= names(plain, "train")
+    assert names(data, "validation") == names(plain, "validation")
+
+
 def test_phantoms_alone():
     data = load(data="phantoms")
     assert (len(data.train), len(data.validation)) == (24, 6)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from busi_demo.data.tissue import MADE
+from busi_demo.data.made import MADE
 from busi_demo.evaluation.card.tables import table
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import DETECTOR
