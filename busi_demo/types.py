@@ -39,6 +39,47 @@ class Agreement(Enum):
     """A tumour class without a mask; or the class normal with a mask, at a threshold chosen by a person."""
 
 
+Box = tuple[int, int, int, int]
+"""A rectangle in pixels as (x0, y0, x1, y1); x1 and y1 are outside of it."""
+
+
+class Verdict(Enum):
+    """Whether a picture is one that the networks can answer on."""
+
+    ACCEPTED = "accepted"
+    """A B-mode ultrasound of a breast, as far as can be told."""
+    DOUBTFUL = "doubtful"
+    """Answered, but the answer is not to be trusted; the reasons say why."""
+    REFUSED = "refused"
+    """No class is told, unless a person asks to analyse it anyway."""
+
+
+@dataclass(frozen=True)
+class InputCheck:
+    """What was found out about a picture before its answer is told.
+
+    Attributes:
+        verdict: of all checks together.
+        reasons: sentences for people; empty if the picture is accepted.
+        overridden: a person asked to analyse a refused picture anyway.
+    Raises:
+        ValueError: a picture that is not accepted has no reason.
+    """
+
+    verdict: Verdict = Verdict.ACCEPTED
+    reasons: tuple[str, ...] = ()
+    overridden: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.verdict is Verdict.ACCEPTED) != (not self.reasons):
+            raise ValueError(f"A picture that is {self.verdict.value} must not have the reasons {self.reasons}.")
+
+    @property
+    def withheld(self) -> bool:
+        """Whether class, probabilities, mask and map must not be shown."""
+        return self.verdict is Verdict.REFUSED and not self.overridden
+
+
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.
@@ -82,6 +123,9 @@ class Prediction:
         outline_key: key of the approach whose network computed the mask probabilities: two predictions with the same
             key have the same mask probabilities. `None`: no other prediction is known to have the same.
         cam_method: key of the method that made `cam`, see `busi_demo.inference.cam_methods`.
+        input_check: whether the picture is one that the networks can answer on. Where it is `withheld`, records, tables
+            and figures do not tell the answer.
+        frame: the part of the picture that the network saw; `None`: all of it. Maps are zero outside.
     Raises:
         ValueError: a field has another shape, dtype or range.
     """
@@ -101,6 +145,8 @@ class Prediction:
     spacing: tuple[float, float] | None = None
     cam_method: str = "grad_cam"
     outline_key: str | None = None
+    input_check: InputCheck = InputCheck()
+    frame: Box | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
