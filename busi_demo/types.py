@@ -91,6 +91,8 @@ class ModelOutput:
         head: the module from `features` to `class_logits`; Grad-CAM uses it without a second forward pass.
         boxes: float (N, 4) as x0, y0, x1, y1 in input pixels: the part of the input that `features` covers; `None`
             where that is the whole input.
+        descriptor: float (N, D), a summary of the texture that an encoder sees, to compare pictures with; `None` from
+            a network that makes none.
     """
 
     mask_logits: torch.Tensor
@@ -98,6 +100,7 @@ class ModelOutput:
     features: torch.Tensor
     head: nn.Module
     boxes: torch.Tensor | None = None
+    descriptor: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

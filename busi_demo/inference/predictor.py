@@ -218,4 +218,5 @@ def _detached(output: ModelOutput) -> ModelOutput:
         features=kept(output.features),
         head=output.head,
         boxes=None if output.boxes is None else kept(output.boxes),
+        descriptor=None if output.descriptor is None else kept(output.descriptor),
     )
