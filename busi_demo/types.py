@@ -182,6 +182,11 @@ class Prediction:
             raise ValueError(f"spacing must be None or two finite numbers above 0, got {self.spacing}.")
 
     @property
+    def frame_box(self) -> Box:
+        """`frame`, or the box of the whole image."""
+        return self.frame or (0, 0, self.image.shape[1], self.image.shape[0])
+
+    @property
     def predicted_class(self) -> str:
         """The most probable class."""
         return max(self.probabilities, key=self.probabilities.__getitem__)

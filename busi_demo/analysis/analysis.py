@@ -121,6 +121,6 @@ def analyse_image(image: Source, approach: str, ground_truth: GroundTruth = UNKN
     ground_truth.check(grey.pixels.shape)  # before the network runs
     forward_pass = predictor.forward_pass(grey)
     trust = assess(forward_pass.prediction(), predictor.predict)
-    known = seen_before(grey.pixels)
+    known = seen_before(grey.pixels) or (seen_before(grey.framed) if grey.frame else None)
     facts = ImageFacts(trust, known, known_images_available(), predictor.config)
     return AnalysedImage(forward_pass, ground_truth, facts)

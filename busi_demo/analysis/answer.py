@@ -58,7 +58,8 @@ class Answer:
 
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
-        lesion_area_fraction, dice, iou, warnings and seconds; unknown values are `None`."""
+        lesion_area_fraction, dice, iou, warnings, seconds and input_check (verdict, reasons, and the frame as x0, y0,
+        x1, y1, which is the whole image if no part of it was chosen); unknown values are `None`."""
         prediction = self.prediction
         return {
             "approach": prediction.approach,
@@ -69,6 +70,11 @@ class Answer:
             "iou": self.iou,
             "warnings": list(self.warnings),
             "seconds": prediction.seconds,
+            "input_check": {
+                "verdict": prediction.input_check.verdict.value,
+                "reasons": list(prediction.input_check.reasons),
+                "frame": list(prediction.frame_box),
+            },
         }
 
     def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:

@@ -32,10 +32,11 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
     Returns:
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
         git_commit), `settings` (mask_threshold, cam_class, cam_method, cam_opacity), `image` (width, height in pixels,
-        spacing_mm as row, column), `answer` (predicted_class, probabilities, lesion_area_fraction), `ground_truth`
-        (dice, iou), `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence of the
-        known image that this one matches), `known_images_available` and `warnings`; unknown values are null. If
-        `known_images_available` is false, no match can be found and `seen` is null.
+        spacing_mm as row, column, frame as x0, y0, x1, y1), `answer` (predicted_class, probabilities,
+        lesion_area_fraction), `ground_truth` (dice, iou), `measurements`, `trust` (level, checks, reservation), `seen`
+        (image, source, split, sentence of the known image that this one matches), `known_images_available` and
+        `warnings`; unknown values are null. If `known_images_available` is false, no match can be found and `seen` is
+        null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
     config, known, measurements = facts.config, facts.known_image, analysis.measurements
@@ -62,6 +63,7 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "width": width,
             "height": height,
             "spacing_mm": list(prediction.spacing) if prediction.spacing else None,
+            "frame": list(prediction.frame_box),
         },
         "answer": {
             "predicted_class": prediction.predicted_class,

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from busi_demo.imaging import GreyImage
 from busi_demo.imaging.masks import dice, energy_inside
 from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction
@@ -77,15 +78,15 @@ class Trust:
         return max(check.level for check in self.checks if check.level is not None)
 
 
-def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) -> Trust:
+def assess(prediction: Prediction, predict: Callable[[GreyImage], Prediction]) -> Trust:
     """Make all checks.
 
     Args:
         prediction: the answer to check.
-        predict: makes the prediction of an image, uint8 (H, W), with the approach and threshold of `prediction`, for
-            example `Predictor.predict`. It is called once, with the mirror image.
+        predict: makes the prediction of an image with the approach and threshold of `prediction`, for example
+            `Predictor.predict`. It is called once, with the mirror image and the mirrored frame.
     """
-    mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
+    mirrored = predict(_mirror_image(prediction))
     checks = (
         check_cam(prediction),
         check_flip(prediction, mirrored),
@@ -93,6 +94,14 @@ def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) 
         check_margin(prediction),
     )
     return Trust(checks, prediction.threshold)
+
+
+def _mirror_image(prediction: Prediction) -> GreyImage:
+    pixels, frame = np.ascontiguousarray(prediction.image[:, ::-1]), prediction.frame
+    if frame is not None:
+        x0, y0, x1, y1 = frame
+        frame = (pixels.shape[1] - x1, y0, pixels.shape[1] - x0, y1)
+    return GreyImage(pixels, prediction.spacing, frame=frame)
 
 
 def check_cam(prediction: Prediction) -> Check:

@@ -16,11 +16,12 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import png_bytes
 from busi_demo.cli import print_error
 from busi_demo.imaging import read_ground_truth, read_image
+from busi_demo.imaging.crop import parse_crop, with_crop
 from busi_demo.imaging.text import percent
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.project import file_name, make_folder, save_whole
-from busi_demo.types import InputError, reason_of
+from busi_demo.types import Box, InputError, reason_of
 
 
 def add_predict(subcommands: Any) -> None:
@@ -36,6 +37,11 @@ def add_predict(subcommands: Any) -> None:
         metavar="DIR",
         help="receives STEM.APPROACH.png and STEM.APPROACH.mask.png (default: %(default)s)",
     )
+    parser.add_argument(
+        "--crop",
+        metavar="X0,Y0,X1,Y1",
+        help="the part of each image that is ultrasound, in pixels; without it that part is found",
+    )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each image and approach")
     parser.set_defaults(run=predict)
 
@@ -50,6 +56,7 @@ def predict(arguments: argparse.Namespace) -> int:
     try:
         if arguments.ground_truth and len(arguments.images) > 1:
             raise InputError(f"--ground-truth is the mask of one image, got {len(arguments.images)} images.")
+        crop = parse_crop(arguments.crop)
         predictors, left_out = load_predictors(arguments.approach)
         make_folder(arguments.output, "--output")
     except InputError as error:
@@ -63,7 +70,7 @@ def predict(arguments: argparse.Namespace) -> int:
                 raise InputError(
                     f"{path} would overwrite the results of {written[path.stem]}: give another --output, or rename it."
                 )
-            for line in _predict_one(path, predictors, arguments.ground_truth, arguments.output):
+            for line in _predict_one(path, crop, predictors, arguments.ground_truth, arguments.output):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except InputError as error:
@@ -74,10 +81,10 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def _predict_one(
-    path: Path, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
+    path: Path, crop: Box | None, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
 ) -> list[dict[str, Any]]:
     """Write figure and mask of every approach; returns the record of each."""
-    grey = read_image(path)
+    grey = with_crop(read_image(path), crop)
     truth = read_ground_truth(mask_path, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:

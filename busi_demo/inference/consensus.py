@@ -64,13 +64,13 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     Args:
         members: predictions of the same image.
     Raises:
-        ValueError: there are fewer than two, or their images differ.
+        ValueError: there are fewer than two, or their images or frames differ.
     """
     if len(members) < 2:
         raise ValueError(f"A consensus needs at least two predictions, got {len(members)}.")
     image = members[0].image
-    if any(not np.array_equal(member.image, image) for member in members):
-        raise ValueError("A consensus is of one image, got predictions of different images.")
+    if any(not np.array_equal(member.image, image) or member.frame != members[0].frame for member in members):
+        raise ValueError("A consensus is of one image, got predictions of different images or frames.")
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
@@ -109,6 +109,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         warnings=tuple(warnings),
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
+        frame=members[0].frame,
     )
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
 

@@ -79,7 +79,8 @@ class Predictor:
             image: as for `read_image`: a path, bytes, a Pillow image, or uint8 (H, W).
             shared: outputs of other approaches on the same image; their networks do not run again.
         Returns:
-            The prediction, with maps at the image's own size and the Grad-CAM of the predicted class.
+            The prediction, with maps at the image's own size and the Grad-CAM of the predicted class. The network sees
+            only the frame of the image, see `GreyImage.framed`.
         Raises:
             InputError: the image cannot be used.
         """
@@ -98,7 +99,7 @@ class Predictor:
         start = time.perf_counter()
         grey, weights = read_image(image), self._weights
         with torch.no_grad():
-            output = _detached(_run(weights.model, weights.preprocess(grey.pixels), shared or SharedPasses()))
+            output = _detached(_run(weights.model, weights.preprocess(grey.framed), shared or SharedPasses()))
         return ForwardPass(
             approach=self.key,
             grey=grey,

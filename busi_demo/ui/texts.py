@@ -23,7 +23,7 @@ TAB_ANALYSE = "Analyse"
 IMAGE = "Ultrasound image"
 IMAGE_PLACEHOLDER = f"Drop an ultrasound here, paste it with Ctrl+V\nor click to upload (up to {LARGEST_UPLOAD_MB} MB)"
 IMAGE_ALT = "The chosen ultrasound image"
-MASK_SECTION = "Ground truth and scale (optional)"
+MASK_SECTION = "Ground truth, scale and crop (optional)"
 COMPARE_MASK_SECTION = "Ground truth (optional)"
 MASK = "Mask"
 MASK_PLACEHOLDER = "Drop a mask here or click to upload:\nwhite lesion on black, as large as the image"
@@ -80,6 +80,9 @@ def sentence(title: str, lesion: str | None, predicted: str, runner_up: str, run
 OPEN_FILE = "Open a DICOM or any other image file"
 SPACING = "Pixel spacing in mm"
 SPACING_INFO = "For lengths in millimetres. A DICOM file usually contains it."
+
+CROP = "Part that is ultrasound: x0, y0, x1, y1"
+CROP_INFO = "In pixels of the image; empty: found automatically. Press Enter to analyse that part."
 
 THRESHOLD = "Mask threshold"
 THRESHOLD_INFO = "Lowest probability of a lesion pixel."

@@ -16,7 +16,7 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
-from busi_demo.imaging import GroundTruth
+from busi_demo.imaging import GreyImage, GroundTruth
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES, Prediction
 from busi_demo.weights.known_images import KnownImage
@@ -29,9 +29,9 @@ PREDICTION = answer(
 PANELS = Image.new("RGB", (900, 500))
 
 
-def mirrored(image: np.ndarray) -> Prediction:
+def mirrored(image: GreyImage) -> Prediction:
     maps = {name: getattr(PREDICTION, name)[:, ::-1] for name in ("mask", "mask_probability", "cam")}
-    return replace(PREDICTION, image=image, **maps)
+    return replace(PREDICTION, image=image.pixels, **maps)
 
 
 def full() -> dict:
@@ -67,7 +67,7 @@ def test_the_report_has_the_model_the_settings_and_the_time():
         "cam_method": "grad_cam",
         "cam_opacity": 0.55,
     }
-    assert content["image"] == {"width": 96, "height": 72, "spacing_mm": [0.2, 0.1]}
+    assert content["image"] == {"width": 96, "height": 72, "spacing_mm": [0.2, 0.1], "frame": [0, 0, 96, 72]}
     assert content["disclaimer"] == NOT_A_DEVICE
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from busi_demo.analysis.trust import Check, Level, Trust, assess, check_agreement, check_cam, check_flip, check_margin
+from busi_demo.imaging import GreyImage
 from busi_demo.imaging.masks import agreeing_mask, chosen_mask
 from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction
@@ -152,10 +153,17 @@ def test_checks_at_another_threshold_have_a_reservation():
 def test_the_network_runs_once_on_the_mirror_image():
     one, asked = prediction(), []
 
-    def predict(image: np.ndarray) -> Prediction:
+    def predict(image: GreyImage) -> Prediction:
         asked.append(image)
         return mirror(one)
 
     trust = assess(one, predict)
-    assert len(asked) == 1 and np.array_equal(asked[0], one.image[:, ::-1])
+    assert len(asked) == 1 and np.array_equal(asked[0].pixels, one.image[:, ::-1]) and asked[0].frame is None
     assert [check.level for check in trust.checks] == [Level.GREEN] * 4 and trust.level is Level.GREEN
+
+
+def test_the_mirror_image_has_the_mirrored_frame_and_the_same_spacing():
+    one, asked = replace(prediction(), frame=(1, 2, 5, 9), spacing=(0.1, 0.2)), []
+    assess(one, lambda image: asked.append(image) or mirror(one))
+    width = SHAPE[1]
+    assert asked[0].frame == (width - 5, 2, width - 1, 9) and asked[0].spacing == (0.1, 0.2)

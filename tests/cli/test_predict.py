@@ -67,7 +67,7 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
     assert answered == [(str(path), key) for path in images for key in APPROACHES]
     for line in lines:
         assert list(line) == ["image", "approach", "predicted_class", "probabilities", "lesion_area_fraction", "dice",
-                              "iou", "warnings", "seconds"]  # fmt: skip
+                              "iou", "warnings", "seconds", "input_check"]  # fmt: skip
         assert list(line["probabilities"]) == list(CLASSES)
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert line["predicted_class"] == max(line["probabilities"], key=line["probabilities"].get)
@@ -202,3 +202,22 @@ def test_the_error_for_an_unknown_approach_lists_the_choices(capsys):
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert all(key in error for key in APPROACHES)
+
+
+def test_a_crop_is_what_is_analysed(predict, images):
+    status, (line,), _ = predict(images[0], "--crop", "10,5,90,70", "--json", "--output", "out")
+    record = json.loads(line)
+    assert status == 0 and record["input_check"]["frame"] == [10, 5, 90, 70]
+    assert "Only the chosen part was used, x 10 to 90 and y 5 to 70." in record["warnings"]
+    _, (line,), _ = predict(images[0], "--json", "--output", "other")
+    assert json.loads(line)["input_check"] == {"verdict": "accepted", "reasons": [], "frame": [0, 0, 120, 80]}
+
+
+@pytest.mark.parametrize(("crop", "sentence"), [
+    ("1,2,3", "A crop is four whole numbers"),
+    ("50,0,10,70", "x0 below x1"),
+    ("0,0,500,80", "The crop must lie within the image of 120 x 80 pixels"),
+])  # fmt: skip
+def test_a_bad_crop_gets_one_sentence(predict, images, crop, sentence):
+    status, out, errors = predict(images[0], "--crop", crop, "--output", "out")
+    assert status == 2 and out == [] and len(errors) == 1 and sentence in errors[0]

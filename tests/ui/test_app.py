@@ -78,9 +78,9 @@ def text(card: str) -> str:
 
 
 def ask(tab: AnalyseTab, image: str | None, approach: str = DEFAULT_APPROACH, mask: str | None = None,
-        session: Session | None = None, spacing: float | None = None) -> dict[Any, Any]:  # fmt: skip
+        session: Session | None = None, spacing: float | None = None, crop: str = "") -> dict[Any, Any]:  # fmt: skip
     """What `run` leaves in the components."""
-    *_, shown = tab.run(image, approach, mask, spacing, session or Session())
+    *_, shown = tab.run(image, approach, mask, spacing, session or Session(), crop=crop)
     return shown
 
 
@@ -260,6 +260,31 @@ def test_a_spacing_that_was_typed_for_an_expired_image_is_taken_out_with_it(tab,
     assert changed[tab.spacing] is None and changed[tab.intake.image] is None
 
 
+def test_a_typed_crop_is_what_is_analysed(tab, image):
+    session = ask(tab, image)[tab.intake.session]
+    changed = ask(tab, image, session=session, crop="10, 5, 60, 45")
+    session = changed[tab.intake.session]
+    assert session.analysed.forward_pass.grey.frame == (10, 5, 60, 45) and tab.crop not in changed
+    assert "Only the chosen part was used, x 10 to 60 and y 5 to 45." in text(see(tab, session)[tab.card])
+    session = ask(tab, image, session=session)[tab.intake.session]
+    assert session.analysed.forward_pass.grey.frame is None
+
+
+def test_a_crop_that_cannot_be_read_gets_a_sentence_and_can_be_corrected(tab, image):
+    session = ask(tab, image)[tab.intake.session]
+    wrong = ask(tab, image, session=session, crop="left half")[tab.intake.session]
+    assert "four whole numbers" in refused(tab, wrong)
+    assert ask(tab, image, session=wrong, crop="0,0,40,40")[tab.intake.session].analysed.forward_pass.grey.frame
+
+
+def test_a_typed_crop_does_not_outlive_its_image(tab, image, tmp_path):
+    session = ask(tab, image, session=ask(tab, image)[tab.intake.session], crop="0,0,40,40")[tab.intake.session]
+    other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
+    shown, *_, opened, _ = tab.intake.place(other, None, None, session).values()
+    changed = ask(tab, shown, session=opened, crop="0,0,40,40")
+    assert changed[tab.crop] == "" and changed[tab.intake.session].analysed.forward_pass.grey.frame is None
+
+
 def test_an_upload_and_its_mask_are_decoded_once(tab, image, mask, decoded):
     shown, _, _, session, _ = tab.intake.place(image, None, None, Session()).values()
     session = ask(tab, shown, session=session)[tab.intake.session]
@@ -429,14 +454,15 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
     assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
     assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
-                                "spacing"]  # fmt: skip
-    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 7]
+                                "spacing", "crop"]  # fmt: skip
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 8]
     assert [p["parameter_default"] for p in parameters.values()][2:] == [
         None,
         None,
         "predicted",
         "grad_cam",
         0.55,
+        None,
         None,
     ]
     assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
@@ -489,6 +515,8 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     ({"image": "image", "mask": "image"}, "is not a mask"),
     ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
     ({"image": "image", "spacing": -1}, "pixel spacing must lie between 0.001 and 5 mm per pixel, got -1"),
+    ({"image": "image", "crop": "1, 2, 3"}, "A crop is four whole numbers x0, y0, x1, y1 in pixels of the image"),
+    ({"image": "image", "crop": "0,0,9999,40"}, "The crop must lie within the image of"),
     ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
 ])  # fmt: skip
 def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):

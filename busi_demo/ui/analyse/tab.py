@@ -50,6 +50,7 @@ class AnalyseTab:
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
                     self.intake.mask.render()
                     spacing.render()
+                    self.crop = gr.Textbox(label=texts.CROP, info=texts.CROP_INFO, max_lines=1, elem_id="crop")
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(html.hint(texts.WAITING), elem_id="card", padding=False)
         if self.intake.gallery:
@@ -77,14 +78,14 @@ class AnalyseTab:
     def _listen(self) -> None:
         intake, controls, settings = self.intake, self.controls, [*self.controls.components, self.spacing]
         image, mask, session, request = intake.image, intake.mask, intake.session, intake.request
-        inputs = [image, self.approach, mask, self.spacing, session, request]
-        outputs = [self.card, session, image, mask, self.spacing, controls.threshold]
+        inputs = [image, self.approach, mask, self.spacing, session, request, self.crop]
+        outputs = [self.card, session, image, mask, self.spacing, self.crop, controls.threshold]
         view_inputs = [self.narrow, image, session, *settings]
         view_outputs = [self.card, self.results, self.figure, self.findings]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, request.change]
+        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, self.crop.submit, request.change]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, view_inputs, view_outputs, **draw)
 
@@ -107,6 +108,7 @@ class AnalyseTab:
         spacing: float | None,
         session: Session,
         request: tuple[Session, int] = (Session(), 0),
+        crop: str = "",
     ) -> Iterator[dict[Any, Any]]:
         """Run the network over the inputs as they stand, and store its answer.
 
@@ -116,6 +118,7 @@ class AnalyseTab:
             spacing: millimetres per pixel that the person gave.
             session: what was analysed last.
             request: what was put into the inputs last, and when; a run that came late may have replaced the session.
+            crop: the part that the person chose, as text; it belongs to one image and is dropped with it.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
@@ -127,8 +130,11 @@ class AnalyseTab:
             yield {self.card: html.hint(message)}
         before = session.analysed
         opened = request[0] if image == request[0].shown else session
-        after = analyse_inputs(image, approach, mask, spacing, opened)
+        kept = crop if image == session.shown and not session.pending else ""
+        after = analyse_inputs(image, approach, mask, spacing, opened, kept)
         changed: dict[Any, Any] = {inputs.session: after}
+        if kept != crop:
+            changed[self.crop] = kept
         for component, old, new in (
             (inputs.image, image, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
         ):  # fmt: skip
