@@ -15,7 +15,6 @@ from scipy import ndimage
 from busi_demo.imaging.regions import (
     EVEN,
     GRAIN,
-    WORKING_SIDE,
     apart,
     box_words,
     dense_boxes,
@@ -152,7 +151,7 @@ def _on_page(pixels: np.ndarray) -> _Part | None:
     if level < _DARKEST_PAGE or share < 0.5:
         return None
     content = abs(pixels.astype(np.int16) - level) > 2 * GRAIN
-    seed, other = dense_boxes(reduced(content)[0], 0.75, side)
+    seed, other = dense_boxes(reduced(content.astype(np.uint8) * 255)[0] / 255, 0.75, side)
     if seed is None or not is_scan(small[slices(seed, side)]):
         return None
     faint = abs(pixels.astype(np.int16) - level) > 2  # a scan may begin with lines that are nearly as grey as the page
@@ -199,7 +198,7 @@ def _on_screen(pixels: np.ndarray) -> _Part | None:
 def _one_of_two_views(pixels: np.ndarray) -> _Part | None:
     """Choose the wider of views that even gaps separate; of equal ones the left."""
     height, width = pixels.shape
-    rows = pixels[:: max(1, height // WORKING_SIDE)].astype(np.int16)
+    rows = pixels[:: max(1, height // 200)].astype(np.int16)  # a few tell an even column
     levels = np.median(rows, axis=0)
     even = (abs(rows - levels) <= GRAIN).mean(axis=0) >= 0.9
     labels, _ = ndimage.label(even)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from busi_demo.types import Box
@@ -47,13 +48,14 @@ def slices(box: Box, side: int = 1) -> tuple[slice, slice]:
 
 
 def reduced(pixels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Means of blocks, float32 (h, w) with at most `WORKING_SIDE` a side, and the side of a block."""
+    """Means of blocks of a uint8 (H, W) array: float32 (h, w) with at most `WORKING_SIDE` a side, and the side of a
+    block."""
     side = -(-max(pixels.shape) // WORKING_SIDE)
     if side == 1:
         return pixels.astype(np.float32), 1
     rows, columns = (length // side for length in pixels.shape)
-    blocks = pixels[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return blocks.mean(axis=(1, 3), dtype=np.float32), side
+    whole_blocks = Image.fromarray(np.ascontiguousarray(pixels[: rows * side, : columns * side]))
+    return np.asarray(whole_blocks.reduce(side), dtype=np.float32), side
 
 
 def grain_of(values: np.ndarray) -> np.ndarray:
@@ -83,7 +85,7 @@ def dense_boxes(content: np.ndarray, density: float, side: int) -> tuple[Box | N
     """Bounding boxes of dense regions that are wider than letters.
 
     Args:
-        content: shares in [0, 1], bool or float32 (h, w).
+        content: shares in [0, 1], bool or float (h, w).
         density: least mean of the content around a point of a region.
         side: pixels of a block, of which `content` has one value each.
     Returns:

@@ -80,6 +80,14 @@ def test_the_report_has_the_results():
     assert content["seen"]["split"] == "train" and content["warnings"] == ["The image has a tint."]
 
 
+def test_the_report_tells_the_frame():
+    prediction = replace(PREDICTION, frame=(10, 5, 90, 70))
+    content = report(Analysis(Answer(prediction), ImageFacts(config=CONFIG)))
+    assert content["image"]["frame"] == [10, 5, 90, 70]
+    assert "x 10 to 90 and y 5 to 70" in texts(list(report_pages(content, PANELS))[1])
+    assert "Part used" not in texts(list(report_pages(full(), PANELS))[1])
+
+
 def test_trust_at_another_threshold_has_a_reservation():
     assert full()["trust"]["reservation"] is None
     trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
