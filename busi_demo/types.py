@@ -80,6 +80,10 @@ class InputCheck:
         return self.verdict is Verdict.REFUSED and not self.overridden
 
 
+ACCEPTED = InputCheck()
+"""Of a picture that nothing speaks against."""
+
+
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.
@@ -148,7 +152,7 @@ class Prediction:
     spacing: tuple[float, float] | None = None
     cam_method: str = "grad_cam"
     outline_key: str | None = None
-    input_check: InputCheck = InputCheck()
+    input_check: InputCheck = ACCEPTED
     frame: Box | None = None
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
         "--others", nargs="*", default=[], type=Path, metavar="DIR",
         help="folders of other pictures (photographs, documents, ...), to measure on and never to fit",
     )  # fmt: skip
-    parser.add_argument("--per-set", type=int, default=600, help="pictures of each data set (default: %(default)s)")
+    parser.add_argument("--per-set", type=int, default=450, help="pictures of each data set (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the pictures drawn (default: %(default)s)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="receives the file")
     return parser.parse_args()

@@ -35,6 +35,11 @@ class Answer:
         self.ground_truth.check(self.prediction.image.shape)
 
     @property
+    def withheld(self) -> bool:
+        """Whether the input check refuses the picture: the record tells no class, and the figure is the picture."""
+        return self.prediction.input_check.withheld
+
+    @property
     def title(self) -> str:
         """Display name of the approach."""
         return title_of(self.prediction.approach)
@@ -59,15 +64,15 @@ class Answer:
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
         lesion_area_fraction, dice, iou, warnings, seconds and input_check (verdict, reasons, and the frame as x0, y0,
-        x1, y1, which is the whole image if no part of it was chosen); unknown values are `None`."""
-        prediction = self.prediction
+        x1, y1, which is the whole image if no part of it was chosen); unknown and withheld values are `None`."""
+        prediction, told = self.prediction, not self.withheld
         return {
             "approach": prediction.approach,
-            "predicted_class": prediction.predicted_class,
-            "probabilities": dict(prediction.probabilities),
-            "lesion_area_fraction": prediction.lesion_area_fraction,
-            "dice": self.dice,
-            "iou": self.iou,
+            "predicted_class": prediction.predicted_class if told else None,
+            "probabilities": dict(prediction.probabilities) if told else None,
+            "lesion_area_fraction": prediction.lesion_area_fraction if told else None,
+            "dice": self.dice if told else None,
+            "iou": self.iou if told else None,
             "warnings": list(self.warnings),
             "seconds": prediction.seconds,
             "input_check": {
@@ -83,7 +88,10 @@ class Answer:
         Args:
             title: heading before the probabilities; `None`: `self.title`.
         """
-        from busi_demo.analysis.figure import figure_image  # a table of answers needs no Matplotlib
+        from busi_demo.analysis.figure import figure_image, plain_image  # a table of answers needs no Matplotlib
+
+        if self.withheld:
+            return plain_image(self.prediction.image)
 
         return figure_image(self._panels(columns, opacity, title))
 

@@ -70,6 +70,7 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "probabilities": dict(prediction.probabilities),
             "lesion_area_fraction": prediction.lesion_area_fraction,
         },
+        "input_check": answer.record()["input_check"],
         "ground_truth": None if answer.ground_truth.mask is None else {"dice": answer.dice, "iou": answer.iou},
         "measurements": None if measurements is None else asdict(measurements),
         "trust": None if facts.trust is None else _trust(facts.trust, prediction.threshold),

@@ -14,7 +14,7 @@ import numpy as np
 from busi_demo.imaging import GreyImage
 from busi_demo.imaging.masks import dice, energy_inside
 from busi_demo.imaging.text import percent
-from busi_demo.types import Agreement, Prediction
+from busi_demo.types import Agreement, Prediction, Verdict
 
 CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
 """Focus: density of the class evidence on the outlined lesion, relative to the whole image. A uniform map has 1; a map
@@ -88,12 +88,21 @@ def assess(prediction: Prediction, predict: Callable[[GreyImage], Prediction]) -
     """
     mirrored = predict(_mirror_image(prediction))
     checks = (
+        check_picture(prediction),
         check_cam(prediction),
         check_flip(prediction, mirrored),
         check_agreement(prediction),
         check_margin(prediction),
     )
     return Trust(checks, prediction.threshold)
+
+
+def check_picture(prediction: Prediction) -> Check:
+    """Check whether the picture is one that the networks know, see `Prediction.input_check`."""
+    check = prediction.input_check
+    level = {Verdict.ACCEPTED: Level.GREEN, Verdict.DOUBTFUL: Level.AMBER, Verdict.REFUSED: Level.RED}[check.verdict]
+    sentence = " ".join(check.reasons) or "It looks like the breast ultrasound that the networks know."
+    return Check("A picture that the networks know", level, sentence)
 
 
 def _mirror_image(prediction: Prediction) -> GreyImage:

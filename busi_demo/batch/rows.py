@@ -20,7 +20,7 @@ from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.project import file_name
 from busi_demo.types import CLASSES, InputError, reason_of
 
-COLUMNS = ("image", "true_class", "approach", "predicted_class", *(f"p_{name}" for name in CLASSES),
+COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", *(f"p_{name}" for name in CLASSES),
            "lesion_area_fraction", "dice", "iou", "width", "height", "warnings", "error")  # fmt: skip
 """The columns of every row, in this order."""
 
@@ -44,6 +44,10 @@ class Result:
     row: Row
     answer: Answer | None = None
 
+    def figure_png(self) -> bytes | None:
+        """The figure as a PNG file; `None` where there is no answer to tell."""
+        return None if self.answer is None or self.answer.withheld else self.answer.figure_png()
+
     @property
     def figure_name(self) -> str:
         """Relative path of the figure's file, in the folders of the image, with `/`. Names that are too long for a file
@@ -52,15 +56,17 @@ class Result:
         return "/".join([*map(file_name, folders), file_name(name, f".{self.row['approach']}.png")])
 
 
-def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Result]:
+def analyse_item(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool = False) -> list[Result]:
     """Analyse one image with one or more approaches. The image and its masks are read once.
 
+    Args:
+        analyse_anyway: as for `Predictor.predict`.
     Returns:
         One result per approach and, for several approaches, that of their consensus. If the image or its ground truth
         cannot be used, a single result with an error in its row.
     """
     try:
-        answers = _answers(item, predictors)
+        answers = _answers(item, predictors, analyse_anyway)
     except InputError as error:
         return [Result(error_row(item, str(error)))]
     except OSError as error:
@@ -93,7 +99,7 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
 
 
-def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
+def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool) -> list[Answer]:
     """The answers of all predictors and, for several, of their consensus. Errors are not caught."""
     if item.image is None:
         raise InputError(item.fault or "There is no file.")
@@ -102,7 +108,7 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
         height, width = grey.pixels.shape
         truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
     shared = SharedPasses()
-    predictions = [predictor.predict(grey, shared) for predictor in predictors]
+    predictions = [predictor.predict(grey, shared, analyse_anyway) for predictor in predictors]
     if len(predictions) > 1:
         predictions.append(consensus(predictions).prediction)
     return [Answer(prediction, truth) for prediction in predictions]
@@ -116,22 +122,25 @@ def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
 
 
 def _row(item: BatchItem, answer: Answer) -> Row:
-    prediction = answer.prediction
+    prediction, record = answer.prediction, answer.record()
     height, width = prediction.image.shape
     return {
         "image": item.name,
         "true_class": item.true_class,
         "approach": prediction.approach,
-        "predicted_class": prediction.predicted_class,
-        **{f"p_{name}": round(share, DIGITS) for name, share in prediction.probabilities.items()},
-        "lesion_area_fraction": round(prediction.lesion_area_fraction, DIGITS),
-        "dice": None if answer.dice is None else round(answer.dice, DIGITS),
-        "iou": None if answer.iou is None else round(answer.iou, DIGITS),
+        "input_check": prediction.input_check.verdict.value,
+        "predicted_class": record["predicted_class"],
+        **{f"p_{name}": _rounded((record["probabilities"] or {}).get(name)) for name in CLASSES},
+        **{name: _rounded(record[name]) for name in ("lesion_area_fraction", "dice", "iou")},
         "width": width,
         "height": height,
         "warnings": " ".join(answer.warnings) or None,
         "error": None,
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
 
 
 def _cell(value: Any) -> Any:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import png_bytes
-from busi_demo.cli import print_error
+from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.crop import parse_crop, with_crop
 from busi_demo.imaging.text import percent
@@ -43,6 +43,7 @@ def add_predict(subcommands: Any) -> None:
         help="the part of each image that is ultrasound, in pixels; without it that part is found",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each image and approach")
+    add_analyse_anyway(parser)
     parser.set_defaults(run=predict)
 
 
@@ -70,7 +71,7 @@ def predict(arguments: argparse.Namespace) -> int:
                 raise InputError(
                     f"{path} would overwrite the results of {written[path.stem]}: give another --output, or rename it."
                 )
-            for line in _predict_one(path, crop, predictors, arguments.ground_truth, arguments.output):
+            for line in _predict_one(path, crop, predictors, arguments):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except InputError as error:
@@ -81,18 +82,21 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def _predict_one(
-    path: Path, crop: Box | None, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
+    path: Path, crop: Box | None, predictors: Sequence[Predictor], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Write figure and mask of every approach; returns the record of each."""
+    """Write figure and mask of every approach whose answer is told; returns the record of each."""
+    output, analyse_anyway = arguments.output, arguments.analyse_anyway
     grey = with_crop(read_image(path), crop)
-    truth = read_ground_truth(mask_path, grey.pixels.shape)
+    truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
-        answer = Answer(predictor.predict(grey, shared), truth)
+        answer = Answer(predictor.predict(grey, shared, analyse_anyway), truth)
+        lines.append({"image": str(path), **answer.record()})
+        if answer.withheld:
+            continue
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
         _save(output / file_name(path.stem, f".{predictor.key}.png"), answer.figure_png())
         _save(output / file_name(path.stem, f".{predictor.key}.mask.png"), png_bytes(mask))
-        lines.append({"image": str(path), **answer.record()})
     return lines
 
 
@@ -106,6 +110,9 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _sentence(line: dict[str, Any]) -> str:
+    if line["predicted_class"] is None:
+        text = f"{line['image']}  {line['approach']}: refused, --analyse-anyway overrides"
+        return "\n  ".join([text, *line["warnings"]])
     probabilities = ", ".join(f"{name} {percent(p)}" for name, p in line["probabilities"].items())
     text = f"{line['image']}  {line['approach']}: {line['predicted_class']} ({probabilities})"
     text += f", lesion {percent(line['lesion_area_fraction'])} of the image"

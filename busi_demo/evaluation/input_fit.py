@@ -22,7 +22,7 @@ from busi_demo.weights.input_reference import (
 )
 
 FOLDS = 5
-KNOWN_DOUBTFUL, UNKNOWN_REFUSED, UPRIGHT_TURNED = 0.012, 0.02, 0.003
+KNOWN_DOUBTFUL, UNKNOWN_REFUSED, UPRIGHT_TURNED = 0.01, 0.01, 0.003
 """Shares that set the thresholds: of known pictures above a distance `doubtful`, of pictures of a data set that was
 left out above `refused` (median over the data sets), and of upright pictures that are taken for turned."""
 

@@ -15,7 +15,7 @@ from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
 from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
-from busi_demo.types import CLASSES, Agreement, InputError, Prediction
+from busi_demo.types import CLASSES, Agreement, InputCheck, InputError, Prediction, Verdict
 from busi_demo.weights.store import available_approaches, why_left_out
 
 MIN_MEDIAN_DICE = 0.5
@@ -110,8 +110,15 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
         frame=members[0].frame,
+        input_check=joined_check([m.input_check for m in members]),
     )
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
+
+
+def joined_check(checks: Sequence[InputCheck]) -> InputCheck:
+    """The check that the middle of all verdicts belongs to; of two in the middle, the stricter one."""
+    order = [Verdict.ACCEPTED, Verdict.DOUBTFUL, Verdict.REFUSED]
+    return sorted(checks, key=lambda check: order.index(check.verdict))[len(checks) // 2]
 
 
 def distinct_outlines(members: Sequence[Prediction]) -> list[int]:

@@ -14,7 +14,7 @@ from busi_demo.imaging.masks import agreeing_mask, chosen_mask
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.cam import class_activation_map
 from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD, find_cam_method
-from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
+from busi_demo.types import ACCEPTED, CLASSES, InputCheck, InputError, ModelOutput, Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ForwardPass:
         threshold: default of the lowest mask probability of a lesion pixel.
         min_area: share of the frame's pixels; smaller regions are removed from the mask.
         seconds: wall time of the forward pass and of reading the image, in seconds.
-        outline_key: as in `Prediction`.
+        outline_key, input_check: as in `Prediction`.
     """
 
     approach: str
@@ -43,6 +43,7 @@ class ForwardPass:
     min_area: float
     seconds: float
     outline_key: str | None = None
+    input_check: InputCheck = ACCEPTED
 
     @property
     def predicted_class(self) -> str:
@@ -88,12 +89,18 @@ class ForwardPass:
             cam_peak=peak,
             threshold=self.threshold if threshold is None else threshold,
             agreement=agreement,
-            warnings=self.grey.warnings + mask_notes + (() if peak > 0 else (_empty_cam_note(cam_method, explained),)),
+            warnings=(
+                *self.input_check.reasons,
+                *self.grey.warnings,
+                *mask_notes,
+                *(() if peak > 0 else (_empty_cam_note(cam_method, explained),)),
+            ),
             seconds=self.seconds + time.perf_counter() - start,
             spacing=self.grey.spacing,
             cam_method=cam_method,
             outline_key=self.outline_key,
             frame=self.grey.frame,
+            input_check=self.input_check,
         )
 
     def _check(self, threshold: float | None, cam_class: str) -> None:

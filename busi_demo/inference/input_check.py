@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from busi_demo.imaging.properties import PROPERTIES, properties
 from busi_demo.imaging.text import percent
-from busi_demo.types import InputCheck, Verdict
-from busi_demo.weights.input_reference import ORIENTATIONS, InputReference, NetworkReference
+from busi_demo.types import ACCEPTED, InputCheck, Verdict
+from busi_demo.weights.input_reference import (
+    ORIENTATIONS,
+    InputReference,
+    NetworkReference,
+    input_reference,
+    network_reference,
+)
 
 EXPECTED_PICTURE = "Expected was a B-mode ultrasound of a breast"
-SMALLEST = 96
+SMALLEST = 64
 """Side in pixels below which a picture is doubtful: lesions and their margins are hardly visible."""
 COLOURED, MOSTLY_COLOURED = 0.02, 0.3
 """Share of coloured pixels from which on a picture is doubtful, and from which on it is refused."""
 
+_log = logging.getLogger(__name__)
 _TWO_TONES = 0.97  # of the pixels in two of 64 grey values
 _EVEN = 3.0  # standard deviation of the grey values, of 255
 _TISSUE = 0.02  # share of pixels that are not dark
@@ -48,6 +57,22 @@ class Known:
     network: NetworkReference | None = None
 
 
+def known_pictures(folder: Path, sha256: str) -> Known | None:
+    """What is known to the weights in a folder; `None` where nothing is.
+
+    Args:
+        folder: of the approach.
+        sha256: of its weights; what was fitted to other weights is not used.
+    Raises:
+        InputError: a file is damaged.
+    """
+    reference, network = input_reference(folder.parent), network_reference(folder)
+    if network and network.sha256 != sha256:
+        _log.warning("%s: the input check was fitted to other weights, run train/fit_input_check.py", folder.name)
+        network = None
+    return Known(reference, network) if reference else None
+
+
 def check_input(
     pixels: np.ndarray,
     known: Known | None,
@@ -75,7 +100,7 @@ def check_input(
     for verdict in (Verdict.REFUSED, Verdict.DOUBTFUL):
         if reasons := tuple(reason for found, reason in findings if found is verdict):
             return InputCheck(verdict, reasons)
-    return InputCheck()
+    return ACCEPTED
 
 
 _Findings = list[tuple[Verdict, str]]

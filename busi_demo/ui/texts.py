@@ -81,6 +81,14 @@ OPEN_FILE = "Open a DICOM or any other image file"
 SPACING = "Pixel spacing in mm"
 SPACING_INFO = "For lengths in millimetres. A DICOM file usually contains it."
 
+REFUSED = "refused"
+REFUSED_TITLE = "Not analysed"
+REFUSED_HINT = "No class is told for such a picture."
+ANYWAY = "Analyse anyway"
+OVERRIDDEN = "Analysed although the picture was refused"
+DOUBTFUL = "Doubtful picture"
+COMPARE_ANYWAY = f"To see an answer all the same, use “{ANYWAY}” in the tab Analyse."
+
 CROP = "Part that is ultrasound: x0, y0, x1, y1"
 CROP_INFO = "In pixels of the image; empty: found automatically. Press Enter to analyse that part."
 

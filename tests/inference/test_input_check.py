@@ -78,7 +78,7 @@ def test_pictures_without_tissue_are_refused_without_a_reference(pixels, words):
 
 
 def test_small_pictures_and_colour_are_doubtful_and_colourful_ones_refused(known):
-    assert "small (90 x 70 pixels)" in check_input(phantom(3)[:70, :90], None).reasons[0]
+    assert "small (90 x 50 pixels)" in check_input(phantom(3)[:50, :90], None).reasons[0]
     doppler = check_input(phantom(3), known, coloured=0.1)
     assert doppler.verdict is DOUBTFUL and f"colour in {percent(0.1)}" in doppler.reasons[0]
     assert check_input(phantom(3), known, coloured=0.6).verdict is REFUSED

@@ -20,7 +20,13 @@ def loading(approach: str) -> str | None:
 
 
 def analyse_inputs(
-    image: str, approach: str, mask: str | None, spacing: float | None, session: Session, crop: str = ""
+    image: str,
+    approach: str,
+    mask: str | None,
+    spacing: float | None,
+    session: Session,
+    crop: str = "",
+    analyse_anyway: bool = False,
 ) -> Session:
     """Run the network over the inputs as they stand.
 
@@ -30,6 +36,7 @@ def analyse_inputs(
         spacing: millimetres per pixel that the person gave.
         session: what was opened or analysed last; what it has read is not read again.
         crop: the part that the person chose, as text; empty: it is found.
+        analyse_anyway: the person wants an answer on a picture that was refused.
     Returns:
         The session from now on, with a refusal where there is no answer. Its `shown` and `mask` are the paths that stay
         in the inputs.
@@ -40,7 +47,7 @@ def analyse_inputs(
     if read.refusal or read.grey is None or read.truth is None:
         return read
     try:
-        analysed = analyse_image(with_crop(read.grey, parse_crop(crop)), approach, read.truth)
+        analysed = analyse_image(with_crop(read.grey, parse_crop(crop)), approach, read.truth, analyse_anyway)
     except InputError as error:
         return replace(read, refusal=str(error))
     _answered.add(approach)
