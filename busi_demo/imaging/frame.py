@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from busi_demo.imaging.regions import (
+    CLEARLY_PAGE,
     EVEN,
     GRAIN,
     apart,
@@ -159,6 +160,8 @@ def _on_page(pixels: np.ndarray) -> _Part | None:
     for (profile, start), (faintly, _) in zip(profiles_of(content, seed), profiles_of(faint, seed), strict=True):
         at, step = find_edge(profile)
         margin = at if step > _STEP else start
+        if step <= _STEP and start > 0.03 * len(profile) and level < CLEARLY_PAGE:
+            return None  # no page, but tissue that is dark and even at its rim
         while margin > 0 and faintly[margin - 1] >= 0.5:
             margin -= 1
         margins.append(margin)
