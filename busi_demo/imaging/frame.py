@@ -89,12 +89,12 @@ def find_frame(pixels: np.ndarray) -> FoundFrame:
             break
         other = moved(part.other, box) if part.other else other
         box = moved(part.box, box)
-    if not is_scan(reduced(pixels[slices(box)])[0]):
+    if (box == whole and not doubt) or not is_scan(reduced(pixels[slices(box)])[0]):
         return FoundFrame()
     x0, y0, x1, y1 = box
     too_small = min(x1 - x0, y1 - y0) < _LEAST_SIDE or (x1 - x0) * (y1 - y0) < _LEAST_AREA * height * width
     if too_small or box == whole:
-        return FoundFrame(None, _UNCLEAR if too_small or doubt else None)
+        return FoundFrame(None, _UNCLEAR)
     note = (
         f"Only the ultrasound was used, {box_words(box)} of {width} x {height} pixels; what surrounds it was left out."
     )
