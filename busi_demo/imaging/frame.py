@@ -13,7 +13,6 @@ import numpy as np
 from scipy import ndimage
 
 from busi_demo.imaging.regions import (
-    CLEARLY_PAGE,
     EVEN,
     GRAIN,
     apart,
@@ -87,7 +86,8 @@ def find_frame(pixels: np.ndarray) -> FoundFrame:
         if part.box is None:
             doubt = True
             break
-        other = moved(part.other, box) if part.other else other
+        if part.other and min(part.other[2] - part.other[0], part.other[3] - part.other[1]) >= _LEAST_SIDE:
+            other = moved(part.other, box)
         box = moved(part.box, box)
     if (box == whole and not doubt) or not is_scan(reduced(pixels[slices(box)])[0]):
         return FoundFrame()
@@ -160,8 +160,8 @@ def _on_page(pixels: np.ndarray) -> _Part | None:
     for (profile, start), (faintly, _) in zip(profiles_of(content, seed), profiles_of(faint, seed), strict=True):
         at, step = find_edge(profile)
         margin = at if step > _STEP else start
-        if step <= _STEP and start > 0.03 * len(profile) and level < CLEARLY_PAGE:
-            return None  # no page, but tissue that is dark and even at its rim
+        if step <= _STEP and start > 0.03 * len(profile):
+            return None  # no page, but tissue that is even at its rim
         while margin > 0 and faintly[margin - 1] >= 0.5:
             margin -= 1
         margins.append(margin)

@@ -12,7 +12,7 @@ EVEN, GRAIN = 3, 6
 """Difference of grey values among neighbours: at most that in a surround, more than that in most of a scan."""
 
 WORKING_SIDE = 400  # pixels; larger pictures are averaged in blocks
-CLEARLY_PAGE = 80  # of 255: tissue is never that bright and even
+_CLEARLY_PAGE = 80  # of 255: tissue is never that bright and even
 _LETTERS = 0.06  # of the shorter side; narrower regions are text
 
 
@@ -70,7 +70,7 @@ def is_scan(values: np.ndarray) -> bool:
 
 def tolerance(level: int) -> int:
     """How far grey values of an even page lie from its level; tissue at depth may be nearly even and dark grey."""
-    return GRAIN if level >= CLEARLY_PAGE else 2
+    return GRAIN if level >= _CLEARLY_PAGE else 2
 
 
 def surround_of(small: np.ndarray) -> tuple[int, float]:
