@@ -17,7 +17,7 @@ from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction, Verdict
 
 CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
-"""Focus: density of the class evidence on the outlined lesion, relative to the whole image. A uniform map has 1; a map
+"""Focus: density of the class evidence on the outlined lesion, relative to the whole frame. A uniform map has 1; a map
 below 1.5 is hardly different from a uniform one, and in a map of 3 the lesion stands out."""
 CAM_INSIDE_GREEN = 0.9
 """Share of the evidence inside the outline that is green for any focus: no map can reach a focus of 3 for a lesion that
@@ -123,7 +123,9 @@ def check_cam(prediction: Prediction) -> Check:
     inside = energy_inside(prediction.cam, prediction.mask)
     if inside is None:
         return Check(name, Level.RED, f"The map shows no evidence for {verdict} anywhere in the image.")
-    area = prediction.lesion_area_fraction
+    x0, y0, x1, y1 = prediction.frame_box
+    area = float(prediction.mask[y0:y1, x0:x1].mean())
+    part = "the image" if prediction.frame is None else "the part used"
     focus = inside / area
     level = _level(focus, CAM_FOCUS_GREEN, CAM_FOCUS_RED)
     if inside >= CAM_INSIDE_GREEN:
@@ -133,7 +135,7 @@ def check_cam(prediction: Prediction) -> Check:
         Level.AMBER: "The evidence for the class lies only partly on the outlined lesion",
         Level.RED: "The evidence for the class lies mostly elsewhere than on the outlined lesion",
     }[level]
-    return Check(name, level, f"{share}: {percent(inside)} of it on {percent(area)} of the image.", focus)
+    return Check(name, level, f"{share}: {percent(inside)} of it on {percent(area)} of {part}.", focus)
 
 
 def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:

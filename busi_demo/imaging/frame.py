@@ -86,14 +86,15 @@ def find_frame(pixels: np.ndarray) -> FoundFrame:
         if part.box is None:
             doubt = True
             break
-        other = moved(part.other, box) if part.other else other
+        if part.other and min(part.other[2] - part.other[0], part.other[3] - part.other[1]) >= _LEAST_SIDE:
+            other = moved(part.other, box)
         box = moved(part.box, box)
-    if not is_scan(reduced(pixels[slices(box)])[0]):
+    if (box == whole and not doubt) or not is_scan(reduced(pixels[slices(box)])[0]):
         return FoundFrame()
     x0, y0, x1, y1 = box
     too_small = min(x1 - x0, y1 - y0) < _LEAST_SIDE or (x1 - x0) * (y1 - y0) < _LEAST_AREA * height * width
     if too_small or box == whole:
-        return FoundFrame(None, _UNCLEAR if too_small or doubt else None)
+        return FoundFrame(None, _UNCLEAR)
     note = (
         f"Only the ultrasound was used, {box_words(box)} of {width} x {height} pixels; what surrounds it was left out."
     )
@@ -159,6 +160,8 @@ def _on_page(pixels: np.ndarray) -> _Part | None:
     for (profile, start), (faintly, _) in zip(profiles_of(content, seed), profiles_of(faint, seed), strict=True):
         at, step = find_edge(profile)
         margin = at if step > _STEP else start
+        if step <= _STEP and start > 0.03 * len(profile):
+            return None  # no page, but tissue that is even at its rim
         while margin > 0 and faintly[margin - 1] >= 0.5:
             margin -= 1
         margins.append(margin)

@@ -52,6 +52,13 @@ def cam(inside: float) -> np.ndarray:
     return (evidence / evidence.max()).astype(np.float32)
 
 
+def test_what_surrounds_the_frame_does_not_change_the_focus():
+    alone = prediction(cam=cam(0.5))
+    around = {name: np.pad(getattr(alone, name), 10) for name in ("image", "mask", "mask_probability", "cam")}
+    within = check_cam(replace(alone, **around, frame=(10, 10, 20, 20)))
+    assert within.value == pytest.approx(check_cam(alone).value) and "of the part used" in within.sentence
+
+
 @pytest.mark.parametrize(("inside", "level"), [
     (1.0, Level.GREEN), (0.31, Level.GREEN), (0.29, Level.AMBER), (0.16, Level.AMBER), (0.14, Level.RED),
     (0.0, Level.RED),
