@@ -63,12 +63,7 @@ def fit() -> None:
         root.name: drawn(index_folder(root), arguments.per_set, arguments.seed) for root in roots
     }
     samples[PHANTOMS] = phantom_samples(PHANTOMS_EACH, first_seed=2_000_000)
-    sets = {}
-    with ProcessPoolExecutor() as pool:
-        for name, chosen in samples.items():
-            work = pool.map(measured, chosen, range(len(chosen)), chunksize=8)
-            rows, prints = zip(*tqdm(work, name, total=len(chosen), leave=False, disable=None), strict=True)
-            sets[name] = collect(rows, near_duplicate_groups(chosen, prints) % FOLDS)
+    sets = {name: pictures_of(chosen, name) for name, chosen in samples.items()}
     reference = fit_reference(sets)
     rates = measure(sets, reference) | others(arguments.others, Known(reference), None)
     write(replace(reference, measured=rates), arguments.weights)
@@ -84,6 +79,14 @@ def fit() -> None:
         network = fit_network(own, weights.config.sha256 if weights.config else "")
         rates = measure(own, reference, network) | others(arguments.others, Known(reference, network), weights)
         write(replace(network, measured=rates), arguments.weights / key)
+
+
+def pictures_of(samples: Sequence[FileSample | PhantomSample], title: str) -> Pictures:
+    """Measure the pictures of one data set, on all cores."""
+    with ProcessPoolExecutor() as pool:
+        work = pool.map(measured, samples, range(len(samples)), chunksize=8)
+        rows, prints = zip(*tqdm(work, title, total=len(samples), leave=False, disable=None), strict=True)
+    return collect(rows, near_duplicate_groups(samples, prints) % FOLDS)
 
 
 def write(reference: InputReference | NetworkReference, folder: Path) -> None:
@@ -135,7 +138,7 @@ def others(folders: Sequence[Path], known: Known, weights: Weights | None) -> di
             raise InputError(f"{folder} holds no picture: name folders of PNG, JPEG or other pictures with --others.")
         verdicts = []
         for path in files:
-            pixels = read_image(path).pixels
+            pixels = read_image(path).framed
             seen = weights.model.descriptor(weights.preprocess(pixels)) if weights else None
             descriptor = None if seen is None else seen[0].numpy()
             verdicts.append(check_input(pixels, known, descriptor=descriptor).verdict)

@@ -135,6 +135,8 @@ def find_edge(profile: np.ndarray) -> tuple[int, float]:
     outer = np.maximum(0, at - strip)
     within = (sums[at + strip] - sums[at]) / strip
     steps = np.where(within < 0.6, 0, within - (sums[at] - sums[outer]) / (at - outer))  # no step of text
+    if steps.max() <= 0:
+        return 0, 0.0
     high = np.flatnonzero(steps >= 0.8 * steps.max())
     first = high[: 1 + int(np.argmax(np.diff(high, append=high[-1] + 9) > 1))]  # lines beside each other
     best = first[int(steps[first].argmax())]

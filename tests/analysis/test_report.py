@@ -76,7 +76,7 @@ def test_the_report_has_the_results():
     assert content["answer"]["predicted_class"] == "malignant"
     assert content["measurements"]["area"] == pytest.approx(MASK.sum() * 0.02)
     assert content["ground_truth"]["dice"] == pytest.approx(2 * 441 / (441 + MASK.sum()))  # the small disc is inside
-    assert content["trust"]["level"] == "green" and len(content["trust"]["checks"]) == 4
+    assert content["trust"]["level"] == "green" and len(content["trust"]["checks"]) == 5
     assert content["seen"]["split"] == "train" and content["warnings"] == ["The image has a tint."]
 
 

@@ -166,7 +166,7 @@ def test_the_network_runs_once_on_the_mirror_image():
 
     trust = assess(one, predict)
     assert len(asked) == 1 and np.array_equal(asked[0].pixels, one.image[:, ::-1]) and asked[0].frame is None
-    assert [check.level for check in trust.checks] == [Level.GREEN] * 4 and trust.level is Level.GREEN
+    assert [check.level for check in trust.checks] == [Level.GREEN] * 5 and trust.level is Level.GREEN
 
 
 def test_the_mirror_image_has_the_mirrored_frame_and_the_same_spacing():

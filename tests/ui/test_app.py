@@ -454,8 +454,8 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
     assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
     assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
-                                "spacing", "crop"]  # fmt: skip
-    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 8]
+                                "spacing", "crop", "analyse_anyway"]  # fmt: skip
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 9]
     assert [p["parameter_default"] for p in parameters.values()][2:] == [
         None,
         None,
