@@ -30,6 +30,7 @@ from busi_demo.imaging.regions import (
     strip_of,
     surround_of,
     tolerance,
+    with_contrast,
 )
 from busi_demo.types import Box
 
@@ -77,6 +78,7 @@ def find_frame(pixels: np.ndarray) -> FoundFrame:
         with a note, if something seems to surround it whose edge is not clear.
     """
     height, width = pixels.shape
+    pixels = with_contrast(pixels)
     whole = box = (0, 0, width, height)
     other, doubt = None, False
     for _ in range(_ROUNDS):

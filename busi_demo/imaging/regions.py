@@ -11,6 +11,7 @@ from busi_demo.types import Box
 EVEN, GRAIN = 3, 6
 """Difference of grey values among neighbours: at most that in a surround, more than that in most of a scan."""
 
+_LEAST_RANGE, _PALE_RANGE = 8, 160  # of grey values: there is nothing to see, and a picture is pale
 WORKING_SIDE = 400  # pixels; larger pictures are averaged in blocks
 _CLEARLY_PAGE = 80  # of 255: tissue is never that bright and even
 _LETTERS = 0.06  # of the shorter side; narrower regions are text
@@ -56,6 +57,16 @@ def reduced(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     rows, columns = (length // side for length in pixels.shape)
     whole_blocks = Image.fromarray(np.ascontiguousarray(pixels[: rows * side, : columns * side]))
     return np.asarray(whole_blocks.reduce(side), dtype=np.float32), side
+
+
+def with_contrast(pixels: np.ndarray) -> np.ndarray:
+    """A pale picture with more contrast, so that its grain is seen; any other unchanged. uint8 (H, W) both."""
+    few = pixels[:: 1 + pixels.shape[0] // 200, :: 1 + pixels.shape[1] // 200]
+    darkest, brightest = np.percentile(few, (1, 99.5))
+    if not _LEAST_RANGE < brightest - darkest < _PALE_RANGE:
+        return pixels
+    values = (np.arange(256) - darkest) * (_PALE_RANGE / (brightest - darkest))
+    return values.clip(0, 255).round().astype(np.uint8)[pixels]
 
 
 def grain_of(values: np.ndarray) -> np.ndarray:
