@@ -127,6 +127,24 @@ def test_all_leaves_out_the_approaches_without_weights_and_says_so(
     assert note == "note: Left out, because there are no weights: two_stage, multitask_resnet50, multitask_unet."
 
 
+def test_a_refused_picture_is_an_answer_without_a_class(predict, tmp_path):
+    mask = save_grey(tmp_path / "drawing.png", disc(200, 300, 90, 140, 40))
+    status, (line,), _ = predict(mask, "--approach", "multitask_cnn", "--json")
+    answer = json.loads(line)
+    assert status == 0 and answer["input_check"]["verdict"] == "refused"
+    assert "mask or a drawing" in answer["input_check"]["reasons"][0]
+    assert [answer[name] for name in ("predicted_class", "probabilities", "lesion_area_fraction")] == [None] * 3
+    assert not list(Path("output").glob("drawing*"))
+
+    status, lines, _ = predict(mask, "--approach", "multitask_cnn")
+    assert status == 0 and "refused, --analyse-anyway overrides" in lines[0]
+
+    status, (line,), _ = predict(mask, "--approach", "multitask_cnn", "--analyse-anyway", "--json")
+    answer = json.loads(line)
+    assert answer["predicted_class"] in CLASSES and answer["input_check"]["verdict"] == "refused"
+    assert Path("output/drawing.multitask_cnn.png").is_file()
+
+
 def test_a_ground_truth_belongs_to_one_image(predict, images, tmp_path):
     mask = save_grey(tmp_path / "truth.png", disc(80, 120, 40, 60, 20))
     status, lines, (error,) = predict(*images, "--ground-truth", mask)

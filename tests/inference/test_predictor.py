@@ -17,7 +17,7 @@ from busi_demo.inference.predictor import Predictor, SharedPasses, load_predicto
 from busi_demo.models import APPROACHES
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.heads import ClassificationHead
-from busi_demo.types import CLASSES, InputError, ModelOutput
+from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.store import Weights, load_weights
 

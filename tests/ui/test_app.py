@@ -26,6 +26,7 @@ from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice, iou
 from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.types import CLASSES
 from busi_demo.ui import texts
 from busi_demo.ui.analyse import steps as analyse_steps
 from busi_demo.ui.analyse.controls import view_of
@@ -122,6 +123,25 @@ def test_each_approach_shows_its_own_title_class_and_figure(tab, image, approach
     assert APPROACHES[approach].title in shown[tab.figure].constructor_args["alt_text"]
     assert shown[tab.results].constructor_args["visible"] is True
     assert tab.intake.image not in changed and tab.intake.mask not in changed
+
+
+def test_a_refused_picture_gets_reasons_and_no_class_until_a_person_asks(tab, tmp_path):
+    mask = str(save_grey(tmp_path / "mask.png", disc(200, 300, 90, 140, 40)))
+    session = ask(tab, mask)[tab.intake.session]
+    shown = see(tab, session)
+    card = text(shown[tab.card])
+    assert card.startswith(f"{texts.REFUSED_TITLE} Expected was a B-mode ultrasound") and "mask or a drawing" in card
+    assert not any(name in card.lower() for name in CLASSES) and "%" not in card
+    assert shown[tab.results].constructor_args["visible"] is False and tab.figure not in shown
+    assert shown[tab.anyway].constructor_args["visible"] is True
+
+    *_, changed = tab.run_anyway(mask, DEFAULT_APPROACH, None, None, session, (Session(), 0), "")
+    shown = see(tab, changed[tab.intake.session])
+    card = text(shown[tab.card])
+    assert f"{texts.OVERRIDDEN}. Expected was" in card and any(name in card.lower() for name in CLASSES)
+    assert shown[tab.results].constructor_args["visible"] is True
+    assert shown[tab.anyway].constructor_args["visible"] is False
+    assert changed[tab.intake.session].analysed.facts.trust.level.name == "RED"
 
 
 def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypatch):
@@ -464,6 +484,7 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
         0.55,
         None,
         None,
+        False,
     ]
     assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
     assert parameters["approach"]["type"]["enum"] == list(APPROACHES)
