@@ -103,14 +103,13 @@ class AnalysedImage:
                     f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {view.spacing}."
                 )
             prediction = replace(prediction, spacing=(view.spacing, view.spacing))
-        return Analysis(Answer(prediction, self.ground_truth), self.facts, view)
+        return Analysis(Answer(prediction, self.ground_truth, self.facts.trust), self.facts, view)
 
 
 def analyse_image(
     image: Source, approach: str, ground_truth: GroundTruth = UNKNOWN_TRUTH, analyse_anyway: bool = False
 ) -> AnalysedImage:
-    """Run the network on an image and on its mirror image, which the trust checks need. The answer on an image that the
-    input check refuses is not checked further.
+    """Run the network on an image. The answer on an image that the input check refuses is not checked further.
 
     Args:
         image: as for `read_image`; a `GreyImage` is not decoded again.
@@ -125,7 +124,7 @@ def analyse_image(
     ground_truth.check(grey.pixels.shape)  # before the network runs
     forward_pass = predictor.forward_pass(grey, analyse_anyway=analyse_anyway)
     withheld = forward_pass.input_check.withheld
-    trust = None if withheld else assess(forward_pass.prediction(), predictor.predict)
+    trust = None if withheld else assess(forward_pass.prediction(), predictor.trust_fit)
     known = seen_before(grey.pixels) or (seen_before(grey.framed) if grey.frame else None)
     facts = ImageFacts(trust, known, known_images_available(), predictor.config)
     return AnalysedImage(forward_pass, ground_truth, facts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from busi_demo.analysis.trust import Trust
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.imaging.masks import dice, iou
@@ -24,12 +25,14 @@ class Answer:
     Attributes:
         prediction: of an approach or the consensus.
         ground_truth: of the same image.
+        trust: how far to trust it; `None` if it was not assessed.
     Raises:
         InputError: the ground truth is not bool or has another shape than the image.
     """
 
     prediction: Prediction
     ground_truth: GroundTruth = UNKNOWN_TRUTH
+    trust: Trust | None = None
 
     def __post_init__(self) -> None:
         self.ground_truth.check(self.prediction.image.shape)
@@ -80,6 +83,7 @@ class Answer:
                 "reasons": list(prediction.input_check.reasons),
                 "frame": list(prediction.frame_box),
             },
+            **trust_record(self.trust if told else None),
         }
 
     def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
@@ -111,6 +115,18 @@ class Answer:
         from busi_demo.analysis.figure import draw_panels
 
         return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
+
+
+def trust_record(trust: Trust | None) -> dict[str, Any]:
+    """What trust says, as plain JSON values: trust (level), prediction_set (confidence level -> classes) and
+    expected_dice (value, low, high); unknown values are `None`."""
+    if trust is None:
+        return {"trust": None, "prediction_set": None, "expected_dice": None}
+    return {
+        "trust": {"level": trust.level.name.lower()},
+        "prediction_set": {level: list(classes) for level, classes in trust.prediction_set.items()} or None,
+        "expected_dice": None if trust.expected_dice is None else asdict(trust.expected_dice),
+    }
 
 
 def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.trust import STRICTEST
+from busi_demo.analysis.trusted import trusted_answer
 from busi_demo.batch.items import BatchItem
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, read_image, read_mask
 from busi_demo.inference.consensus import consensus
@@ -21,7 +23,8 @@ from busi_demo.project import file_name
 from busi_demo.types import CLASSES, InputError, reason_of
 
 COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", *(f"p_{name}" for name in CLASSES),
-           "lesion_area_fraction", "dice", "iou", "width", "height", "warnings", "error")  # fmt: skip
+           "lesion_area_fraction", "trust", "set_95", "expected_dice", "refer", "dice", "iou",
+           "width", "height", "warnings", "error")  # fmt: skip
 """The columns of every row, in this order."""
 
 DIGITS = 4
@@ -94,6 +97,23 @@ def csv_text(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def referred_first(rows: Sequence[Row]) -> list[Row]:
+    """All rows of the images that a person should look at, those that could not be used among them, then those of the
+    others, each in the order given."""
+    first = _referred(rows) | {row["image"] for row in rows if row["error"] is not None}
+    return sorted(rows, key=lambda row: row["image"] not in first)
+
+
+def referral(rows: Sequence[Row]) -> str:
+    """How many images a person should look at, as a sentence."""
+    analysed = {row["image"] for row in rows if row["error"] is None}
+    return f"{len(_referred(rows))} of {len(analysed)} images would be referred to a person."
+
+
+def _referred(rows: Sequence[Row]) -> set[str]:
+    return {row["image"] for row in rows if row["refer"] == "yes"}
+
+
 def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """The number of images in the rows, and the number of those that could not be used."""
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
@@ -108,10 +128,10 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: b
         height, width = grey.pixels.shape
         truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
     shared = SharedPasses()
-    predictions = [predictor.predict(grey, shared, analyse_anyway) for predictor in predictors]
-    if len(predictions) > 1:
-        predictions.append(consensus(predictions).prediction)
-    return [Answer(prediction, truth) for prediction in predictions]
+    answers = [trusted_answer(predictor, grey, truth, shared, analyse_anyway) for predictor in predictors]
+    if len(answers) > 1:
+        answers.append(Answer(consensus([answer.prediction for answer in answers]).prediction, truth))
+    return answers
 
 
 def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
@@ -124,6 +144,8 @@ def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
 def _row(item: BatchItem, answer: Answer) -> Row:
     prediction, record = answer.prediction, answer.record()
     height, width = prediction.image.shape
+    trust = None if answer.withheld else answer.trust
+    refer = answer.withheld or bool(trust and trust.refer)
     return {
         "image": item.name,
         "true_class": item.true_class,
@@ -131,7 +153,12 @@ def _row(item: BatchItem, answer: Answer) -> Row:
         "input_check": prediction.input_check.verdict.value,
         "predicted_class": record["predicted_class"],
         **{f"p_{name}": _rounded((record["probabilities"] or {}).get(name)) for name in CLASSES},
-        **{name: _rounded(record[name]) for name in ("lesion_area_fraction", "dice", "iou")},
+        "lesion_area_fraction": _rounded(record["lesion_area_fraction"]),
+        "trust": trust.level.name.lower() if trust else None,
+        "set_95": " or ".join(trust.prediction_set.get(STRICTEST, ())) or None if trust else None,
+        "expected_dice": _rounded(trust.expected_dice.value) if trust and trust.expected_dice else None,
+        "refer": None if answer.trust is None and not answer.withheld else "yes" if refer else "no",
+        **{name: _rounded(record[name]) for name in ("dice", "iou")},
         "width": width,
         "height": height,
         "warnings": " ".join(answer.warnings) or None,

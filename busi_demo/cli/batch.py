@@ -17,7 +17,17 @@ import torch
 from tqdm import tqdm
 
 from busi_demo.batch.items import BatchItem, find_items
-from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text, error_row
+from busi_demo.batch.rows import (
+    COLUMNS,
+    Result,
+    Row,
+    analyse_item,
+    counts,
+    csv_text,
+    error_row,
+    referral,
+    referred_first,
+)
 from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.inference.predictor import choose, load_predictor
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
@@ -197,13 +207,14 @@ def _write_table(items: Sequence[BatchItem], output: Path, finished: bool = Fals
         missing = [_unwritten(item, "is not in the output folder")] if finished else []
         rows += _read_rows(output, item) or missing
     try:
-        _write(output / TABLE, csv_text(rows))
+        _write(output / TABLE, csv_text(referred_first(rows)))
     except OSError as error:
         raise InputError(
             f"The table {output / TABLE} cannot be written ({reason_of(error)}): mend this, and repeat the command."
         ) from error
     images, bad = counts(rows)
     print(f"wrote {output / TABLE}: {images} of {len(items)} images, {bad} of them could not be used", flush=True)
+    print(referral(rows), flush=True)
 
 
 def _row_path(output: Path, item: BatchItem) -> Path:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import png_bytes
+from busi_demo.analysis.trusted import trusted_answer
 from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.crop import parse_crop, with_crop
@@ -90,7 +90,7 @@ def _predict_one(
     truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
-        answer = Answer(predictor.predict(grey, shared, analyse_anyway), truth)
+        answer = trusted_answer(predictor, grey, truth, shared, analyse_anyway)
         lines.append({"image": str(path), **answer.record()})
         if answer.withheld:
             continue

@@ -27,6 +27,7 @@ from busi_demo.weights.store import (
     reinitialised,
     why_left_out,
 )
+from busi_demo.weights.trust_file import TrustFit, read_trust
 
 _BATCH = 16
 
@@ -58,12 +59,13 @@ class Predictor:
         weights: from `load_weights`.
         known: what pictures are compared with before an answer is told; `None`: only what needs no comparison is
             checked.
+        trust_fit: what was fitted to the errors of the approach; `None` where nothing was.
     """
 
-    def __init__(self, weights: Weights, known: Known | None = None) -> None:
+    def __init__(self, weights: Weights, known: Known | None = None, trust_fit: TrustFit | None = None) -> None:
         self.key, self.title = weights.model.key, weights.model.title
         weights.model.requires_grad_(False)  # so that CAMs write no gradients, which requests would share
-        self._weights, self._known = weights, known
+        self._weights, self._known, self.trust_fit = weights, known, trust_fit
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -144,7 +146,7 @@ class Predictor:
         Raises:
             InputError: all of it was trained on the fold.
         """
-        return self if fold is None else Predictor(self._weights.held_out(fold), self._known)
+        return self if fold is None else Predictor(self._weights.held_out(fold), self._known, self.trust_fit)
 
     def randomised(self, seed: int = 0) -> Predictor:
         """The same approach with random weights, to measure whether its CAMs depend on the training."""
@@ -179,7 +181,8 @@ _loading = threading.RLock()
 @cache
 def _load(folder: Path) -> Predictor:
     weights = load_weights(folder, load_other=lambda other: _load(other)._weights)
-    return Predictor(weights, known_pictures(folder, weights.config.sha256 if weights.config else ""))
+    sha256 = weights.config.sha256 if weights.config else ""
+    return Predictor(weights, known_pictures(folder, sha256), read_trust(folder, sha256))
 
 
 load_predictor.cache_clear = _load.cache_clear  # type: ignore[attr-defined]

@@ -115,8 +115,18 @@ SEEN_NOTE = "Compared by a perceptual hash on this machine; the image is not sen
 TRUST = "How far to trust this answer"
 LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
 """Sign and word for each level of trust."""
-NOTHING_AGAINST = "No check found a problem with this answer."
-TRUST_LIMITS = "These checks find contradictions in an answer; an answer that passes all of them may still be wrong."
+TRUST_LIMITS = (
+    "A green answer may still be wrong. The numbers hold for images like those they were measured on; another hospital "
+    "or machine changes them."
+)
+EXPECTED_DICE = "Expected Dice of the outline:"
+
+
+def set_at(level: str) -> str:
+    """Before the classes that are left open at a confidence level, such as "0.95"."""
+    return f"Classes left open at {percent(float(level))}:"
+
+
 ABOUT_THE_MAP = "The map"
 MEASUREMENTS = "Measurements"
 NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
@@ -185,7 +195,8 @@ BATCH_LOADING = "Loading the approach; this takes a while the first time …"
 BATCH_STOPPING = "Stopping after this image …"
 BATCH_TABLE = "Results"
 BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
-BATCH_COLUMNS = ("Image", "Approach", "Class", "Benign %", "Malignant %", "Normal %", "Lesion %", "Dice", "Remarks")
+BATCH_COLUMNS = ("Image", "Approach", "Class", "Trust", "At 95 %", "Benign %", "Malignant %", "Normal %", "Lesion %",
+                 "Dice", "Remarks")  # fmt: skip
 API_NO_FILES = "There are no files: give images or zip archives as `files`."
 
 

@@ -84,9 +84,12 @@ def fit_neighbours(rows: np.ndarray, directions: int, shrinkage: float) -> Neigh
     """
     centre, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     points = ((rows - centre) / scale).clip(-_CLIP, _CLIP)
-    values, vectors = np.linalg.eigh(np.cov(points.T))
-    basis = vectors[:, ::-1][:, :directions]
-    spread = np.sqrt((1 - shrinkage) * values[::-1][:directions].clip(min=0) + shrinkage)
+    from sklearn.decomposition import PCA  # needed for fitting alone
+
+    solver = "randomized" if 4 * directions < min(rows.shape) else "full"  # thousands of numbers take minutes else
+    pca = PCA(directions, svd_solver=solver, random_state=0).fit(points)
+    basis = pca.components_.T
+    spread = np.sqrt((1 - shrinkage) * pca.explained_variance_ + shrinkage)
     inside = points @ basis
     rest = np.sqrt(((points**2).sum(1) - (inside**2).sum(1)).clip(min=0))
     outside = (0.0, 0.0) if directions >= rows.shape[1] else (rest.mean(), rest.std())

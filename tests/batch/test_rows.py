@@ -23,7 +23,7 @@ class Fixed:
     """A predictor that outlines the left half of every image."""
 
     def __init__(self, key: str, error: Exception | None = None) -> None:
-        self.key, self.error = key, error
+        self.key, self.error, self.trust_fit = key, error, None
 
     def predict(self, image: GreyImage, shared: object = None, analyse_anyway: bool = False) -> Prediction:
         if self.error:
@@ -55,6 +55,7 @@ def test_a_row_by_hand(item):
         "image": "malignant/a.png", "true_class": "malignant", "approach": "two_stage", "input_check": "accepted",
         "predicted_class": "malignant",
         "p_benign": 0.1235, "p_malignant": 0.8764, "p_normal": 0.0001, "lesion_area_fraction": 0.5,
+        "trust": "amber", "set_95": None, "expected_dice": None, "refer": "no",
         "dice": round(2 * both / (72 * 48 + 2 * both), 4), "iou": round(both / (72 * 48 + both), 4),
         "width": 96, "height": 72, "warnings": "Dark.", "error": None}  # fmt: skip
     np.testing.assert_array_equal(found.answer.ground_truth.mask, TRUTH)

@@ -67,7 +67,8 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
     assert answered == [(str(path), key) for path in images for key in APPROACHES]
     for line in lines:
         assert list(line) == ["image", "approach", "predicted_class", "probabilities", "lesion_area_fraction", "dice",
-                              "iou", "warnings", "seconds", "input_check"]  # fmt: skip
+                              "iou", "warnings", "seconds", "input_check", "trust", "prediction_set",
+                              "expected_dice"]  # fmt: skip
         assert list(line["probabilities"]) == list(CLASSES)
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert line["predicted_class"] == max(line["probabilities"], key=line["probabilities"].get)
