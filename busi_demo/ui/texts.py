@@ -244,7 +244,13 @@ PLOT_LABELS = {
     "curves": "Training curves",
     "cam": "Faithfulness of the Grad-CAMs",
     "corruptions": "Robustness to corruptions",
+    "kept": "Accuracy by share of answers kept",
 }
+TRUST_MEASURED = "What green, amber and red were worth"
+SETS_MEASURED = "How often the sets hold the true class"
+SETS_NOTE = "On images like those they were fitted to; another hospital or machine breaks the promise."
+INPUT_MEASURED = "What the input check lets through"
+INPUT_NOTE = "Doubtful pictures are answered with a warning, refused ones get no class."
 CASES = "### Best and worst cases"
 WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"
 CASE_HEADS = ("case", "image", "predicted class", "probability", "Dice")
