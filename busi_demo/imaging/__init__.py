@@ -8,12 +8,14 @@ Grey values are converted as follows:
   were stretched to the full range, one hot pixel or a caption would change the brightness of the tissue.
 - Floating point, 32 bits or negative numbers (for example decibels): there is no full scale. The range from the
   smallest to the largest value, including zero, is scaled to 0 to 255.
+- Colour of 16 bits a sample: the same rule for the largest value of its colours.
 - DICOM: as the file specifies, see `dicom.read_dicom`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -51,6 +53,7 @@ class GreyImage:
         spacing: millimetres per pixel as (row, column); `None` where it is unknown.
         notes: sentences for people on what was changed or looks unusual.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
+        header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
         ValueError: pixels is not uint8 (H, W).
     """
@@ -59,6 +62,7 @@ class GreyImage:
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     format: str | None = None
+    header: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
@@ -101,26 +105,27 @@ class MaskSizeError(InputError):
     """A mask has another aspect ratio than its image."""
 
 
-def read_image(source: Source) -> GreyImage:
+def read_image(source: Source, frame: int | None = None) -> GreyImage:
     """Read an image, upright (EXIF) and grey; see the module's docstring for the conversion of the values.
 
     Args:
-        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
-            DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
-            (H, W, 3 or 4) as RGB or RGBA. A `GreyImage` is returned unchanged.
+        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM file, a Pillow image, or an array: uint8,
+            uint16 or bool (H, W), or uint8 (H, W, 3 or 4) as RGB or RGBA. A `GreyImage` is returned unchanged.
+        frame: number of the frame or page to read, from 1 on; `None`: the middle frame of a DICOM file, or the first
+            page or frame of any other file.
     Raises:
-        InputError: the file is missing, damaged or not an image, an array has another type or shape, a side is shorter
-            than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
+        InputError: the file is missing, damaged or not an image, an array has another type or shape, there is no such
+            frame, a side is shorter than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
     """
     if isinstance(source, GreyImage):
         return source
-    picture, name = decode(source), name_of(source)
+    picture, name = decode(source, frame), name_of(source)
     if min(picture.image.size) < MIN_SIDE:
         raise InputError(
             f"{name} is {picture.image.width} x {picture.image.height} pixels, expected at least {MIN_SIDE} a side: "
             "use the image in its full resolution."
         )
-    pixels, notes = to_grey(picture.image, name)
+    pixels, notes = to_grey(picture, name)
     notes = picture.notes + notes
     darkest, brightest = int(pixels.min()), int(pixels.max())
     if darkest == brightest:
@@ -129,7 +134,7 @@ def read_image(source: Source) -> GreyImage:
         notes += (f"The image is almost black: its brightest value is {brightest} of 255.",)
     if max(pixels.shape) > _LONGEST * min(pixels.shape):
         notes += (f"The image is a strip of {_size(pixels.shape)} pixels: no model was trained on one so narrow.",)
-    return GreyImage(pixels, picture.spacing, notes, picture.format)
+    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header)
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -148,7 +153,7 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
         MaskSizeError: the mask has another aspect ratio than `shape`.
     """
     picture, name = decode(source), name_of(source)
-    grey, _ = to_grey(picture.image, name)
+    grey, _ = to_grey(picture, name)
     notes = picture.notes
     brightest = int(grey.max())
     if brightest == 1:

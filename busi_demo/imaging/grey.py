@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
-from busi_demo.imaging.picture import is_deep
+from busi_demo.imaging.depth import depth_of
+from busi_demo.imaging.picture import Picture, is_deep
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
-_DEPTHS = (8, 10, 12, 14, 16)
 
-
-def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """The image of a `Picture` -> uint8 (H, W) and notes on scaled values and colour.
 
     Args:
@@ -20,8 +18,10 @@ def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]
     Raises:
         InputError: a value is not finite.
     """
+    image = picture.image
     if is_deep(image):
-        return _to_8_bits(np.asarray(image), name)
+        grey, notes = _to_8_bits(np.asarray(image), name)
+        return 255 - grey if picture.white_is_zero else grey, notes
     if image.mode == "L":
         return np.array(image), ()  # a copy, because Pillow's memory is read-only
     channels = np.asarray(image)
@@ -38,7 +38,7 @@ def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ..
         raise InputError(f"{name} holds values that are not numbers (NaN or infinite): export it as an 8-bit PNG.")
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if values.dtype.kind in "iu" and low == 0 and high < 2**16:
-        depth = next(bits for bits in _DEPTHS if high < 2**bits)
+        depth = depth_of(high)
         if depth == 8:
             return values.astype(np.uint8), ()
         high = 2.0**depth - 1
