@@ -29,6 +29,9 @@ def add_predict(subcommands: Any) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH, help="default: %(default)s")
     parser.add_argument("--ground-truth", type=Path, metavar="MASK", help="the true mask of a single image")
+    parser.add_argument("--frame", type=int, metavar="N",
+                        help="number of the frame or page to use, from 1 on (default: of a DICOM loop the middle one, "
+                             "of other files the first)")  # fmt: skip
     parser.add_argument(
         "--output",
         type=Path,
@@ -63,7 +66,7 @@ def predict(arguments: argparse.Namespace) -> int:
                 raise InputError(
                     f"{path} would overwrite the results of {written[path.stem]}: give another --output, or rename it."
                 )
-            for line in _predict_one(path, predictors, arguments.ground_truth, arguments.output):
+            for line in _predict_one(path, predictors, arguments):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except InputError as error:
@@ -73,12 +76,10 @@ def predict(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _predict_one(
-    path: Path, predictors: Sequence[Predictor], mask_path: Path | None, output: Path
-) -> list[dict[str, Any]]:
+def _predict_one(path: Path, predictors: Sequence[Predictor], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Write figure and mask of every approach; returns the record of each."""
-    grey = read_image(path)
-    truth = read_ground_truth(mask_path, grey.pixels.shape)
+    grey, output = read_image(path, arguments.frame), arguments.output
+    truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
         answer = Answer(predictor.predict(grey, shared), truth)
