@@ -21,8 +21,10 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.imaging.grey import to_grey
+from busi_demo.imaging.masks import is_inverted
 from busi_demo.imaging.picture import decode
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
+from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
 __all__ = [
@@ -173,6 +175,9 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
     if shape is not None and mask.shape != tuple(shape):
         mask = _resize(mask, shape, name)
         notes += (f"The mask was resized from {_size(grey.shape)} to the image's {_size(shape)} pixels.",)
+    if is_inverted(mask):
+        notes += (f"The mask marks {percent(float(mask.mean()))} of the image and most of its border as lesion: if it "
+                  "is inverted, overlaps with it mean nothing; save it with a white lesion on black.",)  # fmt: skip
     if not mask.any():
         notes += ("The mask is empty: it marks no lesion.",)
     return mask, notes

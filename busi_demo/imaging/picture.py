@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from busi_demo.imaging.deep_colour import deep_colour
-from busi_demo.imaging.kinds import kind_of
+from busi_demo.imaging.kinds import HEAD, is_dicom, kind_of
 from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, frame_index, name_of, open_stream, too_large
 from busi_demo.types import InputError
 
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-_HEAD = 256  # bytes that tell what a file is
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF tag and its value
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 
@@ -60,32 +60,29 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
         raise InputError(f"Expected the path or bytes of {EXPECTED}, or an array, got {type(source).__name__}.")
     name = name_of(source)
     with open_stream(source) as stream:
-        head = stream.read(_HEAD)
+        head = stream.read(HEAD)
         stream.seek(0)
-        if _may_be_dicom(head):
-            from busi_demo.imaging.dicom import is_dicom, read_dicom  # slow to import
+        if is_dicom(head):
+            from busi_demo.imaging.dicom import read_dicom  # slow to import
 
-            if is_dicom(head):
-                shown = read_dicom(stream, name, frame)
-                return Picture(Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header)
+            shown = read_dicom(stream, name, frame)
+            return Picture(Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header)
         image = _open_pillow(stream, name, head)
         return _from_pillow(image, name, frame, stream)
 
 
-def size_of(source: Undecoded) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
     """(H, W) of the first page of an image file as `decode` gives it, from its header alone.
 
     Raises:
         InputError: it is not an image file of a known kind, or too large.
     """
-    if not isinstance(source, str | bytes) and not hasattr(source, "__fspath__"):
-        return decode(source).image.size[::-1]
-    name = name_of(source)
-    with open_stream(source) as stream:  # type: ignore[arg-type]
-        head = stream.read(_HEAD)
+    name = name_of(path)
+    with open_stream(path) as stream:
+        head = stream.read(HEAD)
         stream.seek(0)
-        if _may_be_dicom(head):
-            return decode(source).image.size[::-1]
+        if is_dicom(head):
+            return decode(path).image.size[::-1]
         image = _open_pillow(stream, name, head)
         _check_size(image, name)
         try:
@@ -98,11 +95,6 @@ def size_of(source: Undecoded) -> tuple[int, int]:
 def is_deep(image: Image.Image) -> bool:
     """Whether the grey values may need more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
-def _may_be_dicom(head: bytes) -> bool:
-    """Quick and true for all DICOM files: with the mark, or the first attribute of group 2 or 8."""
-    return head[128:132] == b"DICM" or head[:4] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 def _check_size(image: Image.Image, name: str) -> None:

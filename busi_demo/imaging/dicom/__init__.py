@@ -27,6 +27,7 @@ from busi_demo.imaging.dicom.display import display_pixels
 from busi_demo.imaging.dicom.frames import Frames, UnreadableCodingError
 from busi_demo.imaging.dicom.mend import mend
 from busi_demo.imaging.dicom.spacing import spacing_of
+from busi_demo.imaging.kinds import HEAD, dicom_start
 from busi_demo.imaging.source import MAX_PIXELS, frame_index, too_large
 from busi_demo.types import InputError
 
@@ -38,8 +39,6 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 HEADER = ("Modality", "BodyPartExamined", "PhotometricInterpretation")
 """Attributes that are passed on: codes of what is shown, never of who."""
 
-_MARK = b"DICM"
-_PREAMBLE = 128  # bytes before the mark, PS3.10 7.1
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # the value representation CS, PS3.5 6.2
 _PIXELS = {"PixelData", "FloatPixelData", "DoubleFloatPixelData"}
 
@@ -59,20 +58,6 @@ class Frame:
     spacing: tuple[float, float] | None
     notes: tuple[str, ...]
     header: Mapping[str, str]
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file is DICOM, judged by its first 132 bytes or more. Some files lack the preamble: they start with the
-    mark, or with the first attribute of group 2 or 8."""
-    if _start(head):
-        return True
-    group, little = head[:2], head[:2] in (b"\x02\x00", b"\x08\x00")
-    if len(head) < 16 or not (little or group == b"\x00\x08"):
-        return False
-    element = int.from_bytes(head[2:4], "little" if little else "big")
-    if head[4:6] in (b"UL", b"CS", b"UI", b"SH", b"OB", b"DA", b"TM", b"LO", b"ST", b"PN", b"SQ"):
-        return element < 0x2000
-    return little and element < 0x0100 and 0 < int.from_bytes(head[4:8], "little") <= 64  # implicit
 
 
 def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
@@ -121,20 +106,13 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     return Frame(pixels, spacing, notes, header)
 
 
-def _start(head: bytes) -> int:
-    """Number of bytes before the file meta information; 0 without a mark."""
-    if head[_PREAMBLE : _PREAMBLE + 4] == _MARK:
-        return _PREAMBLE + 4
-    return 4 if head[:4] == _MARK else 0
-
-
 def _open(stream: BinaryIO, name: str) -> Dataset:
     """The dataset, with what `mend` completes.
 
     Raises:
         InputError: it has no pixels, or is deflated, which may decompress to any size.
     """
-    start = _start(stream.read(_PREAMBLE + 4))
+    start = dicom_start(stream.read(HEAD))
     stream.seek(start)
     meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
