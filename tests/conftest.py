@@ -78,10 +78,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     decode = imaging.decode
 
-    def count(source: imaging.Undecoded) -> Any:
+    def count(source: imaging.Undecoded, *frame: int | None) -> Any:
         if isinstance(source, str | Path):  # arrays, such as a mirrored image, are not decoded
             paths.append(str(source))
-        return decode(source)
+        return decode(source, *frame)
 
     monkeypatch.setattr(imaging, "decode", count)
     return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,14 @@ def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: i
             save_grey(root / label / f"{label} case ({i}).png", picture(seed, height, width))
             save_grey(root / label / f"{label} case ({i})_mask.png", mask)
     return root
+
+
+def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+    """A zip archive with these members, which may have any names."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items() if isinstance(members, dict) else members:
+            archive.writestr(name, data)
+    return path
 
 
 def answer(mask: np.ndarray, **fields: object) -> Prediction:

@@ -138,10 +138,11 @@ def others(folders: Sequence[Path], known: Known, weights: Weights | None) -> di
             raise InputError(f"{folder} holds no picture: name folders of PNG, JPEG or other pictures with --others.")
         verdicts = []
         for path in files:
-            pixels = read_image(path).framed
+            grey = read_image(path)
+            pixels = grey.framed
             seen = weights.model.descriptor(weights.preprocess(pixels)) if weights else None
             descriptor = None if seen is None else seen[0].numpy()
-            verdicts.append(check_input(pixels, known, descriptor=descriptor).verdict)
+            verdicts.append(check_input(pixels, known, descriptor=descriptor, coloured=grey.coloured).verdict)
         counted[folder.name] = {
             "n": len(files),
             "doubtful": verdicts.count(Verdict.DOUBTFUL),

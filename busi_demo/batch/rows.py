@@ -15,8 +15,9 @@ import numpy as np
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.trust import STRICTEST
 from busi_demo.analysis.trusted import trusted_answer
-from busi_demo.batch.items import BatchItem
+from busi_demo.batch.items import BatchItem, LeftOut
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, read_image, read_mask
+from busi_demo.imaging.masks import is_two_valued
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.project import file_name
@@ -29,6 +30,12 @@ COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", 
 
 DIGITS = 4
 """Decimals of shares and overlaps: further decimals depend on the number of threads."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Characters with which a spreadsheet starts a formula, also in full width or after white space that it cuts."""
+
+_NO_ULTRASOUND = ("{} has two grey values, as a mask or a drawing has: expected an ultrasound image; if it is the mask "
+                  "of an image, name it NAME_mask.png.")  # fmt: skip
 
 Row = dict[str, Any]
 """Column -> text, number or `None`. For a file that could not be used, all columns except `image`, `true_class` and
@@ -114,6 +121,15 @@ def _referred(rows: Sequence[Row]) -> set[str]:
     return {row["image"] for row in rows if row["refer"] == "yes"}
 
 
+def left_out_csv(left_out: Sequence[LeftOut]) -> str:
+    """The files that are no images of the batch as CSV, in the columns file and reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "reason"))
+    writer.writerows((_cell(other.name), _cell(other.reason)) for other in left_out)
+    return text.getvalue()
+
+
 def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """The number of images in the rows, and the number of those that could not be used."""
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
@@ -125,6 +141,8 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: b
         raise InputError(item.fault or "There is no file.")
     with ExitStack() as files:
         grey = read_image(files.enter_context(item.image.on_disk()))
+        if is_two_valued(grey.pixels):
+            raise InputError(_NO_ULTRASOUND.format(item.name))
         height, width = grey.pixels.shape
         truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
     shared = SharedPasses()
@@ -171,4 +189,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

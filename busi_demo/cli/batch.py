@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from busi_demo.batch.items import BatchItem, find_items
+from busi_demo.batch.items import BatchItem, list_batch
 from busi_demo.batch.rows import (
     COLUMNS,
     Result,
@@ -25,6 +25,7 @@ from busi_demo.batch.rows import (
     counts,
     csv_text,
     error_row,
+    left_out_csv,
     referral,
     referred_first,
 )
@@ -37,6 +38,7 @@ from busi_demo.types import InputError, reason_of
 from busi_demo.weights.store import approach_folder, read_config
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
+LEFT_OUT = "left_out.csv"
 VERSION = 3  # of the files in the output folder
 
 
@@ -66,12 +68,20 @@ def add_batch(subcommands: Any) -> None:
         "divides the images among N processes; the CSV file is the same.",
     )
     parser.add_argument(
-        "source", type=Path, metavar="DIR", help="folder or .zip archive; NAME_mask.png is ground truth"
+        "source",
+        type=Path,
+        metavar="DIR",
+        help="folder or .zip archive; ground truth is NAME_mask.png, masks/NAME.png beside images/NAME.png, or what a "
+        "CSV file with the columns image and mask names",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
-                        help=f"receives {TABLE}, figures/ and, to continue a run, rows/ and {SETTINGS}")  # fmt: skip
+                        help=f"receives {TABLE}, {LEFT_OUT} (files that are no images), figures/ and, to continue a "
+                             f"run, rows/ and {SETTINGS}")  # fmt: skip
     parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH,
                         help=f"{ALL}: every approach and their consensus (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--csv-for", choices=("any", "excel"), default="any",
+                        help=f"excel: mark {TABLE} and {LEFT_OUT} as UTF-8 (a byte order mark), without which Excel "
+                             "misreads names that are not English (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="write the table only, which is faster")
     add_analyse_anyway(parser)
     parser.set_defaults(run=batch)
@@ -106,12 +116,12 @@ def _run(arguments: argparse.Namespace) -> int:
         bad = int(total(torch.tensor(bad, device=processes.device)))  # also waits for the other processes
     except KeyboardInterrupt:
         if processes.is_main:
-            _write_table(plan.items, arguments.output)
+            _write_table(plan.items, arguments)
             print("stopped: the same command continues from here", file=sys.stderr, flush=True)
         return 130
     try:
         if processes.is_main:
-            _write_table(plan.items, arguments.output, finished=True)
+            _write_table(plan.items, arguments, finished=True)
     finally:
         leave()  # after the table: torchrun ends all processes once one has failed
     return 2 if bad else 0
@@ -133,7 +143,7 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
         raise InputError(
             f"--output {output} lies in {source}, where its figures would be taken for images: give another."
         )
-    items = find_items([source])
+    items, others = list_batch([source])
     approaches, left_out = choose(arguments.approach)
     sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
@@ -143,6 +153,10 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
     for folder in (ROWS,) if arguments.no_figures else (ROWS, FIGURES):
         make_folder(output / folder, "--output")
     _write(output / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    _write(output / LEFT_OUT, _bom(arguments) + left_out_csv(others))
+    if others:
+        example = f"{others[0].name} {others[0].reason.partition(':')[0]}"
+        print(f"note: {len(others)} files are left out ({example}), see {output / LEFT_OUT}", file=sys.stderr)
     return _Plan(items, [item for item in items if not _is_done(output, item)], approaches, left_out)
 
 
@@ -159,7 +173,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
             names = " and ".join(name.replace("weights_sha256", "approach or weights") for name in different)
             raise InputError(f"{path.parent} holds the results of another {names}: give another --output, or repeat "
                              "the command that they were made with.")  # fmt: skip
-    for file in (path, path.with_name(TABLE)):
+    for file in (path, path.with_name(TABLE), path.with_name(LEFT_OUT)):
         check_file(file, "--output")
 
 
@@ -194,20 +208,21 @@ def _unwritten(item: BatchItem, reason: str) -> Row:
     return error_row(item, f"The result of {item.name} {reason}: mend this, and repeat the command.")
 
 
-def _write_table(items: Sequence[BatchItem], output: Path, finished: bool = False) -> None:
+def _write_table(items: Sequence[BatchItem], arguments: argparse.Namespace, finished: bool = False) -> None:
     """Write the table of all rows so far, in the order of the images.
 
     Args:
+        arguments: name the output, and the program that the table is for.
         finished: every image was analysed; one without rows is an error, because they could not be written.
     Raises:
         InputError: the table cannot be written.
     """
-    rows: list[Row] = []
+    rows, output = list[Row](), arguments.output
     for item in items:
         missing = [_unwritten(item, "is not in the output folder")] if finished else []
         rows += _read_rows(output, item) or missing
     try:
-        _write(output / TABLE, csv_text(referred_first(rows)))
+        _write(output / TABLE, _bom(arguments) + csv_text(referred_first(rows)))
     except OSError as error:
         raise InputError(
             f"The table {output / TABLE} cannot be written ({reason_of(error)}): mend this, and repeat the command."
@@ -259,6 +274,11 @@ def _is_done(output: Path, item: BatchItem) -> bool:
             _figure_path(output, Result(row)).unlink(missing_ok=True)
         _row_path(output, item).unlink(missing_ok=True)
     return False
+
+
+def _bom(arguments: argparse.Namespace) -> str:
+    """What a CSV file starts with."""
+    return "\ufeff" if arguments.csv_for == "excel" else ""
 
 
 def _write(path: Path, text: str) -> None:

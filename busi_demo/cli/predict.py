@@ -30,6 +30,9 @@ def add_predict(subcommands: Any) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--approach", choices=[*APPROACHES, ALL], default=DEFAULT_APPROACH, help="default: %(default)s")
     parser.add_argument("--ground-truth", type=Path, metavar="MASK", help="the true mask of a single image")
+    parser.add_argument("--frame", type=int, metavar="N",
+                        help="number of the frame or page to use, from 1 on (default: of a DICOM loop the middle one, "
+                             "of other files the first)")  # fmt: skip
     parser.add_argument(
         "--output",
         type=Path,
@@ -86,7 +89,7 @@ def _predict_one(
 ) -> list[dict[str, Any]]:
     """Write figure and mask of every approach whose answer is told; returns the record of each."""
     output, analyse_anyway = arguments.output, arguments.analyse_anyway
-    grey = with_crop(read_image(path), crop)
+    grey = with_crop(read_image(path, arguments.frame), crop)
     truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:

@@ -8,20 +8,24 @@ Grey values are converted as follows:
   were stretched to the full range, one hot pixel or a caption would change the brightness of the tissue.
 - Floating point, 32 bits or negative numbers (for example decibels): there is no full scale. The range from the
   smallest to the largest value, including zero, is scaled to 0 to 255.
+- Colour of 16 bits a sample: the same rule for the largest value of its colours.
 - DICOM: as the file specifies, see `dicom.read_dicom`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
 
 from busi_demo.imaging.frame import box_words, find_frame
-from busi_demo.imaging.grey import to_grey
+from busi_demo.imaging.grey import colour_share, to_grey
+from busi_demo.imaging.masks import is_inverted
 from busi_demo.imaging.picture import decode
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
+from busi_demo.imaging.text import percent
 from busi_demo.types import Box, InputError
 
 __all__ = [
@@ -55,6 +59,8 @@ class GreyImage:
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
         frame: the part that is ultrasound and that networks see; `None`: all of it.
         frame_note: a sentence for people on how the frame was found or chosen; `None` if there is nothing to say.
+        coloured: share of the pixels with a colour, apart from one even tint, 0 to 1.
+        header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
         ValueError: pixels is not uint8 (H, W), or the frame is empty or leaves the image.
     """
@@ -63,6 +69,8 @@ class GreyImage:
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     format: str | None = None
+    header: Mapping[str, str] = field(default_factory=dict)
+    coloured: float = 0.0
     frame: Box | None = None
     frame_note: str | None = None
 
@@ -177,26 +185,27 @@ class MaskSizeError(InputError):
     """A mask has another aspect ratio than its image."""
 
 
-def read_image(source: Source) -> GreyImage:
+def read_image(source: Source, frame: int | None = None) -> GreyImage:
     """Read an image, upright (EXIF) and grey, and find its frame; see the module's docstring for the values.
 
     Args:
-        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP or GIF file (the first page or frame is used) or of a
-            DICOM file (the middle frame is used), a Pillow image, or an array: uint8, uint16 or bool (H, W), or uint8
-            (H, W, 3 or 4) as RGB or RGBA. A `GreyImage` is returned unchanged.
+        source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM file, a Pillow image, or an array: uint8,
+            uint16 or bool (H, W), or uint8 (H, W, 3 or 4) as RGB or RGBA. A `GreyImage` is returned unchanged.
+        frame: number of the frame or page to read, from 1 on; `None`: the middle frame of a DICOM file, or the first
+            page or frame of any other file.
     Raises:
-        InputError: the file is missing, damaged or not an image, an array has another type or shape, a side is shorter
-            than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
+        InputError: the file is missing, damaged or not an image, an array has another type or shape, there is no such
+            frame, a side is shorter than `MIN_SIDE`, or there are more than `MAX_PIXELS` pixels.
     """
     if isinstance(source, GreyImage):
         return source
-    picture, name = decode(source), name_of(source)
+    picture, name = decode(source, frame), name_of(source)
     if min(picture.image.size) < MIN_SIDE:
         raise InputError(
             f"{name} is {picture.image.width} x {picture.image.height} pixels, expected at least {MIN_SIDE} a side: "
             "use the image in its full resolution."
         )
-    pixels, notes = to_grey(picture.image, name)
+    pixels, notes = to_grey(picture, name)
     notes = picture.notes + notes
     darkest, brightest = int(pixels.min()), int(pixels.max())
     if darkest == brightest:
@@ -208,8 +217,8 @@ def read_image(source: Source) -> GreyImage:
     if picture.spacing and _is_oblong(picture.spacing):
         down, across = picture.spacing
         notes += (f"Its pixels are not square ({across:.3g} mm across, {down:.3g} mm down): it was stretched first.",)
-    found = find_frame(pixels)
-    return GreyImage(pixels, picture.spacing, notes, picture.format, found.box, found.note)
+    found, coloured = find_frame(pixels), colour_share(picture)
+    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header, coloured, found.box, found.note)
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -228,7 +237,7 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
         MaskSizeError: the mask has another aspect ratio than `shape`.
     """
     picture, name = decode(source), name_of(source)
-    grey, _ = to_grey(picture.image, name)
+    grey, _ = to_grey(picture, name)
     notes = picture.notes
     brightest = int(grey.max())
     if brightest == 1:
@@ -248,6 +257,9 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
     if shape is not None and mask.shape != tuple(shape):
         mask = _resize(mask, shape, name)
         notes += (f"The mask was resized from {_size(grey.shape)} to the image's {_size(shape)} pixels.",)
+    if is_inverted(mask):
+        notes += (f"The mask marks {percent(float(mask.mean()))} of the image and most of its border as lesion: if it "
+                  "is inverted, overlaps with it mean nothing; save it with a white lesion on black.",)  # fmt: skip
     if not mask.any():
         notes += ("The mask is empty: it marks no lesion.",)
     return mask, notes

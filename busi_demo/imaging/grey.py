@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
-from busi_demo.imaging.picture import is_deep
+from busi_demo.imaging.depth import depth_of
+from busi_demo.imaging.picture import Picture, is_deep
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
-_DEPTHS = (8, 10, 12, 14, 16)
+_COLOURED = 48  # difference of channels, more than JPEG changes grey
+_COLOUR_SIDE = 256  # pixels, at which colour is looked for
+_ONE_HUE, _TINTED = 0.99, 0.3  # concentration of the hues, and share of the pixels, of a tint
 
 
-def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """The image of a `Picture` -> uint8 (H, W) and notes on scaled values and colour.
 
     Args:
@@ -20,16 +22,34 @@ def to_grey(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]
     Raises:
         InputError: a value is not finite.
     """
+    image = picture.image
     if is_deep(image):
-        return _to_8_bits(np.asarray(image), name)
+        grey, notes = _to_8_bits(np.asarray(image), name)
+        return 255 - grey if picture.white_is_zero else grey, notes
     if image.mode == "L":
         return np.array(image), ()  # a copy, because Pillow's memory is read-only
     channels = np.asarray(image)
     spread = channels.max(axis=2) - channels.min(axis=2)
-    coloured = float((spread > 48).mean())  # more than JPEG changes grey
+    coloured = float((spread > _COLOURED).mean())
     share = percent(coloured)
     note = f"The image has colour (Doppler, a tint or drawn marks?) in {share} of it: only brightness was used."
     return np.array(image.convert("L")), (note,) if coloured > 0.005 else ()
+
+
+def colour_share(picture: Picture) -> float:
+    """The share of pixels with a colour, 0 to 1; 0 for a grey image and for one even tint, as screens have."""
+    image = picture.image
+    if is_deep(image) or image.mode == "L":
+        return 0.0
+    small = image.convert("RGB")
+    small.thumbnail((_COLOUR_SIDE, _COLOUR_SIDE))
+    channels = np.asarray(small).astype(np.int16)
+    coloured = channels.max(axis=2) - channels.min(axis=2) > _COLOURED
+    if not coloured.any():
+        return 0.0
+    hues = np.asarray(small.convert("HSV"))[..., 0][coloured] * (2 * np.pi / 256)
+    is_tint = abs(np.exp(1j * hues).mean()) >= _ONE_HUE and float(coloured.mean()) >= _TINTED
+    return 0.0 if is_tint else float(coloured.mean())
 
 
 def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -38,7 +58,7 @@ def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ..
         raise InputError(f"{name} holds values that are not numbers (NaN or infinite): export it as an 8-bit PNG.")
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if values.dtype.kind in "iu" and low == 0 and high < 2**16:
-        depth = next(bits for bits in _DEPTHS if high < 2**bits)
+        depth = depth_of(high)
         if depth == 8:
             return values.astype(np.uint8), ()
         high = 2.0**depth - 1

@@ -10,6 +10,23 @@ from busi_demo.types import Agreement
 
 THRESHOLD, MIN_AREA = 0.5, 0.003  # defaults for weights
 _FAINTEST_PEAK = 0.05
+_SOFT_EDGES = 0.05  # share of the pixels
+
+
+def is_two_valued(pixels: np.ndarray) -> bool:
+    """Whether a grey image, uint8 (H, W), is a drawing in two values such as a mask, soft edges included, or flat: no
+    ultrasound is."""
+    levels = np.bincount(pixels.ravel(), minlength=256)
+    if np.count_nonzero(levels) <= 2:
+        return True
+    grey, white = int(levels[32:224].sum()), int(levels[224:].sum())
+    return grey <= white / 2 and grey <= _SOFT_EDGES * pixels.size
+
+
+def is_inverted(mask: np.ndarray) -> bool:
+    """Whether a mask, bool (H, W), marks the background: most of the image and most of its border."""
+    border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return bool(mask.mean() > 0.5 and border.mean() > 0.5)
 
 
 def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> np.ndarray:

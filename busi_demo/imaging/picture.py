@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, name_of, open_stream, too_large
+from busi_demo.imaging.deep_colour import deep_colour
+from busi_demo.imaging.kinds import HEAD, is_dicom, kind_of
+from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, frame_index, name_of, open_stream, too_large
 from busi_demo.types import InputError
 
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-_DICOM_MARK = slice(128, 132), b"DICM"
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF tag and its value
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,37 +31,65 @@ class Picture:
             file is that of a print, or arbitrary.
         notes: sentences on what was changed.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
+        header: of a DICOM file, see `dicom.HEADER`; else empty.
+        white_is_zero: low values are bright, in an image of more than 8 bits.
     """
 
     image: Image.Image
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     format: str | None = None
+    header: Mapping[str, str] = field(default_factory=dict)
+    white_is_zero: bool = False
 
 
-def decode(source: Undecoded) -> Picture:
-    """Decode the first page, or the middle frame of a DICOM file.
+def decode(source: Undecoded, frame: int | None = None) -> Picture:
+    """Decode one frame or page.
 
+    Args:
+        source: what to decode.
+        frame: its number, from 1 on; `None`: the first page, or the middle frame of a DICOM file.
     Raises:
-        InputError: the source cannot be decoded.
+        InputError: the source cannot be decoded, or has no such frame.
     """
     if isinstance(source, Image.Image):
-        return _from_pillow(source, name_of(source))
+        return _from_pillow(source, name_of(source), frame)
     if isinstance(source, np.ndarray):
-        return _from_pillow(_from_array(source), name_of(source))
+        return _from_pillow(_from_array(source), name_of(source), frame)
     if not isinstance(source, Undecoded):
         raise InputError(f"Expected the path or bytes of {EXPECTED}, or an array, got {type(source).__name__}.")
     name = name_of(source)
     with open_stream(source) as stream:
-        where, mark = _DICOM_MARK
-        is_dicom = stream.read(where.stop)[where] == mark
+        head = stream.read(HEAD)
         stream.seek(0)
-        if is_dicom:
+        if is_dicom(head):
             from busi_demo.imaging.dicom import read_dicom  # slow to import
 
-            frame = read_dicom(stream, name)
-            return Picture(Image.fromarray(frame.pixels), frame.spacing, frame.notes, "DICOM")
-        return _from_pillow(_open_pillow(stream, name), name)
+            shown = read_dicom(stream, name, frame)
+            return Picture(Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header)
+        image = _open_pillow(stream, name, head)
+        return _from_pillow(image, name, frame, stream)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(H, W) of the first page of an image file as `decode` gives it, from its header alone.
+
+    Raises:
+        InputError: it is not an image file of a known kind, or too large.
+    """
+    name = name_of(path)
+    with open_stream(path) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+        if is_dicom(head):
+            return decode(path).image.size[::-1]
+        image = _open_pillow(stream, name, head)
+        _check_size(image, name)
+        try:
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        except Exception:  # damaged EXIF data: `decode` will tell
+            turned = False
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -64,21 +97,42 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _from_pillow(image: Image.Image, name: str) -> Picture:
-    """Decode a Pillow image: the first frame, upright, without transparency. Its pixels may not be loaded yet."""
+def _check_size(image: Image.Image, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise too_large(name)
+
+
+def _from_pillow(image: Image.Image, name: str, number: int | None = None, stream: BinaryIO | None = None) -> Picture:
+    """Decode a Pillow image: one frame, upright, without transparency. Its pixels may not be loaded yet.
+
+    Args:
+        stream: the file, where the image comes from one.
+    """
+    _check_size(image, name)
     try:
         frames = getattr(image, "n_frames", 1)
-        upright = ImageOps.exif_transpose(image)
+        index = frame_index(number, frames, name)
+        if number is not None and frames > 1:
+            image.seek(index)
+            _check_size(image, name)
+        white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
+        notes: tuple[str, ...] = ()
+        form, exif_turned = image.format, image
+        if stream is not None and (deep := deep_colour(image, stream, index)):
+            exif_turned, notes = deep
+        upright = ImageOps.exif_transpose(exif_turned)
         if not is_deep(upright):
             upright = _flatten(upright)
+    except InputError:
+        raise
     except Exception as error:  # decoders raise nearly every type on damaged files
         raise InputError(
-            f"{name} is damaged or cut short ({error}), expected {EXPECTED}: copy or export it again."
+            f"{name} is damaged or cut short ({_reason(error)}), expected {EXPECTED}: copy or export it again."
         ) from error
-    notes = (f"The first of {frames} pages or frames was used.",) if frames > 1 else ()
-    return Picture(upright, notes=notes, format=image.format)
+    if frames > 1:
+        chosen = f"Number {number}" if number is not None else "The first"
+        notes = (f"{chosen} of {frames} pages or frames was used.", *notes)
+    return Picture(upright, notes=notes, format=form, white_is_zero=white_is_zero and is_deep(upright))
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -89,16 +143,25 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _open_pillow(stream: BinaryIO, name: str) -> Image.Image:
+def _open_pillow(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
     """Open an image file without decoding its pixels; InputError if it is not an image."""
     try:
         return Image.open(stream, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_large(name) from error
     except UnidentifiedImageError as error:
+        if kind := kind_of(head):
+            raise InputError(f"{name} is {kind}, expected {EXPECTED}: export the image as PNG.") from error
         raise InputError(f"{name} cannot be read as an image, expected {EXPECTED}: export it as PNG.") from error
     except Exception as error:  # a damaged header
-        raise InputError(f"{name} is damaged ({error}), expected {EXPECTED}: copy or export it again.") from error
+        raise InputError(
+            f"{name} is damaged ({_reason(error)}), expected {EXPECTED}: copy or export it again."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error's text, or its kind."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -48,6 +48,24 @@ def too_large(name: str) -> InputError:
     return InputError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels, the most that is read: shrink it.")
 
 
+def frame_index(number: int | None, count: int, name: str, middle: bool = False) -> int:
+    """Position of the frame or page to read, from 0 on.
+
+    Args:
+        number: the one that a person asks for, from 1 on; `None`: the first, or the middle one.
+        count: how many there are.
+        name: of the file, for the message.
+    Raises:
+        InputError: there is no such frame.
+    """
+    if number is None:
+        return count // 2 if middle else 0
+    if not 1 <= number <= count:
+        has = f"{count} frames, expected a number from 1 to {count}" if count > 1 else "one frame only, expected 1"
+        raise InputError(f"{name} has {has}, got frame {number}: give another number.")
+    return number - 1
+
+
 def _open_file(path: Path) -> BinaryIO:
     name = name_of(path)
     if os.path.isdir(path):  # False without permission to look

@@ -110,7 +110,7 @@ class Predictor:
         with torch.no_grad():
             output = _detached(_run(weights.model, weights.preprocess(grey.framed), shared or SharedPasses()))
         descriptor = None if output.descriptor is None else output.descriptor[0].numpy()
-        check = check_input(grey.framed, self._known, descriptor=descriptor)
+        check = check_input(grey.framed, self._known, descriptor=descriptor, coloured=grey.coloured, header=grey.header)
         return ForwardPass(
             approach=self.key,
             grey=grey,

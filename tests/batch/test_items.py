@@ -4,18 +4,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import picture, save_grey, write_busi
+from helpers import pack, picture, save_grey, write_busi
 
 from busi_demo.batch.items import BatchItem, Limits, StoredFile, find_items
 from busi_demo.types import InputError
-
-
-def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
-    """A zip archive with these members, which may have any names."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items() if isinstance(members, dict) else members:
-            archive.writestr(name, data)
-    return path
 
 
 def names(items: list[BatchItem]) -> list[str]:

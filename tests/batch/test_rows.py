@@ -69,10 +69,11 @@ def test_without_a_mask_there_is_no_overlap(item):
 
 
 def test_a_refused_picture_has_a_row_with_its_reasons_and_no_figure(item, predictors, tmp_path):
-    drawing = StoredFile(save_grey(tmp_path / "drawing.png", disc(200, 300, 90, 140, 40)))
+    even = np.random.default_rng(0).integers(100, 105, (200, 300)).astype(np.uint8)
+    drawing = StoredFile(save_grey(tmp_path / "even.png", even))
     (found,) = analyse_item(replace(item, image=drawing, masks=()), [predictors["multitask_cnn"]])
     row = found.row
-    assert row["input_check"] == "refused" and row["error"] is None and "mask or a drawing" in row["warnings"]
+    assert row["input_check"] == "refused" and row["error"] is None and "almost nothing to see" in row["warnings"]
     assert [row[name] for name in ("predicted_class", "p_benign", "lesion_area_fraction")] == [None] * 3
     assert found.figure_png() is None
     (found,) = analyse_item(replace(item, image=drawing, masks=()), [predictors["multitask_cnn"]], analyse_anyway=True)

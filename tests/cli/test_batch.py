@@ -16,6 +16,7 @@ from helpers import ROOT, picture, save_grey, write_busi
 from PIL import Image
 
 from busi_demo.__main__ import main
+from busi_demo.batch.items import find_items
 from busi_demo.cli import batch as batch_cli
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights import store as weights
@@ -175,7 +176,7 @@ def test_figures_of_long_names_are_written(batch, source, tmp_path, letter):
 def test_a_result_that_cannot_be_written_costs_that_image_alone(batch, source, tmp_path, monkeypatch, place):
     (source / "bad.png").unlink()
     name = "benign/benign case (1).png"
-    (item,) = (item for item in batch_cli.find_items([source]) if item.name == name)
+    (item,) = (item for item in find_items([source]) if item.name == name)
     taken = {"figures": tmp_path / "out" / "figures" / f"{name}.multitask_cnn.png",
              "rows": batch_cli._row_path(tmp_path / "out", item)}[place]  # fmt: skip
     taken.mkdir(parents=True)
@@ -255,3 +256,19 @@ def test_two_processes_write_the_same_table_as_one(source, weights_folder, tmp_p
         p.name for p in (tmp_path / "two" / "rows").iterdir()
     )
     assert json.loads((tmp_path / "two" / "batch.json").read_text())["figures"] is False
+
+
+def test_what_is_left_out_is_listed_and_excel_gets_a_mark(batch, source, tmp_path):
+    (source / "notes.txt").write_text("hello")
+    (source / "DICOMDIR").write_bytes(b"any")
+    (source / "bad.png").rename(source / '=cmd\n"quoted", \u4e73\u817a.png')
+    status, _, err = batch(source, "--csv-for", "excel", "--no-figures")
+    note = "note: 2 files are left out (DICOMDIR is the table of contents of a DICOM folder"
+    assert status == 2 and any(line.startswith(note) for line in err)
+    for name in ("batch.csv", "left_out.csv"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\xef\xbb\xbf")
+    with (tmp_path / "out" / "left_out.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["DICOMDIR", "notes.txt"] and "is no image" in rows[1]["reason"]
+    with (tmp_path / "out" / "batch.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert '\'=cmd\n"quoted", \u4e73\u817a.png' in [row["image"] for row in csv.DictReader(file)]

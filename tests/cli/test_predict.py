@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_files import scan
 from helpers import ROOT, disc, picture, save_grey
 from PIL import Image
 
@@ -240,3 +241,16 @@ def test_a_crop_is_what_is_analysed(predict, images):
 def test_a_bad_crop_gets_one_sentence(predict, images, crop, sentence):
     status, out, errors = predict(images[0], "--crop", crop, "--output", "out")
     assert status == 2 and out == [] and len(errors) == 1 and sentence in errors[0]
+
+
+def test_a_frame_of_a_loop(predict, tmp_path):
+    loop = np.stack([picture(seed, 40, 56) for seed in range(3)])
+    path = tmp_path / "loop.dcm"
+    path.write_bytes(scan(loop, NumberOfFrames=3))
+    for number, words in ((None, "The middle one of 3 frames was used (number 2)"), (3, "(number 3)")):
+        options = () if number is None else ("--frame", number)
+        status, out, err = predict(path, "--json", *options)
+        assert (status, err) == (0, []) and any(words in warning for warning in json.loads(out[0])["warnings"])
+    status, out, err = predict(path, "--frame", 4)
+    assert status == 2 and out == [] and len(err) == 1
+    assert "loop.dcm has 3 frames, expected a number from 1 to 3, got frame 4: give another number." in err[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,97 @@ def test_exif_orientation_is_applied_once(grey, form):
     pixels = read_image(encode(grey, form, exif=exif)).pixels
     assert pixels.shape == (WIDTH, HEIGHT)
     assert np.abs(pixels.astype(int) - np.rot90(grey, -1)).max() <= 8
+
+
+def tiff_white_is_zero(values: np.ndarray) -> bytes:
+    """A TIFF file of grey values that is marked as WhiteIsZero."""
+    content = encode(values, "TIFF")
+    tag = (262).to_bytes(2, "little") + b"\x03\0\1\0\0\0"
+    assert content.count(tag + b"\1") == 1
+    return content.replace(tag + b"\1", tag + b"\0")
+
+
+@pytest.mark.parametrize("depth", [8, 10, 12, 16])
+def test_white_is_zero(grey, depth):
+    values = np.rint((255 - grey.astype(float)) * ((2**depth - 1) / 255))
+    content = tiff_white_is_zero(values.astype(np.uint8 if depth == 8 else np.uint16))
+    np.testing.assert_array_equal(read_image(content).pixels, grey)
+
+
+def test_white_is_zero_in_floats(grey):
+    np.testing.assert_array_equal(read_image(tiff_white_is_zero(255 - grey.astype(np.float32))).pixels, grey)
+
+
+def png_16(channels: np.ndarray, interlaced: bool = False) -> bytes:
+    """A PNG file of uint16 (H, W, 2 to 4): grey and alpha, RGB or RGBA."""
+    height, width, count = channels.shape
+    raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
+    kind = {2: 4, 3: 2, 4: 6}[count]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, kind, 0, 0, int(interlaced)])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def tiff_rgb_16(colours: np.ndarray, order: str, planar: bool = False) -> bytes:
+    """An uncompressed TIFF file of uint16 (H, W, 3)."""
+    height, width, _ = colours.shape
+    endian, data = {"<": (b"II", "little"), ">": (b"MM", "big")}[order], colours
+    if planar:
+        data = colours.transpose(2, 0, 1)
+    body = data.astype(f"{order}u2").tobytes()
+    start, part = 8 + 2 + 11 * 12 + 4, len(body) // 3
+    after = start + len(body)
+    strips = [start + part * i for i in range(3)] if planar else [start]
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, after), (259, 3, 1, 1), (262, 3, 1, 2),
+            (273, 4, len(strips), after + 6 if planar else start), (277, 3, 1, 3), (278, 3, 1, height),
+            (279, 4, len(strips), after + 18 if planar else len(body)), (284, 3, 1, 2 if planar else 1),
+            (339, 3, 1, 1)]  # fmt: skip
+    name, word = endian
+
+    def number(value: int, size: int) -> bytes:
+        return value.to_bytes(size, word)
+
+    # one short value stands in the entry itself
+    entries = b"".join(
+        number(tag, 2) + number(kind, 2) + number(count, 4)
+        + (number(value, 2) + b"\0\0" if (kind, count) == (3, 1) else number(value, 4))
+        for tag, kind, count, value in tags
+    )  # fmt: skip
+    extra = number(16, 2) * 3 + b"".join(number(s, 4) for s in strips) + number(part, 4) * 3
+    return name + number(42, 2) + number(8, 4) + number(11, 2) + entries + number(0, 4) + body + extra
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("form", ["PNG RGB", "PNG RGBA", "PNG grey and alpha", "TIFF <", "TIFF >", "TIFF planes"])
+def test_colours_of_16_bits_are_scaled_by_the_depth_that_holds_them(grey, form, bits):
+    values = np.rint(grey / 255 * (2**bits - 1)).astype(np.uint16)[..., None]
+    opaque = np.full_like(values, 65535)
+    content = {
+        "PNG RGB": lambda: png_16(np.concatenate([values] * 3, axis=2)),
+        "PNG RGBA": lambda: png_16(np.concatenate([values] * 3 + [opaque], axis=2)),
+        "PNG grey and alpha": lambda: png_16(np.concatenate([values, opaque], axis=2)),
+        "TIFF <": lambda: tiff_rgb_16(np.concatenate([values] * 3, axis=2), "<"),
+        "TIFF >": lambda: tiff_rgb_16(np.concatenate([values] * 3, axis=2), ">"),
+        "TIFF planes": lambda: tiff_rgb_16(np.concatenate([values] * 3, axis=2), "<", planar=True),
+    }[form]()
+    image = read_image(content)
+    assert np.abs(image.pixels.astype(int) - grey).max() <= 1
+    assert len(image.notes) == (bits != 8) and all(f"({bits} bits)" in note for note in image.notes)
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF"])
+def test_a_page_by_its_number(grey, form):
+    frames = [Image.fromarray(np.roll(grey, i)) for i in range(3)]
+    content = encode(frames[0], form, save_all=True, append_images=frames[1:])
+    for number in (1, 2, 3):
+        image = read_image(content, number)
+        np.testing.assert_array_equal(image.pixels, np.asarray(frames[number - 1]))
+        assert f"Number {number} of 3" in image.notes[0]
+    refused(content, "has 3 frames, expected a number from 1 to 3, got frame 4", frame=4)
+    refused(grey, "one frame only", frame=2)
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF"])

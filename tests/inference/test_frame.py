@@ -9,7 +9,6 @@ import pytest
 from helpers import picture
 
 from busi_demo.analysis.answer import Answer
-from busi_demo.analysis.trust import assess, check_flip
 from busi_demo.data.phantom import make_phantom
 from busi_demo.imaging import GreyImage
 from busi_demo.imaging.masks import dice
@@ -65,20 +64,6 @@ def test_pixels_that_are_not_square_give_the_answer_of_square_ones(predictors, a
     one, other = predictors[approach].predict(wide), predictors[approach].predict(narrow)
     assert dict(other.probabilities) == pytest.approx(dict(one.probabilities), abs=1e-6)
     assert other.mask.shape == (128, 96) and other.mask.mean() == pytest.approx(one.mask.mean(), abs=0.02)
-
-
-def test_the_mirror_image_has_the_same_frame_mirrored(predictors):
-    predictor, asked = predictors["multitask_unet"], []
-    one = predictor.predict(on_page(make_phantom("benign", 3, 120, 160).image, 255))
-
-    def predict(image: GreyImage):
-        asked.append(predictor.predict(image))
-        return asked[0]
-
-    trust = assess(one, predict)
-    width = one.image.shape[1]
-    assert asked[0].frame == (width - LEFT - 160, TOP, width - LEFT, TOP + 120)
-    assert check_flip(one, asked[0]) in trust.checks
 
 
 def test_record_and_consensus_have_the_frame(predictors):

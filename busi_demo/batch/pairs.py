@@ -1,0 +1,209 @@
+"""Which mask belongs to which image: by their names, by the names of their folders, or by a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from busi_demo.batch.files import Candidate
+from busi_demo.types import InputError
+
+MASK_FOLDERS = ("mask", "masks")
+"""Names of folders that hold masks only."""
+
+_PERHAPS_MASK_FOLDERS = ("gt", "ground_truth", "groundtruth", "segmentation", "segmentations", "seg", "label", "labels",
+                         "annotation", "annotations")  # fmt: skip
+_IMAGE_FOLDERS = ("image", "images", "img", "imgs", "picture", "pictures", "scan", "scans", "original", "originals")
+_MASK = re.compile(r"^(?P<name>.+?)[ _.-]masks?([ _.-]?\(?\d+\)?)?$", re.IGNORECASE)
+_PERHAPS_MASK = re.compile(
+    r"^(?P<name>.+?)[ _.-](segmentation|seg|gt|ground[ _-]?truth|label|annotation|tumou?r|lesion)([ _.-]?\(?\d+\)?)?$",
+    re.IGNORECASE,
+)
+_ORPHAN = "{} is a mask without an image: expected {}.png beside it."
+_ORPHAN_IN_FOLDER = "{} is a mask without an image: expected {}.png in a folder images beside that of the masks."
+TWICE = "{} is there more than once in the batch: rename one of them."
+_TABLE_BYTES = 50 * 10**6
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image with its masks, or a file with a fault.
+
+    Attributes:
+        name: path of the image in the folder or the archive.
+        image: the image; `None` if there is a fault.
+        masks: its true masks.
+        fault: a sentence that says why it cannot be used.
+    """
+
+    name: PurePosixPath
+    image: Candidate | None = None
+    masks: tuple[Candidate, ...] = ()
+    fault: str | None = None
+
+
+def table_of(candidate: Candidate) -> list[tuple[str, str]] | None:
+    """The pairs (image, mask) of a CSV file; `None` if it has no columns image and mask. A mask may be empty.
+
+    Raises:
+        InputError: the file cannot be unpacked.
+    """
+    with candidate.file.on_disk() as path:
+        if path.stat().st_size > _TABLE_BYTES:
+            return None
+        raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", "replace")
+    heading = next(iter(text.splitlines()), "")
+    separator = max(",;\t", key=heading.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text.replace("\0", "")), delimiter=separator))
+    except csv.Error:
+        return None
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    if "image" not in columns or "mask" not in columns:
+        return None
+    image, mask = columns.index("image"), columns.index("mask")
+    return [(row[image].strip(), row[mask].strip()) for row in rows[1:] if len(row) > max(image, mask) and row[image]]
+
+
+def paired(
+    candidates: Sequence[Candidate], tables: Mapping[PurePosixPath, Sequence[tuple[str, str]]] | None = None
+) -> Iterator[Pair]:
+    """The images with their masks. An image with a faulty mask, and a mask without an image, become faults.
+
+    Args:
+        candidates: files of one folder or archive.
+        tables: path of a CSV file in it -> its pairs; paths in it are relative to its folder.
+    """
+    times = Counter(file.name for file in candidates)
+    files = [replace(file, fault=TWICE.format(file.name.name)) if times[file.name] > 1 else file for file in candidates]
+    named, missing = _named_pairs(files, tables or {})
+    yield from missing.values()
+    taken = {mask.name for masks in named.values() for mask in masks} | missing.keys()
+    images, masks = _by_name([file for file in files if file.name not in taken])
+    for image in images:
+        own = named.get(image.name, ()) or masks.pop(image.name, ())
+        if fault := next((file.fault for file in (image, *own) if file.fault), None):
+            yield Pair(image.name, fault=fault)
+        else:
+            yield Pair(image.name, image, tuple(own))
+    for name, orphans in masks.items():
+        for mask in orphans:
+            sentence = _ORPHAN_IN_FOLDER if _folder_word(mask.name, MASK_FOLDERS) else _ORPHAN
+            yield Pair(mask.name, fault=mask.fault or sentence.format(mask.name.name, name.stem))
+
+
+def _named_pairs(
+    files: Sequence[Candidate], tables: Mapping[PurePosixPath, Sequence[tuple[str, str]]]
+) -> tuple[dict[PurePosixPath, list[Candidate]], dict[PurePosixPath, Pair]]:
+    """Image -> masks that the tables name, and image -> fault where they name what is not there."""
+    by_path = {file.name: file for file in files}
+    by_name = defaultdict[str, list[Candidate]](list)
+    for file in files:
+        by_name[file.name.name].append(file)
+
+    def find(text: str, table: PurePosixPath, is_mask: bool) -> Candidate | None:
+        """The file of a name in a table: beside the table, or else the only one with that name in any folder."""
+        wanted = PurePosixPath(text.replace("\\", "/"))
+        if beside := by_path.get(table.parent / wanted):
+            return beside
+        ends = [f for f in by_name.get(wanted.name, ()) if f.name.parts[-len(wanted.parts) :] == wanted.parts]
+        if len(ends) > 1:
+            ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
+        return ends[0] if len(ends) == 1 else None
+
+    named, faults = defaultdict[PurePosixPath, list[Candidate]](list), dict[PurePosixPath, Pair]()
+    for table, rows in tables.items():
+        for image_text, mask_text in rows:
+            image = find(image_text, table, is_mask=False)
+            mask = find(mask_text, table, is_mask=True) if mask_text else None
+            lacking = image_text if image is None else mask_text if mask_text and mask is None else None
+            if lacking is not None:
+                fault = f"{table.name} names {lacking}, which is not there: mend the table, or add the file."
+                name = image.name if image else table.parent / image_text
+                faults[name] = Pair(name, fault=fault)
+            elif image is not None and mask is not None:
+                named[image.name].append(mask)
+    return {name: masks for name, masks in named.items() if name not in faults}, faults
+
+
+def _by_name(files: Sequence[Candidate]) -> tuple[list[Candidate], dict[PurePosixPath, list[Candidate]]]:
+    """The images, and image -> masks; the key of a mask without an image is the image that is expected."""
+    images, perhaps, certain = [], [], []
+    for file in files:
+        if _MASK.match(file.name.stem) or _folder_word(file.name, MASK_FOLDERS):
+            certain.append(file)
+        elif _PERHAPS_MASK.match(file.name.stem) or _folder_word(file.name, _PERHAPS_MASK_FOLDERS):
+            perhaps.append(file)
+        else:
+            images.append(file)
+    places = _places(images)
+    for file in perhaps:  # an image of a patient may have such a name too
+        if not _owners(file, places):
+            images.append(file)
+    places = _places(images)
+    masks = defaultdict[PurePosixPath, list[Candidate]](list)
+    by_path = {image.name for image in images}
+    for file in [*certain, *(file for file in perhaps if file.name not in by_path)]:
+        owners = _owners(file, places)
+        for owner in owners or [file.name.with_name(_stems(file.name)[0] + file.name.suffix)]:
+            masks[owner].append(file)
+    return images, masks
+
+
+def _places(images: Sequence[Candidate]) -> dict[tuple[str, ...], list[PurePosixPath]]:
+    """Folders without those words that only say 'images', and stem, without case -> the images there."""
+    places = defaultdict[tuple[str, ...], list[PurePosixPath]](list)
+    for image in images:
+        places[_place(image.name, image.name.stem, _IMAGE_FOLDERS)].append(image.name)
+    return places
+
+
+def _owners(mask: Candidate, places: Mapping[tuple[str, ...], list[PurePosixPath]]) -> list[PurePosixPath]:
+    """The images that a mask belongs to; several only if they differ in the suffix alone."""
+    name = mask.name
+    for stem in _stems(name):
+        found = places.get(_place(name, stem, (*MASK_FOLDERS, *_PERHAPS_MASK_FOLDERS, *_IMAGE_FOLDERS)), [])
+        same_case = [image for image in found if image.stem == stem]
+        if found:
+            return same_case or found
+    return []
+
+
+def _stems(name: PurePosixPath) -> list[str]:
+    """The stems that the image of a mask may have, the most probable first."""
+    match = _MASK.match(name.stem) or _PERHAPS_MASK.match(name.stem)
+    return [match["name"], name.stem] if match else [name.stem]
+
+
+def _place(name: PurePosixPath, stem: str, words: Sequence[str]) -> tuple[str, ...]:
+    folders = [part.casefold() for part in name.parts[:-1]]
+    return (*(part for part in folders if part not in words), stem.casefold())
+
+
+def _folder_word(name: PurePosixPath, words: Sequence[str]) -> str | None:
+    """The first folder of a path with one of these names."""
+    return next((part for part in name.parts[:-1] if part.casefold() in words), None)
+
+
+def read_tables(tables: Sequence[Candidate]) -> tuple[dict[PurePosixPath, list[tuple[str, str]]], list[str]]:
+    """Path -> pairs of those CSV files that name pairs, and the paths of the others."""
+    found, others = {}, []
+    for table in tables:
+        try:
+            pairs = None if table.fault else table_of(table)
+        except (InputError, OSError):
+            pairs = None
+        if pairs is None:
+            others.append(str(table.name))
+        else:
+            found[table.name] = pairs
+    return found, others

@@ -1,0 +1,90 @@
+"""From the stored values of a DICOM frame to 8 bits for display, as the file specifies."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
+
+from busi_demo.imaging.dicom.mend import numbers
+from busi_demo.types import InputError
+
+Shown = tuple[np.ndarray, tuple[str, ...]]
+
+
+def display_pixels(stored: np.ndarray, dataset: Dataset, name: str) -> Shown:
+    """Convert one decoded frame.
+
+    Args:
+        stored: (H, W), or RGB (H, W, 3), of the type that the file has.
+        dataset: after `mend`.
+        name: of the file, for the messages.
+    Returns:
+        uint8 (H, W) or (H, W, 3), or float32 (H, W) where the file holds floats; and notes.
+    Raises:
+        InputError: the colours are of a kind that is not supported.
+    """
+    kind, bits = dataset.PhotometricInterpretation, dataset.get("BitsStored")
+    if stored.ndim == 3:
+        return _to_8_bits(stored, bits), ()
+    if kind == "PALETTE COLOR":
+        colours = apply_color_lut(stored, dataset)[..., :3]
+        return _to_8_bits(colours, 8 * colours.itemsize), ()
+    if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB") and not kind.startswith("YBR_"):
+        raise InputError(f"{name} is DICOM with colours of a kind that cannot be read here: export it as PNG.")
+    if stored.dtype.kind == "f":
+        return stored.astype(np.float32), ()
+    grey, notes = _grey(stored, dataset)
+    return 255 - grey if kind == "MONOCHROME1" else grey, notes
+
+
+def _to_8_bits(colours: np.ndarray, bits: int) -> np.ndarray:
+    return np.ascontiguousarray(colours >> (bits - 8) if bits > 8 else colours).astype(np.uint8)
+
+
+def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
+    """Stored integers (H, W) -> uint8 (H, W) before any inversion, and notes. A table or window that is damaged, or
+    that shows nothing of a picture which is not flat, is left out."""
+    with suppress(Exception):  # pydicom raises nearly every type on damaged tables
+        grey = _display_values(stored, dataset, windowed=True)
+        if grey.min() < grey.max() or stored.min() == stored.max():
+            return grey, ()
+    note = ("The brightness settings in the file (window or table) show nothing of the picture: they were ignored.",)
+    with suppress(Exception):
+        return _display_values(stored, dataset, windowed=False), note
+    for keyword in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    return _display_values(stored, dataset, windowed=False), note
+
+
+def _display_values(stored: np.ndarray, dataset: Dataset, windowed: bool) -> np.ndarray:
+    bits = dataset.BitsStored
+    darkest = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
+    values = apply_modality_lut(stored, dataset)
+    if dataset.get("ModalityLUTSequence"):
+        low, high = 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    else:
+        low, high = apply_modality_lut(np.array([darkest, darkest + 2**bits - 1]), dataset)
+    if windowed and dataset.get("VOILUTSequence"):
+        values = apply_voi(values, dataset)
+        low, high = 0.0, 2.0 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
+    elif windowed and _has_window(dataset):
+        # maps `low` to `high`; with a negative slope, `high` is the smaller one
+        values = apply_windowing(values, dataset)
+    else:
+        low, high = min(low, high), max(low, high)
+    scale = 255 / (high - low) if high != low else 0.0
+    return np.rint((values - float(low)) * scale).clip(0, 255).astype(np.uint8)
+
+
+def _has_window(dataset: Dataset) -> bool:
+    """Whether the file has a valid window. Some have an empty or incomplete window, or one of width 0; LINEAR needs
+    a width of at least 1 (DICOM PS3.3, C.11.2.1)."""
+    centre, width = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
+    if not centre or not width:
+        return False
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    return width[0] >= 1 if function == "LINEAR" else function in ("LINEAR_EXACT", "SIGMOID") and width[0] > 0

@@ -1,0 +1,162 @@
+"""Layouts of images and masks that people have."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_files import scan
+from helpers import disc, pack, picture, save_grey
+
+from busi_demo.batch.items import BatchItem, find_items, list_batch
+from busi_demo.batch.rows import analyse_item
+
+
+def layout(root: Path, *names: str, content: bytes = b"any") -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def masks(items: list[BatchItem]) -> Mapping[str, list[str]]:
+    """Image -> masks."""
+    assert [item.fault for item in items if item.fault] == []
+    return {item.name: [m.member.filename if m.member else m.path.name for m in item.masks] for item in items}
+
+
+@pytest.mark.parametrize("mask", [
+    "a_mask.png", "a_MASK.PNG", "a_Mask.tif", "a-mask.png", "a mask.png", "a.mask.png", "a_masks.png", "a_mask1.png",
+    "a_mask (2).png", "a_segmentation.png", "a_seg.png", "a_gt.png", "a-GT.bmp", "a_ground_truth.png", "a_label.png",
+    "A_mask.png", "masks/a.png", "Mask/a.bmp", "masks/a_mask.png", "gt/a.png", "labels/a.png",
+])  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_of_masks(tmp_path, mask, packed):
+    root = layout(tmp_path / "in", "a.png", "b.png", mask)
+    if packed:
+        root = pack(tmp_path / "in.zip", {"a.png": b"", "b.png": b"", mask: b""})
+    found = masks(find_items([root]))
+    assert list(found) == ["a.png", "b.png"] and len(found["a.png"]) == 1 and found["b.png"] == []
+
+
+@pytest.mark.parametrize(("images", "folder"), [
+    ("images", "masks"), ("Images", "Masks"), ("imgs", "mask"), ("img", "gt"), ("images", "segmentations"),
+    ("train/images", "train/masks"), ("images/train", "masks/train"), ("x/images/1", "x/labels/1"),
+])  # fmt: skip
+def test_a_folder_of_images_beside_one_of_masks(tmp_path, images, folder):
+    layout(tmp_path / "in", f"{images}/a.png", f"{images}/b.jpg", f"{folder}/a.png", f"{folder}/b_mask.png")
+    found = masks(find_items([tmp_path / "in"]))
+    assert found == {f"{images}/a.png": ["a.png"], f"{images}/b.jpg": ["b_mask.png"]}
+
+
+def test_folders_of_several_sets_are_not_mixed(tmp_path):
+    layout(tmp_path / "in", "1/images/a.png", "1/masks/a.png", "2/images/a.png")
+    assert masks(find_items([tmp_path / "in"])) == {"1/images/a.png": ["a.png"], "2/images/a.png": []}
+
+
+def test_the_case_decides_where_two_images_differ_in_it(tmp_path):
+    layout(tmp_path / "in", "a.png", "A.png", "A_mask.png")
+    assert masks(find_items([tmp_path / "in"])) == {"A.png": ["A_mask.png"], "a.png": []}
+
+
+def test_an_image_may_be_called_like_a_mask(tmp_path):
+    layout(tmp_path / "in", "left_lesion.png", "patient_label.png")
+    assert masks(find_items([tmp_path / "in"])) == {"left_lesion.png": [], "patient_label.png": []}
+
+
+def test_masks_without_images_are_faults(tmp_path):
+    layout(tmp_path / "in", "images/a.png", "masks/a.png", "masks/b.png", "c_mask.png")
+    faults = {item.name: item.fault for item in find_items([tmp_path / "in"]) if item.fault}
+    assert faults == {
+        "c_mask.png": "c_mask.png is a mask without an image: expected c.png beside it.",
+        "masks/b.png": "b.png is a mask without an image: expected b.png in a folder images beside that of the masks.",
+    }
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_a_table_names_pairs(tmp_path, separator, encoding):
+    root = layout(tmp_path / "in", "scan é.png", "two.png", "three.png", "drawn/1.png", "drawn/2.png", "drawn/3.png")
+    rows = [("patient", "Image", "mask"), ("1", "scan é.png", "drawn/1.png"), ("2", "two.png", "drawn\\2.png"),
+            ("2", "two.png", "3.png"), ("3", "three.png", "")]  # fmt: skip
+    with (root / "pairs.csv").open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    found = masks(find_items([root]))
+    assert found == {"scan é.png": ["1.png"], "two.png": ["2.png", "3.png"], "three.png": []}
+    archive = pack(tmp_path / "in.zip", {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*.*")})
+    assert {name: len(own) for name, own in masks(find_items([archive])).items()} == {
+        name: len(own) for name, own in found.items()
+    }
+
+
+def test_a_table_that_names_what_is_not_there(tmp_path):
+    root = layout(tmp_path / "in", "a.png", "a_drawn.png", "b.png")
+    (root / "pairs.csv").write_text("image,mask\na.png,a_drawn.png\nb.png,gone.png\ngone.png,a_drawn.png\n")
+    fault = "pairs.csv names gone.png, which is not there: mend the table, or add the file."
+    items = find_items([root])
+    assert [(item.name, item.fault) for item in items] == [("a.png", None), ("b.png", fault), ("gone.png", fault)]
+
+
+def test_dicom_files_without_suffix_and_what_is_left_out(tmp_path):
+    root = layout(tmp_path / "in", "DICOM/S001/IM000001", "1.2.840.113", "scan.dcm_old", content=scan())
+    layout(root, "DICOM/S001/IM000002", content=scan()[132:])  # without preamble
+    layout(root, "DICOMDIR", "notes.txt", "inner.zip", "table.csv", ".hidden.png", ".git/x.png", "a.png")
+    layout(root, "report.pdf", content=b"%PDF-1.4")
+    layout(root, "empty", content=b"")
+    (root / "broken").symlink_to(root / "gone")
+    (root / "circle").symlink_to(root)
+    items, left_out = list_batch([root])
+    names = ["1.2.840.113", "DICOM/S001/IM000001", "DICOM/S001/IM000002", "a.png", "scan.dcm_old"]
+    assert [item.name for item in items] == names
+    reasons = {other.name: other.reason for other in left_out}
+    assert set(reasons) == {"DICOMDIR", "notes.txt", "inner.zip", "table.csv", ".hidden.png", ".git", "report.pdf",
+                            "empty", "broken", "circle"}  # fmt: skip
+    assert "table of contents" in reasons["DICOMDIR"] and "PDF" in reasons["report.pdf"]
+    assert "archive in the batch" in reasons["inner.zip"] and "empty" in reasons["empty"]
+    packed = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert [item.name for item in find_items([pack(tmp_path / "in.zip", packed)])] == names
+
+
+def test_a_folder_of_anything_else_names_an_example(tmp_path):
+    layout(tmp_path / "in", "notes.txt")
+    with pytest.raises(ValueError, match=r"There is no image in in \(notes.txt is no image\): expected files named"):
+        find_items([tmp_path / "in"])
+
+
+@pytest.mark.parametrize("name", ["a\u200cb.png", "12:30.png", "line\nbreak.png", "乳腺.png", "=cmd|' /C calc'!A0.png",
+                                  "x" * 251 + ".png", "é" * 125 + ".png", '"quoted".png', "a\u202eb.png"])  # fmt: skip
+def test_any_name_is_one_item(tmp_path, name):
+    layout(tmp_path / "in", name)
+    (item,) = find_items([tmp_path / "in"])
+    assert (item.name, item.fault) == (name, None)
+    (item,) = find_items([pack(tmp_path / "in.zip", {name: b"any"})])
+    assert item.fault is None and item.name == name.replace("\n", "_")
+
+
+def test_a_link_in_an_archive_is_a_fault(tmp_path):
+    member = zipfile.ZipInfo("link.png")
+    member.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(member, "/etc/passwd")
+    (item,) = find_items([tmp_path / "a.zip"])
+    assert item.fault == "link.png is a link in a.zip, not a file: pack the file itself."
+
+
+@pytest.mark.parametrize("drawing", [disc(80, 100, 40, 50, 20), np.zeros((80, 100), bool), ~disc(80, 100, 40, 50, 20)])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_picture_of_two_values_is_no_ultrasound(tmp_path, predictors, drawing, suffix):
+    (item,) = find_items([save_grey(tmp_path / f"x{suffix}", drawing)])
+    (result,) = analyse_item(item, [predictors["multitask_cnn"]])
+    assert result.answer is None and "two grey values" in result.row["error"]
+
+
+def test_an_inverted_mask_is_named(tmp_path, predictors):
+    save_grey(tmp_path / "x.png", picture(1, 80, 100))
+    save_grey(tmp_path / "x_mask.png", ~disc(80, 100, 40, 50, 20))
+    (item,) = find_items([tmp_path / "x.png", tmp_path / "x_mask.png"])
+    (result,) = analyse_item(item, [predictors["multitask_cnn"]])
+    assert "most of its border as lesion: if it is inverted" in result.row["warnings"]

@@ -1,0 +1,382 @@
+"""DICOM files that contradict themselves, or lack what is only of use beside the picture: it is shown all the same."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import COLOURS, GREY, LUMA, encoded, region, scan
+from helpers import picture
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import convert_color_space
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from busi_demo.imaging import read_image
+from busi_demo.types import InputError
+
+GREY_RGB = np.dstack([GREY] * 3)
+
+
+def edited(content: bytes, change: Callable[[Dataset], object]) -> bytes:
+    """A DICOM file with a change that `scan` cannot make."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    change(dataset)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
+
+
+def compressed(pixels: np.ndarray, syntax: UID, **options: object) -> bytes:
+    """One frame, uint8 or 12 bits in uint16, without loss or nearly so."""
+    bits = {"bitspersample": 12} if pixels.itemsize == 2 else {}
+    if syntax in (JPEGLSLossless, JPEGLSNearLossless):
+        return imagecodecs.jpegls_encode(pixels, level=2 * (syntax == JPEGLSNearLossless))
+    if syntax in (JPEG2000Lossless, JPEG2000):
+        loss = {"level": 60} if syntax == JPEG2000 else {"reversible": True}
+        return imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", **bits, **loss)
+    if syntax in (JPEGLossless, JPEGLosslessSV1):
+        colour = {"colorspace": "RGB", "outcolorspace": "RGB"} if pixels.ndim == 3 else {}
+        predictor = 1 if syntax == JPEGLosslessSV1 else 4
+        return imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=predictor, **bits, **colour, **options)
+    return imagecodecs.jpeg8_encode(pixels, level=98, **bits)
+
+
+def recoded(pixels: np.ndarray, syntax: UID, **tags: object) -> bytes:
+    """A file with a compressed frame."""
+    kind = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
+    if syntax == RLELossless:
+        return edited(scan(pixels, kind, **tags), lambda dataset: dataset.compress(RLELossless))
+    content = scan(encapsulate([compressed(pixels, syntax)]), kind, syntax, **tags)
+    if pixels.itemsize == 1:
+        return content
+    return edited(content, lambda dataset: dataset.update({"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}))
+
+
+def with_text(content: bytes, keyword: str, text: bytes) -> bytes:
+    """A file whose decimal attribute holds this text, which pydicom would refuse to write."""
+    placeholder = "9876543210123456"[: max(4, len(text) + len(text) % 2)]
+    changed = edited(content, lambda dataset: setattr(dataset, keyword, placeholder))
+    assert changed.count(placeholder.encode()) == 1
+    return changed.replace(placeholder.encode(), text.ljust(len(placeholder)))
+
+
+def without(content: bytes, *keywords: str) -> bytes:
+    return edited(content, lambda dataset: [delattr(dataset, keyword) for keyword in keywords])
+
+
+@pytest.mark.parametrize("spacing", [b"0,25\\0,25", b"0,25 \\ 0,25", b"0.25\\0,25"])
+def test_decimal_commas_in_the_spacing(spacing):
+    image = read_image(with_text(scan(), "PixelSpacing", spacing))
+    np.testing.assert_array_equal(image.pixels, GREY)
+    assert image.spacing == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "PixelSpacing",
+                                     "ImagerPixelSpacing"])  # fmt: skip
+@pytest.mark.parametrize("text", [b"abcdefg", b"nan", b"inf\\1", b"1,5,3\\0", b"1e999"])
+def test_numbers_that_are_none_do_not_cost_the_picture(keyword, text):
+    image = read_image(with_text(scan(), keyword, text))
+    np.testing.assert_array_equal(image.pixels, GREY)
+    assert image.spacing is None
+
+
+def test_decimal_commas_in_the_window():
+    content = with_text(with_text(scan(), "WindowCenter", b"100,0"), "WindowWidth", b"101,000")
+    np.testing.assert_array_equal(
+        read_image(content).pixels, read_image(scan(WindowCenter=100, WindowWidth=101)).pixels
+    )
+
+
+@pytest.mark.parametrize("window", [(-5000, 100), (5000, 10), (0, 1e30), (1e30, 100)])
+def test_a_window_that_shows_nothing_is_ignored_with_a_note(window):
+    image = read_image(scan(WindowCenter=window[0], WindowWidth=window[1]))
+    np.testing.assert_array_equal(image.pixels, GREY)
+    assert "brightness settings" in image.notes[0]
+
+
+def test_damaged_tables_are_ignored_with_a_note():
+    table = Dataset()
+    table.LUTDescriptor = [256, 0, 8]  # without LUTData
+    for keyword in ("VOILUTSequence", "ModalityLUTSequence"):
+        image = read_image(scan(**{keyword: [table]}))
+        np.testing.assert_array_equal(image.pixels, GREY)
+        assert "brightness settings" in image.notes[0]
+
+
+@pytest.mark.parametrize("lacks", ["PhysicalDeltaX", "PhysicalDeltaY", "PhysicalUnitsXDirection"])
+def test_an_incomplete_region_does_not_hide_a_good_one(lacks):
+    broken = region(0.02, 0.02)
+    delattr(broken, lacks)
+    alone = read_image(scan(SequenceOfUltrasoundRegions=[broken]))
+    np.testing.assert_array_equal(alone.pixels, GREY)
+    assert alone.spacing is None
+    for regions in ([broken, region(0.03, 0.03, 20)], [region(0.03, 0.03, 20), broken]):
+        assert read_image(scan(SequenceOfUltrasoundRegions=regions)).spacing == pytest.approx((0.3, 0.3))
+
+
+def test_a_region_without_its_place_has_a_scale_but_no_priority():
+    placeless = region(0.03, 0.03)
+    del placeless.RegionLocationMaxX1
+    assert read_image(scan(SequenceOfUltrasoundRegions=[placeless])).spacing == pytest.approx((0.3, 0.3))
+    both = [placeless, region(0.02, 0.02, 20)]
+    assert read_image(scan(SequenceOfUltrasoundRegions=both)).spacing == pytest.approx((0.2, 0.2))
+
+
+@pytest.mark.parametrize("delta", [float("nan"), float("inf"), 0.0, 1.0, 1e-9])
+def test_the_scale_of_a_region_must_be_plausible(delta):
+    regions = [region(delta, delta), region(0.03, 0.03, 20)]
+    assert read_image(scan(SequenceOfUltrasoundRegions=regions)).spacing == pytest.approx((0.3, 0.3))
+    assert read_image(scan(SequenceOfUltrasoundRegions=regions[:1], PixelSpacing=[0.2, 0.2])).spacing == (0.2, 0.2)
+    assert read_image(scan(SequenceOfUltrasoundRegions=regions[:1])).spacing is None
+
+
+@pytest.mark.parametrize(
+    ("spacing", "words"),
+    [([1, 1], "no scale"), ([50, 50], "50 x 50 mm"), ([0.001, 0.001], "0.001"), ([0.1, 1.2], "1.2")],
+)
+def test_placeholders_and_absurd_spacings_are_ignored_with_a_note(spacing, words):
+    image = read_image(scan(PixelSpacing=spacing))
+    assert image.spacing is None and len(image.notes) == 1 and words in image.notes[0]
+
+
+@pytest.mark.parametrize(("spacing", "known"), [([0, 0], None), ([-1, 0.2], None), ([0.3], None)])
+def test_a_spacing_that_says_nothing_needs_no_note(spacing, known):
+    image = read_image(scan(PixelSpacing=spacing))
+    assert image.spacing is known and image.notes == ()
+
+
+@pytest.mark.parametrize("announced", [10, 3])
+def test_fewer_frames_than_announced(announced):
+    image = read_image(scan(encoded("JPEG", quality=95), syntax=JPEGBaseline8Bit, NumberOfFrames=announced))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 6
+    assert f"announces {announced} frames, but holds 1" in image.notes[0]
+    loop = np.stack([GREY, np.roll(GREY, 1)])
+    image = read_image(scan(loop, NumberOfFrames=announced))
+    np.testing.assert_array_equal(image.pixels, loop[1])
+    assert "holds 2" in image.notes[0] and "middle one of 2" in image.notes[1]
+
+
+@pytest.mark.parametrize("announced", [b"0", b"-3", b"many", b""])
+def test_a_frame_count_that_is_none(announced):
+    image = read_image(with_text(scan(), "NumberOfFrames", announced) if announced else scan(NumberOfFrames=None))
+    np.testing.assert_array_equal(image.pixels, GREY)
+
+
+def test_more_compressed_frames_than_announced():
+    frames = [jpeg(np.roll(GREY, i)) for i in range(3)]
+    image = read_image(scan(encapsulate(frames), syntax=JPEGBaseline8Bit))
+    assert np.abs(image.pixels.astype(int) - np.roll(GREY, 1)).max() <= 6
+    assert "middle one of 3 frames" in image.notes[0]
+
+
+@pytest.mark.parametrize("offsets", [True, False])
+def test_frames_in_several_fragments(offsets):
+    frames = [jpeg(np.roll(GREY, i)) for i in range(3)]
+    content = scan(encapsulate(frames, 3, has_bot=offsets), syntax=JPEGBaseline8Bit, NumberOfFrames=3)
+    for number in (1, 2, 3):
+        shown = read_image(content, number).pixels.astype(int)
+        assert np.abs(shown - np.roll(GREY, number - 1)).max() <= 6
+
+
+def jpeg(pixels: np.ndarray, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95, **options)
+    return stream.getvalue()
+
+
+def stripped(content: bytes) -> bytes:
+    """A JPEG file without its APP0 segment."""
+    assert content[2:4] == b"\xff\xe0"
+    return content[:2] + content[4 + int.from_bytes(content[4:6], "big") :]
+
+
+def unnamed(content: bytes) -> bytes:
+    """A JPEG file in which neither a marker nor the names of the components tell what they are."""
+    if content[2:4] in (b"\xff\xe0", b"\xff\xee"):
+        content = content[:2] + content[4 + int.from_bytes(content[4:6], "big") :]
+    for component, byte in zip(b"RGB", b"\1\2\3", strict=True):
+        for following in (b"\x11", b"\0"):
+            content = content.replace(bytes([component]) + following, bytes([byte]) + following)
+    return content
+
+
+def test_the_data_decide_about_a_wrong_colour_label():
+    """JPEG: YCbCr with every label, with and without a marker, with whole and half colour resolution."""
+    for label in ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "MONOCHROME2"):
+        for sampling in ("4:4:4", "4:2:0"):
+            coded = jpeg(GREY_RGB, subsampling=sampling)
+            for data in (coded, stripped(coded)):
+                samples = {"SamplesPerPixel": 3, "PlanarConfiguration": 0}
+                image = read_image(scan(encapsulate([data]), label, JPEGBaseline8Bit, **samples))
+                assert np.abs(image.pixels.astype(int) - GREY).max() <= 6, (label, sampling)
+
+
+@pytest.mark.parametrize("label", ["RGB", "YBR_FULL_422"])
+def test_jpeg_that_holds_rgb(label):
+    stream = io.BytesIO()
+    Image.fromarray(GREY_RGB).save(stream, "JPEG", quality=95, keep_rgb=True)
+    for coded in (stream.getvalue(), unnamed(stream.getvalue())):
+        image = read_image(scan(encapsulate([coded]), label, JPEGBaseline8Bit))
+        assert np.abs(image.pixels.astype(int) - GREY).max() <= 6
+
+
+@pytest.mark.parametrize("label", ["RGB", "YBR_RCT", "YBR_ICT", "YBR_FULL"])
+def test_jpeg_2000_with_a_wrong_colour_label(label):
+    data = encoded("JPEG2000", COLOURS, no_jp2=True, irreversible=False, mct=1)
+    np.testing.assert_allclose(read_image(scan(data, label, JPEG2000Lossless)).pixels, LUMA, atol=1)
+
+
+@pytest.mark.parametrize(("label", "pixels", "expected"), [
+    ("RGB", GREY, GREY), ("YBR_FULL", GREY, GREY), ("MONOCHROME2", COLOURS, LUMA), ("", GREY, GREY)])  # fmt: skip
+def test_a_label_that_contradicts_the_number_of_samples(label, pixels, expected):
+    samples = {"SamplesPerPixel": 3 if pixels.ndim == 3 else 1, "PlanarConfiguration": 0}
+    np.testing.assert_array_equal(read_image(scan(pixels, label or "MONOCHROME2", **samples)).pixels, expected)
+    if not label:
+        np.testing.assert_array_equal(read_image(without(scan(), "PhotometricInterpretation")).pixels, GREY)
+
+
+def test_depths_that_are_missing_are_the_usual_ones():
+    lacking = without(scan(), "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel")
+    np.testing.assert_array_equal(read_image(lacking).pixels, GREY)
+    np.testing.assert_array_equal(read_image(without(scan(COLOURS, "RGB"), "PlanarConfiguration")).pixels, LUMA)
+
+
+def test_the_size_is_that_of_the_compressed_data():
+    content = scan(encoded("JPEG", quality=95), syntax=JPEGBaseline8Bit, Rows=50, Columns=10)
+    assert read_image(content).pixels.shape == GREY.shape
+    bomb = encapsulate([jpeg(np.zeros((8, 8), np.uint8)).replace(b"\x00\x08\x00\x08", b"\xea\x60\xea\x60", 1)])
+    with pytest.raises(InputError, match="25 million"):
+        read_image(scan(bomb, syntax=JPEGBaseline8Bit))
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless,
+                                    JPEG2000Lossless, JPEG2000, RLELossless, JPEGExtended12Bit])  # fmt: skip
+@pytest.mark.parametrize("kind", ["grey", "colour", "12 bits"])
+def test_every_compression_opens(syntax, kind):
+    pixels = {"grey": GREY, "colour": COLOURS, "12 bits": GREY.astype(np.uint16) * 16}[kind]
+    tags = {"BitsStored": 12, "HighBit": 11} if kind == "12 bits" else {}
+    plain = scan(pixels, "RGB" if kind == "colour" else "MONOCHROME2", **tags)
+    shown = read_image(recoded(pixels, syntax, **tags)).pixels.astype(int)
+    lossy = 6 if syntax in (JPEG2000, JPEGLSNearLossless, JPEGExtended12Bit) else 1
+    assert np.abs(shown - read_image(plain).pixels).max() <= lossy
+
+
+def test_lossless_jpeg_in_ybr():
+    ybr = convert_color_space(COLOURS, "RGB", "YBR_FULL")
+    content = scan(encapsulate([unnamed(compressed(ybr, JPEGLosslessSV1))]), "YBR_FULL", JPEGLosslessSV1)
+    assert np.abs(read_image(content).pixels.astype(int) - LUMA).max() <= 2
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless])
+def test_signed_values_in_a_compression(syntax):
+    signed = (GREY.astype(np.int16) - 128) * 16
+    coded = encapsulate([compressed((signed & 0xFFF).astype(np.uint16), syntax)])
+    tags = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1}
+    shown = read_image(edited(scan(coded, syntax=syntax), lambda dataset: dataset.update(tags)))
+    assert np.abs(shown.pixels.astype(int) - GREY).max() <= 1
+
+
+def test_the_data_decide_about_a_wrong_transfer_syntax():
+    data = recoded(GREY, JPEGLosslessSV1)
+    lied = edited(data, lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", JPEGBaseline8Bit))
+    np.testing.assert_array_equal(read_image(lied).pixels, GREY)
+    plain = bytes(scan()).replace(str(ExplicitVRLittleEndian).encode(), b"1.2.840.10008.1.2.5")
+    np.testing.assert_array_equal(read_image(plain).pixels, GREY)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("keep", ["nothing", "mark", "meta"])
+def test_a_file_without_preamble_or_meta_information(syntax, keep):
+    source = pydicom.dcmread(io.BytesIO(scan()))
+    source.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, source, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+    whole = stream.getvalue()
+    if keep == "nothing":
+        bare = io.BytesIO()
+        source.preamble = None
+        del source.file_meta
+        pydicom.dcmwrite(bare, source, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+        content = bare.getvalue()
+        assert content[128:132] != b"DICM"
+    else:
+        content = whole[128:] if keep == "mark" else whole[132:]
+    np.testing.assert_array_equal(read_image(content).pixels, GREY)
+
+
+def test_a_directory_file_says_what_it_is():
+    directory = Dataset()
+    directory.FileSetID = "SET"
+    directory.DirectoryRecordSequence = []
+    stream = io.BytesIO()
+    directory.file_meta = pydicom.dataset.FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    pydicom.dcmwrite(stream, directory, enforce_file_format=True)
+    with pytest.raises(InputError, match="table of contents of a DICOM folder"):
+        read_image(stream.getvalue())
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_frame_by_its_number(number):
+    loop = np.stack([np.roll(GREY, i) for i in range(5)])
+    image = read_image(scan(loop, NumberOfFrames=5), number)
+    np.testing.assert_array_equal(image.pixels, loop[number - 1])
+    assert f"number {number}" in image.notes[0] and "middle" not in image.notes[0]
+
+
+@pytest.mark.parametrize("number", [0, 6, -1])
+def test_a_frame_that_is_not_there(number):
+    loop = np.stack([GREY] * 5)
+    with pytest.raises(InputError, match=rf"has 5 frames, expected a number from 1 to 5, got frame {number}: give"):
+        read_image(scan(loop, NumberOfFrames=5), number)
+    with pytest.raises(InputError, match="has one frame only, expected 1, got frame 6"):
+        read_image(scan(), 6)
+
+
+def test_the_header_holds_codes_and_no_names():
+    image = read_image(scan(Modality="US", BodyPartExamined="breast"))
+    assert image.header == {"Modality": "US", "BodyPartExamined": "BREAST", "PhotometricInterpretation": "MONOCHROME2"}
+    assert read_image(scan(Modality="Doe^Jane")).header == {"PhotometricInterpretation": "MONOCHROME2"}
+    assert read_image(picture(1)).header == {}
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless, JPEGBaseline8Bit])
+def test_damaged_compressed_data_get_a_sentence(syntax):
+    whole = recoded(GREY, syntax)
+    generator = np.random.default_rng(0)
+    start = whole.index(b"\xfe\xff\x00\xe0")
+    for _ in range(30):
+        content = bytearray(whole)
+        for place in generator.integers(start, len(whole), 3):
+            content[place] = generator.integers(256)
+        try:
+            read_image(bytes(content))
+        except InputError as error:
+            assert "\n" not in str(error)
+    for cut in range(start, len(whole), 50):
+        try:
+            read_image(whole[:cut])
+        except InputError as error:
+            assert "\n" not in str(error)
