@@ -171,7 +171,7 @@ def _trust(content: Mapping[str, Any]) -> Rows:
     ]
     rows: list[tuple[str, str] | tuple[str, str, str]] = [("", reservation), *checks] if reservation else [*checks]
     for level, classes in (content["prediction_set"] or {}).items():
-        rows.append((f"Left open at {percent(float(level))}", " or ".join(classes)))
+        rows.append((f"Left open at {100 * float(level):g} %", " or ".join(classes)))
     if expected := content["expected_dice"]:
         low, high = expected["low"], expected["high"]
         rows.append(("Expected Dice of the outline", f"{expected['value']:.2f} ({low:.2f} to {high:.2f})"))

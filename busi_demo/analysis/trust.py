@@ -84,9 +84,10 @@ class Trust:
         return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
 
     def rate(self) -> str | None:
-        """How often answers of this level were right on images that the network does not know, as a sentence."""
+        """How often answers of this level were right on images that the network does not know, as a sentence; `None`
+        where that was not measured, or where the picture is not like the ones it was measured on."""
         measured = self.rates.get(self.level.name.lower())
-        if not measured or not measured["n"]:
+        if not measured or not measured["n"] or self.checks[0].level is not Level.GREEN:
             return None
         right = round(100 * measured["right"] / measured["n"])
         return f"Of 100 {self.level.name.lower()} answers on images that the networks did not know, {right} were right."

@@ -93,7 +93,7 @@ def check_input(
     """
     plain = _plain_findings(pixels)
     findings = [*_header_findings(header or {}), *_colour_findings(coloured), *plain]
-    if known and not any(verdict is Verdict.REFUSED for verdict, _ in plain):
+    if known and not any(verdict is Verdict.REFUSED for verdict, _ in findings):
         measured = properties(pixels)
         found = compare(measured, descriptor, known)
         findings += found if _is_confirmed(found, pixels, known.reference) else [_unlike(measured)]

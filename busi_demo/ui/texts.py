@@ -124,7 +124,7 @@ EXPECTED_DICE = "Expected Dice of the outline:"
 
 def set_at(level: str) -> str:
     """Before the classes that are left open at a confidence level, such as "0.95"."""
-    return f"Classes left open at {percent(float(level))}:"
+    return f"Classes left open at {100 * float(level):g} %:"
 
 
 ABOUT_THE_MAP = "The map"

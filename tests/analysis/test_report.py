@@ -134,7 +134,7 @@ def test_the_numbers_are_on_the_second_page():
         "taller than wide",
         "mm²",
         "A sure class",
-        "Left open at 95.0%",
+        "Left open at 95 %",
         "95 were right",
         "CAM method",
         "BUSI: benign",

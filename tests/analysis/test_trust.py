@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from trusted import FIT, prediction
 
@@ -58,6 +60,9 @@ def test_the_rate_of_a_level_is_what_was_measured():
         "Of 100 green answers on images that the networks did not know, 95 were right."
     )
     assert assess(prediction(0.45, 0.35), FIT).rate() is None  # none was measured
+    odd = prediction(input_check=InputCheck(Verdict.DOUBTFUL, ("Odd.",)))
+    rates = {"levels": {"amber": {"n": 10, "right": 9, "missed": 0}}}
+    assert assess(odd, replace(FIT, measured=rates)).rate() is None  # not measured on such pictures
 
 
 def test_another_threshold_than_the_one_that_was_looked_at_is_told():
