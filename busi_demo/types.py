@@ -84,6 +84,12 @@ ACCEPTED = InputCheck()
 """Of a picture that nothing speaks against."""
 
 
+def binary_entropy(probability: np.ndarray) -> np.ndarray:
+    """Entropy in bits of the probability of one of two outcomes, float32 of the same shape, in [0, 1]."""
+    p = probability.astype(np.float32).clip(1e-7, 1 - 1e-7)
+    return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p))).clip(0, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.
@@ -97,6 +103,8 @@ class ModelOutput:
             where that is the whole input.
         descriptor: float (N, D), a summary of the texture that an encoder sees, to compare pictures with; `None` from
             a network that makes none.
+        disagreement: float (N, 1, S, S) in [0, 1], bits: the part of the uncertainty of each mask pixel that comes from
+            networks that disagree; `None` from one network alone.
     """
 
     mask_logits: torch.Tensor
@@ -105,6 +113,7 @@ class ModelOutput:
     head: nn.Module
     boxes: torch.Tensor | None = None
     descriptor: torch.Tensor | None = None
+    disagreement: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +142,7 @@ class Prediction:
         input_check: whether the picture is one that the networks can answer on. Where it is `withheld`, records, tables
             and figures do not tell the answer.
         frame: the part of the picture that the network saw; `None`: all of it. Maps are zero outside.
+        disagreement: float32 (H, W) in [0, 1], as in `ModelOutput`; `None` where one network answered alone.
     Raises:
         ValueError: a field has another shape, dtype or range.
     """
@@ -154,6 +164,7 @@ class Prediction:
     outline_key: str | None = None
     input_check: InputCheck = ACCEPTED
     frame: Box | None = None
+    disagreement: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
@@ -189,6 +200,11 @@ class Prediction:
     def frame_box(self) -> Box:
         """`frame`, or the box of the whole image."""
         return self.frame or (0, 0, self.image.shape[1], self.image.shape[0])
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """The entropy of the mask probability of each pixel, float32 (H, W) in [0, 1] bits, computed on each access."""
+        return binary_entropy(self.mask_probability)
 
     @property
     def predicted_class(self) -> str:

@@ -65,15 +65,15 @@ class Analysis:
 
     def figure(self, columns: int | None = None) -> Image.Image:
         """The panels as an RGB image, `columns` of them in a row; `None`: all."""
-        return self.answer.figure(columns, self.view.opacity)
+        return self.answer.figure(columns, self.view.opacity, uncertainty=self.view.uncertainty)
 
     def figure_png(self) -> bytes:
         """The panels in a row as a PNG file."""
-        return self.answer.figure_png(opacity=self.view.opacity)
+        return self.answer.figure_png(opacity=self.view.opacity, uncertainty=self.view.uncertainty)
 
     def figure_pdf(self) -> bytes:
         """The panels in a row as a PDF file."""
-        return self.answer.figure_pdf(opacity=self.view.opacity)
+        return self.answer.figure_pdf(opacity=self.view.opacity, uncertainty=self.view.uncertainty)
 
 
 @dataclass(frozen=True, eq=False)

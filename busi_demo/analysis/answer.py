@@ -86,7 +86,13 @@ class Answer:
             **trust_record(self.trust if told else None),
         }
 
-    def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
+    def figure(
+        self,
+        columns: int | None = None,
+        opacity: float = CAM_OPACITY,
+        title: str | None = None,
+        uncertainty: bool = False,
+    ) -> Image.Image:
         """The panels as an RGB image; arguments and errors as in `figure.draw_panels`.
 
         Args:
@@ -97,24 +103,26 @@ class Answer:
         if self.withheld:
             return plain_image(self.prediction.image)
 
-        return figure_image(self._panels(columns, opacity, title))
+        return figure_image(self._panels(columns, opacity, title, uncertainty))
 
-    def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+    def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PNG file; arguments as in `figure`."""
         from busi_demo.analysis.figure import png_bytes
 
-        return png_bytes(self.figure(columns, opacity))
+        return png_bytes(self.figure(columns, opacity, uncertainty=uncertainty))
 
-    def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY) -> bytes:
+    def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PDF of one page; arguments as in `figure`."""
         from busi_demo.analysis.figure import figure_pdf
 
-        return figure_pdf(self._panels(columns, opacity))
+        return figure_pdf(self._panels(columns, opacity, uncertainty=uncertainty))
 
-    def _panels(self, columns: int | None, opacity: float, title: str | None = None) -> Figure:
+    def _panels(
+        self, columns: int | None, opacity: float, title: str | None = None, uncertainty: bool = False
+    ) -> Figure:
         from busi_demo.analysis.figure import draw_panels
 
-        return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
+        return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity, uncertainty)
 
 
 def trust_record(trust: Trust | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
-from busi_demo.analysis.panels import FAINT, INK, PANELS, PanelContent
+from busi_demo.analysis.panels import FAINT, INK, PANELS, UNCERTAINTY, PanelContent
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging import GroundTruth
 from busi_demo.imaging.text import percent
@@ -40,6 +40,7 @@ def draw_panels(
     title: str | None = None,
     columns: int | None = None,
     opacity: float = CAM_OPACITY,
+    uncertainty: bool = False,
 ) -> Figure:
     """Draw a prediction.
 
@@ -49,30 +50,32 @@ def draw_panels(
         title: display name of the approach; `None`: its key.
         columns: panels per row, from 1 to the number of panels: 1 or 2 for a phone. `None`: all in one row.
         opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
+        uncertainty: whether the panel `UNCERTAINTY` follows the others.
     Returns:
         A figure with its own Agg canvas, about 3 inches wide per column; `figure_image` and `figure_pdf` convert it.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
         ValueError: columns is not 1 to the number of panels.
     """
-    columns = len(PANELS) if columns is None else columns
-    if columns not in range(1, len(PANELS) + 1):
-        raise ValueError(f"columns must be 1 to {len(PANELS)}, got {columns}.")
+    panels = (*PANELS, UNCERTAINTY) if uncertainty else PANELS
+    columns = len(panels) if columns is None else columns
+    if columns not in range(1, len(panels) + 1):
+        raise ValueError(f"columns must be 1 to {len(panels)}, got {columns}.")
     if not 0 <= opacity <= 1:
         raise InputError(f"The opacity of the CAM must lie between 0 and 1, got {opacity}.")
     GroundTruth(ground_truth).check(prediction.image.shape)
-    figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in PANELS], prediction.image.shape, columns)
+    figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in panels], prediction.image.shape, columns)
     content = PanelContent(prediction, ground_truth, opacity)
-    for panel, axes in zip(PANELS, all_axes, strict=True):
+    for panel, axes in zip(panels, all_axes, strict=True):
         panel.draw(axes, content)
     heading = _write_heading(figure, prediction, title or prediction.approach, columns)
     _arrange(figure, all_axes, heading, columns)
     return figure
 
 
-def panel_names() -> list[str]:
+def panel_names(uncertainty: bool = False) -> list[str]:
     """What the panels show, from left to right, in words for a sentence."""
-    return [panel.name for panel in PANELS]
+    return [panel.name for panel in ((*PANELS, UNCERTAINTY) if uncertainty else PANELS)]
 
 
 def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:

@@ -30,7 +30,7 @@ TRUTH = {"color": "#F0E442", "linestyle": "--"}
 TOO_MUCH = {"color": PREDICTED["color"], "hatch": "////"}
 MISSED = {"color": TRUTH["color"], "hatch": "...."}
 FRAME = {"edgecolor": "#E69F00", "linewidth": 1.2}
-CAM_COLOURS = "inferno"
+CAM_COLOURS, UNCERTAINTY_COLOURS = "inferno", "gray"
 
 INK, FAINT = "#1a1a1a", "#4d4d4d"
 
@@ -191,6 +191,20 @@ def draw_overlay(axes: Axes, content: PanelContent) -> None:
         _caption(axes, "no lesion to outline")
 
 
+def draw_uncertainty(axes: Axes, content: PanelContent) -> None:
+    """Draw how unsure the mask is at each pixel, and say how much of that is disagreement of several networks."""
+    prediction = content.prediction
+    entropy = prediction.uncertainty
+    _show(axes, entropy, cmap=UNCERTAINTY_COLOURS, vmin=0, vmax=1)
+    text = "entropy of the mask, 0 to 1 bit (white)"
+    if prediction.disagreement is None:
+        text += "\nof one network"
+    elif total := float(entropy.sum()):
+        share = min(1.0, float(prediction.disagreement.sum()) / total)
+        text += f"\n{percent(share)} of it: the networks disagree"
+    _caption(axes, text)
+
+
 def _hatch(axes: Axes, mask: np.ndarray, style: dict[str, str], label: str) -> Patch:
     """Tint and hatch the inside of a bool (H, W) mask; returns its handle for the legend."""
     tint = to_rgba(style["color"], _TINT)
@@ -227,3 +241,5 @@ PANELS = (
     Panel("overlay", draw_overlay),
 )
 """The panels of the figure from left to right."""
+UNCERTAINTY = Panel("uncertainty", draw_uncertainty)
+"""A further panel, which a person can switch on."""

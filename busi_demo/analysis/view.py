@@ -21,6 +21,7 @@ class View:
         cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
         opacity: opacity of the strongest pixel of the CAM in the overlay, 0 to 1.
         spacing: millimetres per pixel, given by a person; `None`: the spacing in the file, if there is one.
+        uncertainty: whether the figure has a panel of how unsure the mask is.
     """
 
     threshold: float | None = None
@@ -28,6 +29,7 @@ class View:
     cam_method: str = DEFAULT_CAM_METHOD
     opacity: float = CAM_OPACITY
     spacing: float | None = None
+    uncertainty: bool = False
 
 
 DEFAULT_VIEW = View()

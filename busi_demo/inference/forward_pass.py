@@ -101,7 +101,15 @@ class ForwardPass:
             outline_key=self.outline_key,
             frame=self.grey.frame,
             input_check=self.input_check,
+            disagreement=self._disagreement,
         )
+
+    @property
+    def _disagreement(self) -> np.ndarray | None:
+        """float32 (H, W) in [0, 1] at the image's size; `None` from one network alone."""
+        if self.output.disagreement is None:
+            return None
+        return self._restored(self.output.disagreement[0, 0]).clip(0, 1)
 
     def _check(self, threshold: float | None, cam_class: str) -> None:
         if threshold is not None and not 0 < threshold < 1:

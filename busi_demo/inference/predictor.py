@@ -234,4 +234,5 @@ def _detached(output: ModelOutput) -> ModelOutput:
         head=output.head,
         boxes=None if output.boxes is None else kept(output.boxes),
         descriptor=None if output.descriptor is None else kept(output.descriptor),
+        disagreement=None if output.disagreement is None else kept(output.disagreement),
     )

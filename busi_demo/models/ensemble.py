@@ -51,9 +51,13 @@ class Ensemble(ApproachModel):
     def forward(self, x: torch.Tensor) -> ModelOutput:
         outputs: list[ModelOutput] = [member(x) for member in self.members]
         features = torch.cat([output.features for output in outputs], dim=1)
-        mask_logits = torch.stack([output.mask_logits for output in outputs]).mean(0)
+        masks = torch.stack([output.mask_logits for output in outputs])
+        mask_logits = masks.mean(0)
+        disagreement = None if self.training else _disagreement(masks.detach().float().sigmoid())
         head = MeanHead([output.head for output in outputs])
-        return ModelOutput(mask_logits, head(features), features, head, descriptor=outputs[0].descriptor)
+        return ModelOutput(
+            mask_logits, head(features), features, head, descriptor=outputs[0].descriptor, disagreement=disagreement
+        )
 
     def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
         return self.members[0].descriptor(x)  # type: ignore[operator]
@@ -67,6 +71,17 @@ class Ensemble(ApproachModel):
         if fold not in self.folds:
             raise InputError(f"All networks of {self.key} were trained on fold {fold}: choose one of {self.folds}.")
         return self.members[self.folds.index(fold)]  # type: ignore[return-value]
+
+
+def _disagreement(probabilities: torch.Tensor) -> torch.Tensor:
+    """Entropy of the mean less the mean entropy (Depeweg et al., Decomposition of Uncertainty in Bayesian Deep
+    Learning, ICML 2018): float (M, N, 1, S, S) of M members -> float (N, 1, S, S) in [0, 1], bits."""
+    return (_entropy(probabilities.mean(0)) - _entropy(probabilities).mean(0)).clamp(0, 1)
+
+
+def _entropy(p: torch.Tensor) -> torch.Tensor:
+    p = p.clamp(1e-7, 1 - 1e-7)
+    return -(p * p.log2() + (1 - p) * (1 - p).log2())
 
 
 class MeanHead(nn.Module):

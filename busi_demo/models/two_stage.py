@@ -101,7 +101,13 @@ class TwoStage(ApproachModel):
         class_logits = detector_head(detected.features) if detector_head else detected.class_logits
         head = _GivenALesion(self.head, normal_log_odds(class_logits))
         return ModelOutput(
-            output.mask_logits, head(output.features), output.features, head, output.boxes, detected.descriptor
+            output.mask_logits,
+            head(output.features),
+            output.features,
+            head,
+            output.boxes,
+            detected.descriptor,
+            detected.disagreement,
         )
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:

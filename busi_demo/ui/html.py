@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from busi_demo.analysis.answer import Answer
 
 
-def figure_alt(answer: Answer) -> str:
+def figure_alt(answer: Answer, uncertainty: bool = False) -> str:
     """Text of the figure of an answer for screen readers; plain text, not HTML."""
     from busi_demo.analysis.figure import panel_names  # loads what the first page need not wait for
 
-    return texts.figure_alt(panel_names(), answer.title, named(answer.prediction))
+    return texts.figure_alt(panel_names(uncertainty), answer.title, named(answer.prediction))
 
 
 def hint(text: str) -> str:

@@ -591,3 +591,11 @@ def test_a_port_in_use_is_one_sentence(run_script):
         taken.listen()
         status, _, _ = run_script("app.py", "--host", "127.0.0.1", "--port", taken.getsockname()[1])
     assert re.match(r"error: 127\.0\.0\.1:\d+ cannot be served", str(status)) and "--port" in status
+
+
+def test_the_uncertainty_is_a_sixth_panel_that_a_person_switches_on(tab, image):
+    session = ask(tab, image)[tab.intake.session]
+    plain, further = (see(tab, session, *DEFAULTS, shown)[tab.figure] for shown in (False, True))
+    assert value(further).width > 1.1 * value(plain).width
+    assert further.constructor_args["alt_text"].count("uncertainty") == 1
+    assert "uncertainty" not in plain.constructor_args["alt_text"]

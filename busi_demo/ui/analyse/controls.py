@@ -44,6 +44,7 @@ class Controls:
                 label=texts.CAM_METHOD, info=texts.CAM_METHOD_INFO, filterable=False, min_width=220,
                 elem_id="cam-method",
             )  # fmt: skip
+        self.uncertainty = gr.Checkbox(label=texts.UNCERTAINTY, container=False, elem_id="uncertainty")
         self.components = [self.threshold, self.opacity, self.cam_class, self.method]
 
     def defaults(self, session: Session) -> tuple[Any, ...]:
@@ -53,7 +54,13 @@ class Controls:
 
 
 def view_of(
-    session: Session, threshold: float, opacity: float, cam_class: str, method: str, spacing: float | None
+    session: Session,
+    threshold: float,
+    opacity: float,
+    cam_class: str,
+    method: str,
+    spacing: float | None,
+    uncertainty: bool = False,
 ) -> View:
     """The view that the controls describe.
 
@@ -66,4 +73,5 @@ def view_of(
         cam_method=method,
         opacity=opacity,
         spacing=spacing or None,
+        uncertainty=bool(uncertainty),
     )

@@ -77,7 +77,11 @@ class AnalyseTab:
         declare_analyse_endpoint(self.intake.image, self.approach, self.intake.mask)
 
     def _listen(self) -> None:
-        intake, controls, settings = self.intake, self.controls, [*self.controls.components, self.spacing]
+        intake, controls, settings = (
+            self.intake,
+            self.controls,
+            [*self.controls.components, self.spacing, self.controls.uncertainty],
+        )
         image, mask, session, request = intake.image, intake.mask, intake.session, intake.request
         inputs = [image, self.approach, mask, self.spacing, session, request, self.crop]
         outputs = [self.card, session, image, mask, self.spacing, self.crop, controls.threshold]
@@ -95,7 +99,11 @@ class AnalyseTab:
         emptied = intake.listen()
         emptied.success(self.view, view_inputs, view_outputs, **draw)
 
-        changes = [control.input for control in controls.components] + [self.spacing.input, self.redraw.click]
+        changes = [control.input for control in controls.components] + [
+            self.spacing.input,
+            controls.uncertainty.input,
+            self.redraw.click,
+        ]
         gr.on(changes, self.view, view_inputs, view_outputs, **draw)
         defaults = self.reset_button.click(controls.defaults, session, controls.components, **QUICK)
         defaults.success(self.view, view_inputs, view_outputs, **draw)
@@ -195,7 +203,10 @@ class AnalyseTab:
             self.anyway: gr.Button(visible=False),
             self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
-            self.figure: gr.Image(analysis.figure(1 if narrow else None), alt_text=html.figure_alt(analysis.answer)),
+            self.figure: gr.Image(
+                analysis.figure(1 if narrow else None),
+                alt_text=html.figure_alt(analysis.answer, analysis.view.uncertainty),
+            ),
             self.findings: findings(analysis),
         }
 
