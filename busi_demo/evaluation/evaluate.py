@@ -14,7 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from busi_demo.analysis.answer import Answer
-from busi_demo.data.busi import FileSample, locked_test
+from busi_demo.data.busi import FileSample
+from busi_demo.data.facts import locked_samples
+from busi_demo.data.published import locked_test
+from busi_demo.data.splits import fingerprints
 from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, PredictorFor
 from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
@@ -27,7 +30,8 @@ RANDOM_NETWORKS = 3  # a single one may resemble the trained network by chance
 
 
 def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
-    """The samples of the option --images. Images are identified by class and name, as two classes may share a name.
+    """The samples of the option --images. Images are identified by class and name, as two classes may share a name;
+    those of the locked test by their pixels.
 
     Args:
         samples: all samples of a data set.
@@ -40,9 +44,9 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if images == "all":
         return list(samples)
     if images == "locked_test":
-        names: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
-    elif images == "validation":
-        names = {(label, name) for label, name in held_out}
+        return _locked(samples)
+    if images == "validation":
+        names: set[tuple[str | None, str]] = {(label, name) for label, name in held_out}
     else:
         names = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
     keys = {sample: {(sample.label, sample.name), (None, sample.name)} & names for sample in samples}
@@ -52,6 +56,18 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if missing := names.difference(*keys.values()):
         print(f"note: {len(missing)} of the {len(names)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
+    return chosen
+
+
+def _locked(samples: Sequence[FileSample]) -> list[FileSample]:
+    expected = len(locked_test())
+    chosen = locked_samples(samples, fingerprints(samples))
+    if not chosen:
+        raise InputError(
+            f"None of the {expected} images of 'locked_test' lies in the data folder: give another --data."
+        )
+    if missing := expected - len(chosen):
+        print(f"note: {missing} of the {expected} images of 'locked_test' are not in the data folder", file=sys.stderr)
     return chosen
 
 
@@ -68,6 +84,15 @@ def with_certain_class(samples: Sequence[FileSample]) -> tuple[list[FileSample],
         print(f"note: left out {left_out} of {len(samples)} images, because near-duplicates have another class",
               file=sys.stderr)  # fmt: skip
     return kept, len(samples) - len(kept)
+
+
+def note_unscored(samples: Sequence[FileSample], results: Sequence[ImageResult]) -> None:
+    """Print a note with the number of lesions whose mask is empty: their outlines are not scored."""
+    empty = [s for s, r in zip(samples, results, strict=True)
+             if s.mask_complete and s.label != "normal" and r.mask_dice is None]  # fmt: skip
+    if empty:
+        print(f"note: {len(empty)} of {len(samples)} images have a lesion and an empty mask, {empty[0].label}/"
+              f"{empty[0].name} for example: only their class is scored", file=sys.stderr)  # fmt: skip
 
 
 def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
