@@ -6,7 +6,6 @@ Layout of the published data set (Al-Dhabyani et al., Dataset of breast ultrasou
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from busi_demo.imaging import read_image, read_mask
 from busi_demo.imaging.masks import is_inverted
 from busi_demo.imaging.picture import size_of
 from busi_demo.imaging.text import percent
+from busi_demo.project import read_table
 from busi_demo.types import CLASSES, InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -169,8 +169,7 @@ class _Case:
 def _read_cases(path: Path) -> dict[str, _Case]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(path)
     column = next((c for c in ("case", "patient") if rows and c in rows[0]), None)
     if column is None or "image" not in rows[0]:
         raise InputError(f"{path} lists no cases: expected the columns image and case (or patient).")

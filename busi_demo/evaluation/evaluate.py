@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, PredictorFor
 from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
 from busi_demo.imaging import GroundTruth
+from busi_demo.project import read_table
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
@@ -111,12 +111,10 @@ def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): --images takes all, validation, locked_test or a "
-                         "CSV file with a column image.") from error  # fmt: skip
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read (No such file or directory): --images takes all, validation, "
+                         "locked_test or a CSV file with a column image.")  # fmt: skip
+    rows = read_table(path)
     if not rows or "image" not in rows[0]:
         raise InputError(f"{path} has no column 'image': expected a CSV file with one image name per row.")
     return rows
