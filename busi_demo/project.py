@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -103,6 +105,28 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         name = "/".join(path.parts[-3:])  # a page may show the message: it must not name folders of the server
         raise InputError(f"{name} cannot be read as JSON ({reason_of(error)}): make it again.") from error
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file as people have them: in UTF-8, with a byte order mark or not, or as old spreadsheets write it;
+    separated by commas, semicolons or tabs. Names of columns are in lower case, values without white space around.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        raw = path.read_bytes()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", "replace")
+        heading = next(iter(text.splitlines()), "")
+        separator = max(",;\t", key=heading.count)
+        rows = list(csv.reader(io.StringIO(text.replace("\0", "")), delimiter=separator))
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({reason_of(error)}): save it as a CSV file.") from error
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    return [dict(zip(columns, (*map(str.strip, row), *[""] * len(columns)), strict=False)) for row in rows[1:] if row]
 
 
 def require(package: str, by: str) -> None:

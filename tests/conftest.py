@@ -6,20 +6,27 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, fill_weights, write_busi
 
 from busi_demo import imaging
+from busi_demo.data import facts, splits
+from busi_demo.data.duplicates import fingerprint
+from busi_demo.evaluation import evaluate
+from busi_demo.gallery import real
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
+from busi_demo.training import sources
 from busi_demo.weights import store as weights
+from busi_demo.weights.known_images import hash_text
 from busi_demo.weights.store import save_weights
 
 # For such small inputs several threads are slower than one, here and in the scripts that tests start.
@@ -85,6 +92,29 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(imaging, "decode", count)
     return paths
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Make a picture one of the published images, none of which are known else: publish(pixels, label, name, **columns
+    of the notes)."""
+    notes: dict[str, dict[str, str]] = {}
+    locked: dict[str, dict[str, str]] = {}
+
+    def add(pixels: np.ndarray, label: str, name: str, is_locked: bool = False, **columns: str) -> None:
+        phash = hash_text(fingerprint(pixels).hashes[0])
+        empty = {"known_group": name, "label_conflict": "0", "several_masks": "0"}
+        notes[name] = {"image": name, "class": label, "phash": phash, **empty, **columns}
+        if is_locked:
+            locked[name] = {"class": label, "phash": phash}
+        facts._hashed_notes.cache_clear()
+
+    monkeypatch.setattr(facts, "image_notes", lambda: notes)
+    for module in (facts, splits, sources, real, evaluate):
+        monkeypatch.setattr(module, "locked_test", lambda: locked)
+    facts._hashed_notes.cache_clear()
+    yield add
+    facts._hashed_notes.cache_clear()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import _path  # noqa: F401
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
+from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import evaluate_held_out, load_member
 from busi_demo.training.recipe import main
@@ -31,6 +32,7 @@ def calibrate() -> None:
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     arguments = parser.parse_args()
+    make_folder(arguments.weights, "--weights")
     member = load_member(arguments.weights / arguments.approach, {})
     results, calibration = evaluate_held_out([member], index_folder(find_data(arguments.data)))
     write_approach(

@@ -9,7 +9,8 @@ from typing import Any
 
 import _path  # noqa: F401
 
-from busi_demo.data.busi import index_folder, known_calipers
+from busi_demo.data.busi import index_folder
+from busi_demo.data.facts import known_calipers, with_facts
 from busi_demo.data.locate import find_data
 from busi_demo.data.splits import fingerprints, near_duplicate_groups
 from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, intervals, paired_differences
@@ -18,6 +19,7 @@ from busi_demo.evaluation.evaluate import (
     choose,
     measure,
     note_trained,
+    note_unscored,
     other_report,
     random_subset,
     weights_sha256,
@@ -98,26 +100,30 @@ def evaluate() -> None:
     keys = measured_keys(arguments.approach, arguments.weights)
     folders = [arguments.weights / key for key in keys]
     held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
-    samples = choose(index_folder(root), root.name, arguments.images, held_out)
+    samples = choose(index_folder(root, facts=False), root.name, arguments.images, held_out)
     if arguments.images != "validation":
         note_trained(samples, folders, root.name)
+    prints = fingerprints(samples)  # reads every file before the first prediction
+    samples = with_facts(samples, prints)
+    prints = [own for own, sample in zip(prints, samples, strict=True) if sample.label_certain]
     samples, uncertain = with_certain_class(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
     predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
     examined = random_subset(samples, arguments.faithfulness)
     predictor_for = held_out_predictors(predictor, held_out)
     results, area_shares, cams = measure(predictor_for, samples, arguments.figures, examined)
+    note_unscored(samples, results)
     summary = summarise(results)
     more: dict[str, Any] = {}
     weights = None
     if arguments.bootstrap:
-        groups = near_duplicate_groups(samples, fingerprints(samples))
+        groups = near_duplicate_groups(samples, prints)
         weights = draw_resamples(groups, arguments.bootstrap)
         facts = {"level": LEVEL, "resamples": arguments.bootstrap, "groups": int(groups.max()) + 1}
         more["intervals"] = {**facts, **intervals(results, weights)}
         if compared:
             more["difference"] = {**compared[0], **paired_differences(results, compared[1], weights)}
-    calipers = known_calipers([sample.name for sample in samples])
+    calipers = known_calipers(samples, prints)
     more["subgroups"] = summarise_subgroups(results, area_shares, calipers, weights)
     if arguments.corruptions is not None:
         more["corruptions"] = measure_corruptions(predictor_for, random_subset(samples, arguments.corruptions))

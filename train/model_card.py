@@ -7,7 +7,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 
-from busi_demo.data.busi import image_notes, locked_test
+from busi_demo.data.published import image_notes, locked_test
 from busi_demo.evaluation.autopsy.study import PUBLISHED
 from busi_demo.evaluation.card.card import model_card
 from busi_demo.evaluation.card.sources import AUTOPSY_FILE, CARD_FILE, read_autopsy, read_external, read_reports

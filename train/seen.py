@@ -17,10 +17,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
+from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.data.made import MADE
+from busi_demo.data.published import image_notes, locked_test
 from busi_demo.models import APPROACHES
+from busi_demo.project import make_folder
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights.known_images import VIEWS, KnownImage, KnownImages, hash_text, image_hashes, save_known
@@ -75,7 +77,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", help="BUSI (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
     parser.add_argument("--extra", nargs="*", default=[], metavar="DIR", help="the further training sets")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    make_folder(arguments.weights, "--weights")
+    return arguments
 
 
 def write_and_measure() -> None:
@@ -87,7 +91,7 @@ def write_and_measure() -> None:
     known: list[KnownImage] = []
     hashed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for source, samples in by_source.items():
-        samples[:] = [s for s in samples if (source, s.label, s.name) in splits and s.name not in locked_list]
+        samples[:] = [s for s in samples if (source, s.label, s.name) in splits]
         if not samples:
             raise InputError(
                 f"The split.csv of the weights names no image of {source}: give the data set in a folder with the name "

@@ -111,7 +111,7 @@ def train(argv: list[str] | None = None) -> None:
     parser.add_argument("--detector-from", type=Path, metavar="DIR",
                         help="weights of multitask_unet as detector: the first stage is left out")  # fmt: skip
     parser.add_argument("--encoder-from", type=Path, metavar="DIR", help="weights of multitask_resnet50 to start from")
-    arguments = parse(parser, argv)
+    arguments = parse(parser, argv, TwoStage.key)
     config = config_from(arguments, approach=TwoStage.key)
     stages, parts = stages_of(arguments, config, run_folder(arguments, TwoStage.key)), parts_of(arguments)
     if not arguments.tune:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from busi_demo.batch.files import Candidate
+from busi_demo.project import read_table
 from busi_demo.types import InputError
 
 MASK_FOLDERS = ("mask", "masks")
@@ -51,27 +50,15 @@ def table_of(candidate: Candidate) -> list[tuple[str, str]] | None:
     """The pairs (image, mask) of a CSV file; `None` if it has no columns image and mask. A mask may be empty.
 
     Raises:
-        InputError: the file cannot be unpacked.
+        InputError: the file cannot be unpacked or read.
     """
     with candidate.file.on_disk() as path:
         if path.stat().st_size > _TABLE_BYTES:
             return None
-        raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    heading = next(iter(text.splitlines()), "")
-    separator = max(",;\t", key=heading.count)
-    try:
-        rows = list(csv.reader(io.StringIO(text.replace("\0", "")), delimiter=separator))
-    except csv.Error:
+        rows = read_table(path)
+    if not rows or not {"image", "mask"} <= rows[0].keys():
         return None
-    columns = [name.strip().lower() for name in rows[0]] if rows else []
-    if "image" not in columns or "mask" not in columns:
-        return None
-    image, mask = columns.index("image"), columns.index("mask")
-    return [(row[image].strip(), row[mask].strip()) for row in rows[1:] if len(row) > max(image, mask) and row[image]]
+    return [(row["image"], row["mask"]) for row in rows if row["image"]]
 
 
 def paired(

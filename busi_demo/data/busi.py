@@ -6,18 +6,20 @@ Layout of the published data set (Al-Dhabyani et al., Dataset of breast ultrasou
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
+from busi_demo.data.facts import with_facts_by_name
 from busi_demo.imaging import read_image, read_mask
+from busi_demo.imaging.masks import is_inverted
+from busi_demo.imaging.picture import size_of
+from busi_demo.imaging.text import percent
+from busi_demo.project import read_table
 from busi_demo.types import CLASSES, InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -63,7 +65,8 @@ class FileSample:
     """A `Sample` in files. `read` unites the masks of several lesions.
 
     Raises:
-        InputError: by `read`, if a file cannot be decoded or a mask has another size than its image.
+        InputError: by `read`, if a file cannot be decoded, or a mask has another size than its image, is inverted or
+            marks a lesion in a normal image.
     """
 
     name: str
@@ -81,12 +84,23 @@ class FileSample:
         for path in self.mask_paths:
             part, _ = read_mask(path)
             _check_size(path, part.shape, self.image_path, image.shape)
+            if is_inverted(part):
+                raise InputError(
+                    f"{path} marks {percent(float(part.mean()))} of its image and most of its border: expected a white "
+                    "lesion on black; invert it, or take the image out."
+                )
+            if self.label == "normal" and part.any():
+                raise InputError(
+                    f"{path} marks a lesion, but its image is in the folder normal: expected an all black mask; empty "
+                    "it, or move both files to the folder of their class."
+                )
             mask |= part
         return image, mask
 
 
-def index_folder(root: Path) -> list[FileSample]:
-    """List every image of a folder in BUSI layout, sorted by class and name. Headers are read, pixels are not.
+def index_folder(root: Path, facts: bool = True) -> list[FileSample]:
+    """List every image of a folder in BUSI layout, sorted by class and name. Headers are read; pixels only of images
+    whose names published audits mention, to see whether they are those of BUSI.
 
     A `cases.csv` beside the class folders (columns `image` and `case` or `patient`) gives the groups, and with the
     columns of `FINDING_COLUMNS` the findings. Without it each image is its own group;
@@ -94,6 +108,8 @@ def index_folder(root: Path) -> list[FileSample]:
 
     Args:
         root: folder that holds `benign`, `malignant` and `normal` (a data set may lack a class).
+        facts: fill `mask_complete` and `label_certain`. False where the fingerprints of all images will be known: then
+            `facts.with_facts` finds renamed copies too.
     Raises:
         InputError: no class folder, no image, an image without a mask, a mask without an image, a file that is no
             image, or a mask of another size; the message names the file.
@@ -104,14 +120,14 @@ def index_folder(root: Path) -> list[FileSample]:
             f"{root} is not a data set in BUSI layout: expected folders named {', '.join(CLASSES)} in it; "
             "point --data at the folder that holds them (usually Dataset_BUSI_with_GT)."
         )
-    cases, notes = _read_cases(root / "cases.csv"), image_notes()
-    samples = [sample for folder in folders for sample in _index_class(folder, cases, notes)]
+    cases = _read_cases(root / "cases.csv")
+    samples = [sample for folder in folders for sample in _index_class(folder, cases)]
     if not samples:
         raise InputError(f"{root} holds no image: expected NAME.png with NAME_mask.png in {', '.join(CLASSES)}.")
-    return samples
+    return with_facts_by_name(samples) if facts else samples
 
 
-def _index_class(folder: Path, cases: Mapping[str, _Case], notes: Mapping[str, Mapping[str, str]]) -> list[FileSample]:
+def _index_class(folder: Path, cases: Mapping[str, _Case]) -> list[FileSample]:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     images, masks = dict[str, Path](), dict[str, list[Path]]()
     for path in files:
@@ -130,7 +146,7 @@ def _index_class(folder: Path, cases: Mapping[str, _Case], notes: Mapping[str, M
         size = _header_size(path)
         for mask in masks[stem]:
             _check_size(mask, _header_size(mask), path, size)
-        note, case = notes.get(path.name, {}), cases.get(f"{folder.name}/{stem}")
+        case = cases.get(f"{folder.name}/{stem}")
         samples.append(
             FileSample(
                 name=path.name,
@@ -138,34 +154,10 @@ def _index_class(folder: Path, cases: Mapping[str, _Case], notes: Mapping[str, M
                 group=case.group if case else f"{folder.name}/{stem}",
                 image_path=path,
                 mask_paths=tuple(masks[stem]),
-                mask_complete=not (note.get("several_masks") == "1" and len(masks[stem]) == 1),
-                label_certain=note.get("label_conflict") != "1",
                 findings=case.findings if case else {},
             )
         )
     return samples
-
-
-def image_notes() -> dict[str, dict[str, str]]:
-    """Notes of published audits on BUSI images, by file name; see `resources/README.md` for the columns."""
-    return {row["image"]: row for row in _read_resource("image_notes.csv")}
-
-
-def known_calipers(names: Sequence[str]) -> list[bool | None]:
-    """Whether measuring marks are drawn on each image, from the column `calipers` (1 or 0) of the notes; `None` where
-    it is empty or missing. So far no such labels are published."""
-    notes = image_notes()
-    return [{"1": True, "0": False}.get(notes.get(name, {}).get("calipers", "")) for name in names]
-
-
-def locked_test() -> dict[str, dict[str, str]]:
-    """The locked test images by file name, with `class` and `phash` (64 bits, hexadecimal)."""
-    return {row["image"]: row for row in _read_resource("locked_test.csv")}
-
-
-def _read_resource(name: str) -> Sequence[dict[str, str]]:
-    text = resources.files("busi_demo.data").joinpath("resources", name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
 
 
 @dataclass(frozen=True)
@@ -177,8 +169,7 @@ class _Case:
 def _read_cases(path: Path) -> dict[str, _Case]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(path)
     column = next((c for c in ("case", "patient") if rows and c in rows[0]), None)
     if column is None or "image" not in rows[0]:
         raise InputError(f"{path} lists no cases: expected the columns image and case (or patient).")
@@ -192,11 +183,11 @@ def _read_cases(path: Path) -> dict[str, _Case]:
 
 
 def _header_size(path: Path) -> tuple[int, int]:
+    """Size as it is shown: many cameras store a picture turned."""
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error}): replace it or take it out.") from error
+        return size_of(path)
+    except InputError as error:
+        raise InputError(str(error).replace(path.name, str(path), 1)) from error
 
 
 def _check_size(mask: Path, mask_size: tuple[int, ...], image: Path, image_size: tuple[int, ...]) -> None:

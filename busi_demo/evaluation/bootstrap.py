@@ -73,12 +73,13 @@ def metric_values(results: Sequence[ImageResult], weights: np.ndarray) -> dict[s
     actual, predicted, hits = weights @ truth, weights @ called, weights @ (truth & called)  # (R, 3) each
     precision, recall = _ratio(hits, predicted), _ratio(hits, actual)
     f1 = np.where(actual > 0, _ratio(2 * hits, actual + predicted), np.nan)
-    complete = (actual[:, truth.any(axis=0)] > 0).all(axis=1)
+    present = truth.any(axis=0)
+    complete = (actual[:, present] > 0).all(axis=1)
     malignant = CLASSES.index("malignant")
     false_mask = [float(r.predicted_mask_fraction > 0) if r.label == "normal" else None for r in results]
     return {
         "accuracy": weighted_mean(correct, weights),
-        "macro_f1": np.where(complete, np.nan_to_num(f1).mean(axis=1), np.nan),
+        "macro_f1": np.where(complete, np.nan_to_num(f1[:, present]).mean(axis=1), np.nan),
         "auc": {name: _auc(truth[:, i], probabilities[:, i], weights) for i, name in enumerate(CLASSES)},
         "lesion_dice": weighted_mean([r.mask_dice for r in results], weights),
         "lesion_iou": weighted_mean([r.mask_iou for r in results], weights),

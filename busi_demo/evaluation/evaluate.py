@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -14,11 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from busi_demo.analysis.answer import Answer
-from busi_demo.data.busi import FileSample, locked_test
+from busi_demo.data.busi import FileSample
+from busi_demo.data.facts import locked_samples
+from busi_demo.data.published import locked_test
+from busi_demo.data.splits import fingerprints
 from busi_demo.evaluation.cams import CamResult, examine_cam
 from busi_demo.evaluation.held_out import HeldOut, PredictorFor
 from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
 from busi_demo.imaging import GroundTruth
+from busi_demo.project import read_table
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
@@ -27,7 +30,8 @@ RANDOM_NETWORKS = 3  # a single one may resemble the trained network by chance
 
 
 def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
-    """The samples of the option --images. Images are identified by class and name, as two classes may share a name.
+    """The samples of the option --images. Images are identified by class and name, as two classes may share a name;
+    those of the locked test by their pixels.
 
     Args:
         samples: all samples of a data set.
@@ -40,9 +44,9 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if images == "all":
         return list(samples)
     if images == "locked_test":
-        names: set[tuple[str | None, str]] = {(row["class"], name) for name, row in locked_test().items()}
-    elif images == "validation":
-        names = {(label, name) for label, name in held_out}
+        return _locked(samples)
+    if images == "validation":
+        names: set[tuple[str | None, str]] = {(label, name) for label, name in held_out}
     else:
         names = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
     keys = {sample: {(sample.label, sample.name), (None, sample.name)} & names for sample in samples}
@@ -52,6 +56,18 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if missing := names.difference(*keys.values()):
         print(f"note: {len(missing)} of the {len(names)} images of '{images}' are not in the data folder",
               file=sys.stderr)  # fmt: skip
+    return chosen
+
+
+def _locked(samples: Sequence[FileSample]) -> list[FileSample]:
+    expected = len(locked_test())
+    chosen = locked_samples(samples, fingerprints(samples))
+    if not chosen:
+        raise InputError(
+            f"None of the {expected} images of 'locked_test' lies in the data folder: give another --data."
+        )
+    if missing := expected - len(chosen):
+        print(f"note: {missing} of the {expected} images of 'locked_test' are not in the data folder", file=sys.stderr)
     return chosen
 
 
@@ -70,6 +86,15 @@ def with_certain_class(samples: Sequence[FileSample]) -> tuple[list[FileSample],
     return kept, len(samples) - len(kept)
 
 
+def note_unscored(samples: Sequence[FileSample], results: Sequence[ImageResult]) -> None:
+    """Print a note with the number of lesions whose mask is empty: their outlines are not scored."""
+    empty = [s for s, r in zip(samples, results, strict=True)
+             if s.mask_complete and s.label != "normal" and r.mask_dice is None]  # fmt: skip
+    if empty:
+        print(f"note: {len(empty)} of {len(samples)} images have a lesion and an empty mask, {empty[0].label}/"
+              f"{empty[0].name} for example: only their class is scored", file=sys.stderr)  # fmt: skip
+
+
 def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
     """Print a note with the number of these images that an approach was trained on; scores on those are too high."""
     splits = [read_split(folder) for folder in folders if has_split(folder)]
@@ -86,12 +111,10 @@ def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): --images takes all, validation, locked_test or a "
-                         "CSV file with a column image.") from error  # fmt: skip
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read (No such file or directory): --images takes all, validation, "
+                         "locked_test or a CSV file with a column image.")  # fmt: skip
+    rows = read_table(path)
     if not rows or "image" not in rows[0]:
         raise InputError(f"{path} has no column 'image': expected a CSV file with one image name per row.")
     return rows

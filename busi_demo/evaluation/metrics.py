@@ -19,8 +19,7 @@ def summarise(results: Sequence[ImageResult]) -> dict[str, Any]:
     Returns:
         n: number of images.
         accuracy: share of images where the most probable class is the true one.
-        macro_f1: mean F1 over all three classes, always: a class neither present nor predicted counts 0, so that
-            the value means the same on every set of images.
+        macro_f1: mean F1 over the classes that the images have; so are the macro averages of the report.
         auc: class -> one-vs-rest area under the ROC curve; `None` where all or none of the images are of that class.
         lesion_dice, lesion_iou: mean over the `lesion_n` images with a complete lesion mask; a missed lesion counts 0.
         normal_false_mask_rate: share of the `normal_n` truly normal images with a predicted mask that is not empty.
@@ -40,6 +39,9 @@ def summarise(results: Sequence[ImageResult]) -> dict[str, Any]:
     probabilities = probability_matrix(results)
     one_hot = truth[:, None] == np.array(CLASSES)
     report = classification_report(truth, predicted, labels=CLASSES, output_dict=True, zero_division=0)
+    present = [name for name in CLASSES if (truth == name).any()]
+    for score in ("precision", "recall", "f1-score"):
+        report["macro avg"][score] = np.mean([report[name][score] for name in present])
     normals = [r for r in results if r.label == "normal"]
     lesions = [r for r in results if r.mask_dice is not None]
     malignant, called_malignant = truth == "malignant", predicted == "malignant"

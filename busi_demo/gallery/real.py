@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from busi_demo.data.busi import FileSample, index_folder, locked_test
+from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.duplicates import fingerprint, matches_hash
+from busi_demo.data.published import locked_test
 from busi_demo.models import APPROACHES
 from busi_demo.project import ROOT
 from busi_demo.types import CLASSES, InputError
@@ -27,7 +28,7 @@ def held_out(root: Path, weights: Path, per_class: int) -> list[FileSample]:
     least one of its networks; the page says that the others were trained on the image.
 
     Near-duplicates of training images are never chosen, because a split keeps them on one side. Locked test images
-    (recognised by name or perceptual hash) and images with an incomplete mask or uncertain class are left out.
+    (recognised by perceptual hash) and images with an incomplete mask or uncertain class are left out.
 
     Args:
         root: the data set, in BUSI layout.
@@ -91,7 +92,7 @@ def _validated_by_all(source: str, weights: Path) -> set[tuple[str, str]]:
             f"Nothing is known of {source} in {weights}: no split.csv there names an image of it, so none can be shown "
             "as held out. Expected the folder of the data set that the weights were trained on."
         )
-    return set.intersection(*validated) - {(r["class"], name) for name, r in locked_test().items()}
+    return set.intersection(*validated)
 
 
 def _write(sample: FileSample, number: int, folder: Path) -> dict[str, str]:

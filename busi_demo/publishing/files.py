@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from busi_demo.data.busi import IMAGE_SUFFIXES, image_notes
+from busi_demo.data.busi import IMAGE_SUFFIXES
+from busi_demo.data.published import image_notes
 from busi_demo.types import InputError
 
 PICTURES = re.compile(r"examples/[^/]+|weights/[^/]+/report/[^/]+|train/results/[^/]+|\.github/screenshots/[^/]+")

@@ -23,6 +23,7 @@ from busi_demo.training.tune import search
 from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
+_RUNS = Path("runs")
 _RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
 
 
@@ -35,15 +36,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tune", type=int, metavar="N", help="try N settings, print the best, train nothing else")
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, approach: str | None = None
+) -> argparse.Namespace:
     """Parse the command line and check the run options before anything is loaded.
 
+    Args:
+        parser: of the script.
+        argv: words after the program name; `None`: those of the command line.
+        approach: the key of the only approach that the script trains; `None`: it has an option --approach.
     Raises:
-        InputError: a run option is invalid, or needs a library that is not installed.
+        InputError: a run option is invalid, needs a library that is not installed, or names a folder that cannot be
+            written.
     """
     arguments = parser.parse_args(argv)
     if arguments.tune is None:
         make_folder(arguments.output, "--output")
+        if (place := arguments.output / (approach or arguments.approach)).exists():
+            make_folder(place, "--output")
+    make_folder(arguments.run_dir or _RUNS, "--run-dir")
     if arguments.tensorboard:
         require("tensorboard", by="--tensorboard")
     if arguments.tune is not None:
@@ -57,7 +68,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 
 def run_folder(arguments: argparse.Namespace, name: str) -> Path:
     """The folder for the checkpoints of this run."""
-    return arguments.run_dir or Path("runs") / name
+    return arguments.run_dir or _RUNS / name
 
 
 def listeners_of(arguments: argparse.Namespace, folder: Path) -> tuple[Listener, ...]:

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from busi_demo.data.augment import AUGMENTATIONS
-from busi_demo.data.busi import Sample, index_folder, locked_test
+from busi_demo.data.busi import Sample, index_folder
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
 from busi_demo.data.locate import DataNotFoundError, find_data
 from busi_demo.data.made import MADE, PASTED, TISSUE
 from busi_demo.data.paste import pasted_lesions
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
+from busi_demo.data.published import locked_test
 from busi_demo.data.reading import Reading, read_samples
 from busi_demo.data.splits import FOLDS, near_duplicate_groups, split_samples
 from busi_demo.data.tissue import tissue_beside
@@ -60,7 +61,8 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     near-duplicate of a validation or a locked test image.
 
     Raises:
-        InputError: there are no such data, they cannot be used, or no training image has one of the classes.
+        InputError: there are no such data, they cannot be used, no training image has one of the classes, or there is
+            nothing to validate on.
     """
     samples, name = _main_samples(config)
     main = read_samples(samples, preprocess)
@@ -69,11 +71,14 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
     held_out = [prints[i] for i in split.validation + split.locked]
     groups = [str(g) for g in split.groups]
     chosen: list[tuple[Reading, str, str]] = [(main[i], name, groups[i]) for i in split.train]
-    validating = [i for i in split.validation if samples[i].label_certain]
+    validating = [i for i in split.validation if main[i].sample.label_certain]
+    if not validating:
+        raise InputError(f"No image of {name} is left to validate fold {config.fold} on: add images, or give another "
+                         "--fold.")  # fmt: skip
     extra_left_out = 0
     for folder in config.extra:
         extra_root = find_data(folder)
-        extra = read_samples(index_folder(extra_root), preprocess)
+        extra = read_samples(index_folder(extra_root, facts=False), preprocess)
         leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
         chosen += [(r, extra_root.name, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
@@ -142,7 +147,7 @@ def _main_samples(config: TrainConfig) -> tuple[Sequence[Sample], str]:
     if config.data != PHANTOMS:
         try:
             root = find_data(config.data)
-            return index_folder(root), root.name
+            return index_folder(root, facts=False), root.name
         except DataNotFoundError as error:
             print(f"{error}\nGoing on with simulated phantoms.", file=sys.stderr)
     return phantom_samples(config.phantoms, first_seed=0), PHANTOMS

@@ -5,9 +5,10 @@ import csv
 import numpy as np
 import pytest
 from helpers import disc, picture, save_grey, write_busi
+from PIL import Image
 
-from busi_demo.data import busi as busi_data
-from busi_demo.data.busi import FileSample, image_notes, index_folder, locked_test
+from busi_demo.data.busi import FileSample, index_folder
+from busi_demo.data.published import image_notes, locked_test
 from busi_demo.types import CLASSES, InputError
 
 SEVERAL_MASKS = "benign (100)"  # published with two masks
@@ -137,32 +138,53 @@ def test_a_cases_csv_without_its_columns_is_refused(busi):
 
 
 @pytest.mark.parametrize(("masks", "complete"), [(("_mask",), False), (("_mask", "_mask_1"), True)])
-def test_a_mask_known_to_be_one_of_several_is_incomplete(tmp_path, masks, complete):
+def test_a_mask_known_to_be_one_of_several_is_incomplete(tmp_path, publish, masks, complete):
     save_grey(tmp_path / "benign" / f"{SEVERAL_MASKS}.png", picture(1))
     for suffix in masks:
         save_grey(tmp_path / "benign" / f"{SEVERAL_MASKS}{suffix}.png", disc(72, 96, 30, 30, 9))
     (sample,) = index_folder(tmp_path)
+    assert sample.mask_complete and sample.label_certain  # another picture of that name
+    publish(picture(1), "benign", f"{SEVERAL_MASKS}.png", several_masks="1")
+    (sample,) = index_folder(tmp_path)
     assert sample.mask_complete is complete and sample.label_certain
 
 
-def test_a_class_is_uncertain_if_near_duplicates_have_another(tmp_path):
+def test_a_class_is_uncertain_if_near_duplicates_have_another(tmp_path, publish):
     save_grey(tmp_path / "benign" / f"{LABEL_CONFLICT}.png", picture(1))
     save_grey(tmp_path / "benign" / f"{LABEL_CONFLICT}_mask.png", disc(72, 96, 30, 30, 9))
+    publish(picture(2), "benign", f"{LABEL_CONFLICT}.png", label_conflict="1")
+    assert index_folder(tmp_path)[0].label_certain
+    publish(picture(1), "benign", f"{LABEL_CONFLICT}.png", label_conflict="1")
     (sample,) = index_folder(tmp_path)
     assert not sample.label_certain and sample.mask_complete
+
+
+def test_an_image_turned_by_exif_has_the_size_that_is_shown(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "benign").mkdir()
+    Image.fromarray(picture(1, 80, 120)).save(tmp_path / "benign" / "a.jpg", exif=exif)
+    save_grey(tmp_path / "benign" / "a_mask.png", disc(120, 80, 30, 30, 9))
+    (sample,) = index_folder(tmp_path)
+    image, mask = sample.read()
+    assert image.shape == mask.shape == (120, 80)
+
+
+def test_masks_that_cannot_be_meant_are_refused(busi):
+    samples = by_name(busi)
+    save_grey(busi / "normal" / "normal case (1)_mask.png", disc(72, 96, 30, 30, 9))
+    save_grey(busi / "benign" / "benign case (1)_mask.png", ~disc(72, 96, 30, 30, 9))
+    with pytest.raises(InputError, match=r"\(1\)_mask\.png marks a lesion, but its image is in the folder normal"):
+        samples["normal case (1).png"].read()
+    with pytest.raises(InputError, match=r"\(1\)_mask\.png marks 96\..% of its image and most of its border"):
+        samples["benign case (1).png"].read()
 
 
 def test_the_published_notes():
     notes, locked = image_notes(), locked_test()
     assert len(notes) == 780 and len(locked) == 156
     assert locked.keys() <= notes.keys()
+    assert [name for name, note in notes.items() if not note["phash"]] == ["benign (253).png"]  # in no copy at hand
+    assert all(notes[name]["phash"] == row["phash"] for name, row in locked.items())
     assert sum(note["several_masks"] == "1" for note in notes.values()) == 17
     assert [sum(row["class"] == label for row in locked.values()) for label in CLASSES] == [87, 42, 27]
-
-
-def test_calipers_are_known_only_where_the_notes_have_them(monkeypatch):
-    names = ["benign (1).png", "benign (2).png", "benign (3).png", "elsewhere.png"]
-    assert busi_data.known_calipers(names) == [None] * 4  # nobody has published such labels
-    notes = {name: {"calipers": told} for name, told in zip(names, ("1", "0", ""), strict=False)}
-    monkeypatch.setattr(busi_data, "image_notes", lambda: notes)
-    assert busi_data.known_calipers(names) == [True, False, None, None]

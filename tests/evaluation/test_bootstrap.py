@@ -115,7 +115,7 @@ class TestMetricValues:
         assert np.isnan(values["classification_report"]["benign"]["f1-score"]).tolist() == [False, True, False]
         assert values["accuracy"].tolist() == pytest.approx([1, 0, 2 / 3])
 
-    def test_a_class_that_no_image_has_counts_0_in_macro_f1_as_in_summarise(self):
+    def test_a_class_that_no_image_has_is_not_in_macro_f1_as_in_summarise(self):
         results = [r for r in random_results(30, 0) if r.label != "normal"]
         values = metric_values(results, np.ones((1, len(results))))
         assert values["macro_f1"][0] == pytest.approx(summarise(results)["macro_f1"])

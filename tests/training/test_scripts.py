@@ -371,8 +371,9 @@ class TestEvaluate:
         (line,) = err.splitlines()
         assert line.startswith("error: A consensus needs the weights of at least two approaches, found multitask_cnn")
 
-    def test_images_of_an_uncertain_class_are_left_out(self, evaluate, busi, tmp_path):
+    def test_images_of_an_uncertain_class_are_left_out(self, evaluate, busi, tmp_path, publish):
         """benign (433) was published as malignant too."""
+        publish(picture(90), "benign", "benign (433).png", label_conflict="1")
         save_grey(busi / "benign" / "benign (433).png", picture(90))
         save_grey(busi / "benign" / "benign (433)_mask.png", disc(72, 96, 36, 48, 10))
         status, report, err = evaluate()

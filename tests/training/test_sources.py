@@ -193,7 +193,8 @@ def test_patients_with_a_near_duplicate_of_a_validation_image_are_left_out_of_fu
     assert data.facts["extra_left_out_as_near_duplicates"] == 3
 
 
-def test_an_uncertain_class_never_validates(root):
+def test_an_uncertain_class_never_validates(root, publish):
+    publish(picture(400), "benign", "benign (7).png", label_conflict="1")
     save_grey(root / "benign" / "benign (433).png", picture(400))
     save_grey(root / "benign" / "benign (433)_mask.png", disc(72, 96, 30, 30, 9))
     trained = 0

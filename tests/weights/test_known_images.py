@@ -10,7 +10,8 @@ from helpers import picture, save_grey, write_busi
 from imagehash import phash
 from PIL import Image
 
-from busi_demo.data.busi import index_folder, locked_test
+from busi_demo.data.busi import index_folder
+from busi_demo.data.published import locked_test
 from busi_demo.models import APPROACHES
 from busi_demo.project import ROOT
 from busi_demo.types import InputError

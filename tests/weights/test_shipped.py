@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from busi_demo.data.busi import locked_test
+from busi_demo.data.published import locked_test
 from busi_demo.evaluation.card.sources import read_reports
 from busi_demo.gallery.load import load_examples
 from busi_demo.imaging.masks import dice

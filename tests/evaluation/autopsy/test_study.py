@@ -10,7 +10,6 @@ import torch
 from helpers import disc, picture, save_grey
 from scipy.stats import beta
 
-from busi_demo.data.busi import locked_test
 from busi_demo.evaluation.autopsy.classifiers import SmallCNN, largest_class, load_files, nearest_neighbour
 from busi_demo.evaluation.autopsy.report import autopsy_figure, table_rows, table_text
 from busi_demo.evaluation.autopsy.study import (
@@ -196,9 +195,10 @@ class TestClassifiers:
 
 class TestLoading:
     @pytest.fixture
-    def folder(self, busi):
+    def folder(self, busi, publish):
         """The small BUSI with one more image of each class but benign, one copy and one image of the locked test."""
-        locked = next(name for name, r in locked_test().items() if r["class"] == "benign")
+        locked = "locked.png"
+        publish(picture(99), "benign", "benign (2).png", is_locked=True)
         shutil.copy(busi / "benign" / "benign case (1).png", busi / "benign" / "copy.png")
         shutil.copy(busi / "benign" / "benign case (1)_mask.png", busi / "benign" / "copy_mask.png")
         save_grey(busi / "benign" / "copy_mask_1.png", disc(72, 96, 10, 10, 6))

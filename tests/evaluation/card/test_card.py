@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from busi_demo.data.busi import locked_test
+from busi_demo.data.published import locked_test
 from busi_demo.evaluation.autopsy.study import Files, run_autopsy
 from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cams import CamResult, summarise_cams
