@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from busi_demo.data.busi import IMAGE_SUFFIXES, FileSample, Sample, index_folder, locked_test
-from busi_demo.data.duplicates import Fingerprint, fingerprint
+from busi_demo.data.busi import IMAGE_SUFFIXES, FileSample, Sample, index_folder
+from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash
 from busi_demo.data.locate import find_data
 from busi_demo.data.phantom import PHANTOMS, PhantomSample, phantom_samples
+from busi_demo.data.published import locked_test
 from busi_demo.data.splits import near_duplicate_groups
 from busi_demo.evaluation.input_fit import (
     FOLDS,
@@ -114,9 +115,14 @@ def described_by(weights: Weights, samples: Sequence[Sample], title: str) -> np.
 
 def drawn(samples: Sequence[FileSample], count: int, seed: int) -> list[FileSample]:
     """At most `count` samples that are not of the locked test set."""
-    usable = [sample for sample in samples if sample.name not in locked_test()]
-    keep = np.random.default_rng(seed).permutation(len(usable))[:count]
-    return [usable[i] for i in np.sort(keep)]
+    hashes = [row["phash"] for row in locked_test().values()]
+    keep: list[int] = []
+    for i in np.random.default_rng(seed).permutation(len(samples)).tolist():
+        if len(keep) == count:
+            break
+        if not matches_hash([fingerprint(samples[i].read()[0])], hashes).any():
+            keep.append(i)
+    return [samples[i] for i in sorted(keep)]
 
 
 def measured(sample: FileSample | PhantomSample, seed: int) -> tuple[dict[str, list[np.ndarray]], Fingerprint]:
