@@ -80,6 +80,10 @@ class InputCheck:
         return self.verdict is Verdict.REFUSED and not self.overridden
 
 
+ACCEPTED = InputCheck()
+"""Of a picture that nothing speaks against."""
+
+
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
     """What one forward pass of any approach returns, as logits.
@@ -91,6 +95,8 @@ class ModelOutput:
         head: the module from `features` to `class_logits`; Grad-CAM uses it without a second forward pass.
         boxes: float (N, 4) as x0, y0, x1, y1 in input pixels: the part of the input that `features` covers; `None`
             where that is the whole input.
+        descriptor: float (N, D), a summary of the texture that an encoder sees, to compare pictures with; `None` from
+            a network that makes none.
     """
 
     mask_logits: torch.Tensor
@@ -98,6 +104,7 @@ class ModelOutput:
     features: torch.Tensor
     head: nn.Module
     boxes: torch.Tensor | None = None
+    descriptor: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +152,7 @@ class Prediction:
     spacing: tuple[float, float] | None = None
     cam_method: str = "grad_cam"
     outline_key: str | None = None
-    input_check: InputCheck = InputCheck()
+    input_check: InputCheck = ACCEPTED
     frame: Box | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +184,11 @@ class Prediction:
             len(self.spacing) == 2 and all(0 < side < np.inf for side in self.spacing)
         ):
             raise ValueError(f"spacing must be None or two finite numbers above 0, got {self.spacing}.")
+
+    @property
+    def frame_box(self) -> Box:
+        """`frame`, or the box of the whole image."""
+        return self.frame or (0, 0, self.image.shape[1], self.image.shape[0])
 
     @property
     def predicted_class(self) -> str:

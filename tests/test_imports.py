@@ -114,7 +114,7 @@ def test_the_package_root_holds_few_modules():
 @pytest.mark.parametrize(("library", "importers"), [
     ("gradio", ("busi_demo.ui", "app")),
     ("pytorch_grad_cam", ("busi_demo.inference.cam",)),
-    ("safetensors", ("busi_demo.weights.store", "busi_demo.weights.start")),
+    ("safetensors", ("busi_demo.weights",)),
     ("pydicom", ("busi_demo.imaging.dicom",)),
     ("kagglehub", ("busi_demo.data.locate",)),
     ("huggingface_hub", ("busi_demo.weights.hub", "busi_demo.publishing.upload")),

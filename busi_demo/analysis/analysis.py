@@ -103,24 +103,28 @@ class AnalysedImage:
                     f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {view.spacing}."
                 )
             prediction = replace(prediction, spacing=(view.spacing, view.spacing))
-        return Analysis(Answer(prediction, self.ground_truth), self.facts, view)
+        return Analysis(Answer(prediction, self.ground_truth, self.facts.trust), self.facts, view)
 
 
-def analyse_image(image: Source, approach: str, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> AnalysedImage:
-    """Run the network on an image and on its mirror image, which the trust checks need.
+def analyse_image(
+    image: Source, approach: str, ground_truth: GroundTruth = UNKNOWN_TRUTH, analyse_anyway: bool = False
+) -> AnalysedImage:
+    """Run the network on an image. The answer on an image that the input check refuses is not checked further.
 
     Args:
         image: as for `read_image`; a `GreyImage` is not decoded again.
         approach: a key of `busi_demo.models.APPROACHES`.
         ground_truth: of the image, from `read_ground_truth`.
+        analyse_anyway: as for `Predictor.predict`.
     Raises:
         InputError: no such approach, its weights are missing, the image cannot be used, or the ground truth is not bool
             or has another shape than the image.
     """
     predictor, grey = load_predictor(approach), read_image(image)
     ground_truth.check(grey.pixels.shape)  # before the network runs
-    forward_pass = predictor.forward_pass(grey)
-    trust = assess(forward_pass.prediction(), predictor.predict)
-    known = seen_before(grey.pixels)
+    forward_pass = predictor.forward_pass(grey, analyse_anyway=analyse_anyway)
+    withheld = forward_pass.input_check.withheld
+    trust = None if withheld else assess(forward_pass.prediction(), predictor.trust_fit)
+    known = seen_before(grey.pixels) or (seen_before(grey.framed) if grey.frame else None)
     facts = ImageFacts(trust, known, known_images_available(), predictor.config)
     return AnalysedImage(forward_pass, ground_truth, facts)

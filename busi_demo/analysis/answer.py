@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from busi_demo.analysis.trust import Trust
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth
 from busi_demo.imaging.masks import dice, iou
@@ -24,15 +25,22 @@ class Answer:
     Attributes:
         prediction: of an approach or the consensus.
         ground_truth: of the same image.
+        trust: how far to trust it; `None` if it was not assessed.
     Raises:
         InputError: the ground truth is not bool or has another shape than the image.
     """
 
     prediction: Prediction
     ground_truth: GroundTruth = UNKNOWN_TRUTH
+    trust: Trust | None = None
 
     def __post_init__(self) -> None:
         self.ground_truth.check(self.prediction.image.shape)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the input check refuses the picture: the record tells no class, and the figure is the picture."""
+        return self.prediction.input_check.withheld
 
     @property
     def title(self) -> str:
@@ -58,17 +66,24 @@ class Answer:
 
     def record(self) -> dict[str, Any]:
         """The answer as plain JSON values, without its maps: approach, predicted_class, probabilities,
-        lesion_area_fraction, dice, iou, warnings and seconds; unknown values are `None`."""
-        prediction = self.prediction
+        lesion_area_fraction, dice, iou, warnings, seconds and input_check (verdict, reasons, and the frame as x0, y0,
+        x1, y1, which is the whole image if no part of it was chosen); unknown and withheld values are `None`."""
+        prediction, told = self.prediction, not self.withheld
         return {
             "approach": prediction.approach,
-            "predicted_class": prediction.predicted_class,
-            "probabilities": dict(prediction.probabilities),
-            "lesion_area_fraction": prediction.lesion_area_fraction,
-            "dice": self.dice,
-            "iou": self.iou,
+            "predicted_class": prediction.predicted_class if told else None,
+            "probabilities": dict(prediction.probabilities) if told else None,
+            "lesion_area_fraction": prediction.lesion_area_fraction if told else None,
+            "dice": self.dice if told else None,
+            "iou": self.iou if told else None,
             "warnings": list(self.warnings),
             "seconds": prediction.seconds,
+            "input_check": {
+                "verdict": prediction.input_check.verdict.value,
+                "reasons": list(prediction.input_check.reasons),
+                "frame": list(prediction.frame_box),
+            },
+            **trust_record(self.trust if told else None),
         }
 
     def figure(self, columns: int | None = None, opacity: float = CAM_OPACITY, title: str | None = None) -> Image.Image:
@@ -77,7 +92,10 @@ class Answer:
         Args:
             title: heading before the probabilities; `None`: `self.title`.
         """
-        from busi_demo.analysis.figure import figure_image  # a table of answers needs no Matplotlib
+        from busi_demo.analysis.figure import figure_image, plain_image  # a table of answers needs no Matplotlib
+
+        if self.withheld:
+            return plain_image(self.prediction.image)
 
         return figure_image(self._panels(columns, opacity, title))
 
@@ -97,6 +115,18 @@ class Answer:
         from busi_demo.analysis.figure import draw_panels
 
         return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity)
+
+
+def trust_record(trust: Trust | None) -> dict[str, Any]:
+    """What trust says, as plain JSON values: trust (level), prediction_set (confidence level -> classes) and
+    expected_dice (value, low, high); unknown values are `None`."""
+    if trust is None:
+        return {"trust": None, "prediction_set": None, "expected_dice": None}
+    return {
+        "trust": {"level": trust.level.name.lower()},
+        "prediction_set": {level: list(classes) for level, classes in trust.prediction_set.items()} or None,
+        "expected_dice": None if trust.expected_dice is None else asdict(trust.expected_dice),
+    }
 
 
 def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> dict[str, Any]:

@@ -88,6 +88,11 @@ def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
+def plain_image(image: np.ndarray) -> Image.Image:
+    """A picture without an answer: uint8 (H, W) -> an RGB image."""
+    return Image.fromarray(image).convert("RGB")
+
+
 def png_bytes(image: Image.Image) -> bytes:
     """An image as the bytes of a PNG file."""
     file = io.BytesIO()

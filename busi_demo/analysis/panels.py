@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from busi_demo.imaging.masks import dice, iou
@@ -29,6 +29,7 @@ PREDICTED = {"color": "#56B4E9", "linestyle": "-"}
 TRUTH = {"color": "#F0E442", "linestyle": "--"}
 TOO_MUCH = {"color": PREDICTED["color"], "hatch": "////"}
 MISSED = {"color": TRUTH["color"], "hatch": "...."}
+FRAME = {"edgecolor": "#E69F00", "linewidth": 1.2}
 CAM_COLOURS = "inferno"
 
 INK, FAINT = "#1a1a1a", "#4d4d4d"
@@ -113,10 +114,15 @@ def _draw_mask(axes: Axes, mask: np.ndarray) -> str:
 
 
 def draw_input(axes: Axes, content: PanelContent) -> None:
-    """Draw the image with its size."""
+    """Draw the image with its size, and the frame if that is not the whole image."""
     image = content.prediction.image
     _show(axes, image, cmap="gray", vmin=0, vmax=255)
-    _caption(axes, f"{image.shape[1]} × {image.shape[0]} pixels")
+    text = f"{image.shape[1]} × {image.shape[0]} pixels"
+    if frame := content.prediction.frame:
+        x0, y0, x1, y1 = frame
+        axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, **FRAME))
+        text += f"\nused: the {x1 - x0} × {y1 - y0} in the frame"
+    _caption(axes, text)
 
 
 def draw_ground_truth(axes: Axes, content: PanelContent) -> None:

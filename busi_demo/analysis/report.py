@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from busi_demo.analysis.analysis import Analysis
+from busi_demo.analysis.answer import trust_record
 from busi_demo.analysis.trust import Trust
 from busi_demo.project import json_bytes
 
@@ -32,10 +33,11 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
     Returns:
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
         git_commit), `settings` (mask_threshold, cam_class, cam_method, cam_opacity), `image` (width, height in pixels,
-        spacing_mm as row, column), `answer` (predicted_class, probabilities, lesion_area_fraction), `ground_truth`
-        (dice, iou), `measurements`, `trust` (level, checks, reservation), `seen` (image, source, split, sentence of the
-        known image that this one matches), `known_images_available` and `warnings`; unknown values are null. If
-        `known_images_available` is false, no match can be found and `seen` is null.
+        spacing_mm as row, column, frame), `answer` (predicted_class, probabilities, lesion_area_fraction),
+        `input_check`, `ground_truth` (dice, iou), `measurements`, `trust` (level, checks, reservation, rate),
+        `prediction_set`, `expected_dice`, `seen` (image, source, split, sentence of the known image that this one
+        matches), `known_images_available` and `warnings`; unknown values are null. If `known_images_available` is
+        false, no match can be found and `seen` is null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
     config, known, measurements = facts.config, facts.known_image, analysis.measurements
@@ -62,14 +64,17 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "width": width,
             "height": height,
             "spacing_mm": list(prediction.spacing) if prediction.spacing else None,
+            "frame": list(prediction.frame_box),
         },
         "answer": {
             "predicted_class": prediction.predicted_class,
             "probabilities": dict(prediction.probabilities),
             "lesion_area_fraction": prediction.lesion_area_fraction,
         },
+        "input_check": answer.record()["input_check"],
         "ground_truth": None if answer.ground_truth.mask is None else {"dice": answer.dice, "iou": answer.iou},
         "measurements": None if measurements is None else asdict(measurements),
+        **trust_record(facts.trust),
         "trust": None if facts.trust is None else _trust(facts.trust, prediction.threshold),
         "seen": None
         if known is None
@@ -94,4 +99,9 @@ def _trust(trust: Trust, threshold: float) -> dict[str, Any]:
         }
         for check in trust.checks
     ]
-    return {"level": trust.level.name.lower(), "checks": checks, "reservation": trust.reservation(threshold)}
+    return {
+        "level": trust.level.name.lower(),
+        "checks": checks,
+        "reservation": trust.reservation(threshold),
+        "rate": trust.rate(),
+    }

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from busi_demo.analysis.measurements import Measurements
+from busi_demo.imaging.frame import box_words
 from busi_demo.imaging.text import percent
 
 _A4 = (8.27, 11.69)  # inches
@@ -168,12 +169,18 @@ def _trust(content: Mapping[str, Any]) -> Rows:
         )
         for check in content["trust"]["checks"]
     ]
-    return [("", reservation), *checks] if reservation else checks
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [("", reservation), *checks] if reservation else [*checks]
+    for level, classes in (content["prediction_set"] or {}).items():
+        rows.append((f"Left open at {100 * float(level):g} %", " or ".join(classes)))
+    if expected := content["expected_dice"]:
+        low, high = expected["low"], expected["high"]
+        rows.append(("Expected Dice of the outline", f"{expected['value']:.2f} ({low:.2f} to {high:.2f})"))
+    return [*rows, ("", content["trust"]["rate"])] if content["trust"]["rate"] else rows
 
 
 def _image(content: Mapping[str, Any]) -> Rows:
     image, truth, seen = content["image"], content["ground_truth"], content["seen"]
-    spacing = image["spacing_mm"]
+    spacing, whole = image["spacing_mm"], [0, 0, image["width"], image["height"]]
     scale = "unknown" if spacing is None else f"{spacing[1]:.4g} mm across, {spacing[0]:.4g} mm down, a pixel"
     before = "no match found" if content["known_images_available"] else "unknown: the list of known images is missing"
     if seen:
@@ -181,6 +188,7 @@ def _image(content: Mapping[str, Any]) -> Rows:
     overlap = "no ground truth given" if truth is None else f"Dice {truth['dice']:.3f}, IoU {truth['iou']:.3f}"
     return [
         ("Size", f"{image['width']} × {image['height']} pixels"),
+        *([("Part used", box_words(tuple(image["frame"])))] if image["frame"] != whole else []),
         ("Pixel spacing", scale),
         ("Lesion", f"{percent(content['answer']['lesion_area_fraction'])} of the image"),
         ("Overlap with the ground truth", overlap),

@@ -1,31 +1,27 @@
-"""Trust in one answer: four checks without ground truth, each green, amber or red, with a sentence.
+"""Trust in one answer, from what was shown to tell right from wrong answers on images that the networks do not know.
 
-The checks find inconsistent answers. An answer that passes all of them may still be wrong.
+Of the checks that were measured, the probabilities of the classes and the kind of picture keep their place. Mirroring
+the image, agreement of class and outline, and the place of the class evidence do not tell more than the probabilities
+do; see train/RESULTS.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
-import numpy as np
-
-from busi_demo.imaging.masks import dice, energy_inside
+from busi_demo.analysis.conformal import LEVELS, prediction_set
+from busi_demo.analysis.outline import ExpectedDice, expected_dice
 from busi_demo.imaging.text import percent
-from busi_demo.types import Agreement, Prediction
+from busi_demo.types import Prediction, Verdict
+from busi_demo.weights.trust_file import TrustFit
 
-CAM_FOCUS_GREEN, CAM_FOCUS_RED = 3.0, 1.5
-"""Focus: density of the class evidence on the outlined lesion, relative to the whole image. A uniform map has 1; a map
-below 1.5 is hardly different from a uniform one, and in a map of 3 the lesion stands out."""
-CAM_INSIDE_GREEN = 0.9
-"""Share of the evidence inside the outline that is green for any focus: no map can reach a focus of 3 for a lesion that
-covers more than a third of the image."""
-FLIP_DICE_GREEN, FLIP_DICE_RED = 0.8, 0.5
-"""Dice of the outlines with and without mirroring: 0.8 is an IoU of two thirds, 0.5 an IoU of one third."""
-MARGIN_GREEN, MARGIN_RED = 0.4, 0.1
-"""Probability of the first class minus that of the second. For two classes, 0.4 is 70 % against 30 %, and 0.1 is 55 %
-against 45 %."""
+STRICTEST = LEVELS[-1]
+"""Level of the set of classes that decides on green."""
+UNFITTED_GREEN, UNFITTED_RED = 0.9, 0.5
+"""Lowest confidence of green and of amber for weights that nothing was fitted to."""
 
 
 class Level(IntEnum):
@@ -44,7 +40,7 @@ class Check:
         name: title for people.
         level: `None` if the check does not apply.
         sentence: the finding, for people.
-        value: focus (see `CAM_FOCUS_GREEN`), Dice or margin; `None` for a check without a number.
+        value: a confidence in [0, 1]; `None` for a check without a number.
     """
 
     name: str
@@ -55,130 +51,80 @@ class Check:
 
 @dataclass(frozen=True)
 class Trust:
-    """All checks of one answer.
+    """All that is said of how far to trust an answer.
 
     Attributes:
         checks: at least one of them applies.
-        threshold: of the mask that was checked.
+        threshold: of the mask that was looked at.
+        prediction_set: confidence level -> the classes that are left open; empty where nothing was fitted.
+        expected_dice: of the outline; `None` for an empty one, and where nothing was fitted.
+        rates: level -> what was measured of such answers, see `TrustFit.measured`.
     """
 
     checks: tuple[Check, ...]
     threshold: float
-
-    def reservation(self, threshold: float) -> str | None:
-        """A sentence if the mask that is shown has another threshold than the one that was checked, else `None`."""
-        if threshold == self.threshold:
-            return None
-        return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
+    prediction_set: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    expected_dice: ExpectedDice | None = None
+    rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def level(self) -> Level:
         """The worst level of all checks that apply."""
         return max(check.level for check in self.checks if check.level is not None)
 
+    @property
+    def refer(self) -> bool:
+        """Whether a person should look: the level is red, or more than one class is left open at 95 %."""
+        return self.level is Level.RED or len(self.prediction_set.get(STRICTEST, ())) > 1
 
-def assess(prediction: Prediction, predict: Callable[[np.ndarray], Prediction]) -> Trust:
-    """Make all checks.
+    def reservation(self, threshold: float) -> str | None:
+        """A sentence if the mask that is shown has another threshold than the one that was looked at, else `None`."""
+        if threshold == self.threshold:
+            return None
+        return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
 
-    Args:
-        prediction: the answer to check.
-        predict: makes the prediction of an image, uint8 (H, W), with the approach and threshold of `prediction`, for
-            example `Predictor.predict`. It is called once, with the mirror image.
-    """
-    mirrored = predict(np.ascontiguousarray(prediction.image[:, ::-1]))
-    checks = (
-        check_cam(prediction),
-        check_flip(prediction, mirrored),
-        check_agreement(prediction),
-        check_margin(prediction),
-    )
-    return Trust(checks, prediction.threshold)
-
-
-def check_cam(prediction: Prediction) -> Check:
-    """Check whether the class evidence lies on the outlined lesion; applies if it explains the predicted tumour."""
-    name, verdict = "Evidence on the lesion", prediction.predicted_class
-    if verdict == "normal" or not prediction.mask.any():
-        return Check(name, None, "Does not apply: no lesion is outlined that the evidence could lie on.")
-    if prediction.cam_class != verdict:
-        return Check(name, None, f"Does not apply: the map explains {prediction.cam_class}, not the answer {verdict}.")
-    inside = energy_inside(prediction.cam, prediction.mask)
-    if inside is None:
-        return Check(name, Level.RED, f"The map shows no evidence for {verdict} anywhere in the image.")
-    area = prediction.lesion_area_fraction
-    focus = inside / area
-    level = _level(focus, CAM_FOCUS_GREEN, CAM_FOCUS_RED)
-    if inside >= CAM_INSIDE_GREEN:
-        level = Level.GREEN
-    share = {
-        Level.GREEN: "The evidence for the class lies on the outlined lesion",
-        Level.AMBER: "The evidence for the class lies only partly on the outlined lesion",
-        Level.RED: "The evidence for the class lies mostly elsewhere than on the outlined lesion",
-    }[level]
-    return Check(name, level, f"{share}: {percent(inside)} of it on {percent(area)} of the image.", focus)
+    def rate(self) -> str | None:
+        """How often answers of this level were right on images that the network does not know, as a sentence; `None`
+        where that was not measured, or where the picture is not like the ones it was measured on."""
+        measured = self.rates.get(self.level.name.lower())
+        if not measured or not measured["n"] or self.checks[0].level is not Level.GREEN:
+            return None
+        right = round(100 * measured["right"] / measured["n"])
+        return f"Of 100 {self.level.name.lower()} answers on images that the networks did not know, {right} were right."
 
 
-def check_flip(prediction: Prediction, mirrored: Prediction) -> Check:
-    """Check whether the answer is the same for the mirror image.
+def assess(prediction: Prediction, fit: TrustFit | None) -> Trust:
+    """Make all checks. No network runs.
 
     Args:
-        mirrored: the prediction of the mirror image, not flipped back.
-    Raises:
-        ValueError: the two images differ in shape.
+        prediction: the answer, at the threshold of the weights.
+        fit: of the weights; `None` where nothing was fitted to them.
     """
-    name = "Stable when mirrored"
-    first, second = prediction.predicted_class, mirrored.predicted_class
-    overlap = dice(prediction.mask, np.ascontiguousarray(mirrored.mask[:, ::-1]))
-    if first != second:
-        return Check(name, Level.RED, f"The mirror image is called {second}, not {first}.", overlap)
-    if not prediction.mask.any() and not mirrored.mask.any():
-        return Check(name, Level.GREEN, f"The mirror image is called {first} too, and nothing is outlined in either.")
-    level = _level(overlap, FLIP_DICE_GREEN, FLIP_DICE_RED)
-    outline = {
-        Level.GREEN: "and its outline is nearly the same",
-        Level.AMBER: "but its outline is another in part",
-        Level.RED: "but its outline lies elsewhere",
-    }[level]
-    return Check(name, level, f"The mirror image is called {first} too, {outline} (Dice {overlap:.2f}).", overlap)
+    sets = {level: prediction_set(prediction.probabilities, fit.sets[level]) for level in LEVELS} if fit else {}
+    checks = (check_picture(prediction), check_class(prediction, sets.get(STRICTEST), fit))
+    rates = fit.measured.get("levels", {}) if fit else {}
+    return Trust(checks, prediction.threshold, sets, expected_dice(prediction, fit), rates)
 
 
-def check_agreement(prediction: Prediction) -> Check:
-    """Check whether outline and class agree, see `Prediction.agreement`."""
-    verdict = prediction.predicted_class
-    level, sentence = {
-        Agreement.AGREES: (
-            Level.GREEN,
-            "No lesion is outlined, and the class is normal."
-            if verdict == "normal"
-            else f"A lesion is outlined, and the class is {verdict}.",
-        ),
-        Agreement.FAINT: (Level.AMBER, f"The class is {verdict}, but the outline is there only at a lower threshold."),
-        Agreement.WITHDRAWN: (Level.RED, "The class is normal, but a lesion was outlined and had to be withdrawn."),
-        Agreement.CONTRADICTS: (
-            Level.RED,
-            "The class is normal, but a lesion is outlined."
-            if verdict == "normal"
-            else f"The class is {verdict}, but no lesion could be outlined.",
-        ),
-    }[prediction.agreement]
-    return Check("Outline and class agree", level, sentence)
+def check_picture(prediction: Prediction) -> Check:
+    """Check whether the picture is one that the networks know, see `Prediction.input_check`."""
+    check = prediction.input_check
+    level = {Verdict.ACCEPTED: Level.GREEN, Verdict.DOUBTFUL: Level.AMBER, Verdict.REFUSED: Level.RED}[check.verdict]
+    sentence = " ".join(check.reasons) or "It looks like the breast ultrasound that the networks know."
+    return Check("A picture that the networks know", level, sentence)
 
 
-def check_margin(prediction: Prediction) -> Check:
-    """Check the margin between the first and the second class."""
-    by_class = prediction.probabilities
-    first, second, _ = sorted(by_class, key=by_class.__getitem__, reverse=True)
-    margin = by_class[first] - by_class[second]
-    level = _level(margin, MARGIN_GREEN, MARGIN_RED)
-    lead = {
-        Level.GREEN: "stands clear of the next",
-        Level.AMBER: "stands not far above the next",
-        Level.RED: "stands hardly above the next",
-    }[level]
-    sentence = f"The first class {lead}: {first} {percent(by_class[first])}, {second} {percent(by_class[second])}."
-    return Check("A clear first class", level, sentence, margin)
-
-
-def _level(value: float, green: float, red: float) -> Level:
-    """Green from `green`, red below `red`, amber between."""
-    return Level.GREEN if value >= green else Level.RED if value < red else Level.AMBER
+def check_class(prediction: Prediction, left_open: tuple[str, ...] | None, fit: TrustFit | None) -> Check:
+    """Check how sure the class is: green if one class alone is left at 95 % and its probability is as high as that of
+    answers which are mostly right; red if it is more probably wrong than right."""
+    confidence, verdict = prediction.confidence, prediction.predicted_class
+    green, red = (fit.green, fit.red) if fit else (UNFITTED_GREEN, UNFITTED_RED)
+    alone = left_open is None or len(left_open) == 1
+    level = Level.RED if confidence < red else Level.GREEN if alone and confidence >= green else Level.AMBER
+    sentence = f"{verdict.capitalize()} has a probability of {percent(confidence)}"
+    if left_open is None:
+        return Check("A sure class", level, f"{sentence}.", confidence)
+    if alone:
+        return Check("A sure class", level, f"{sentence}, and no other class is left open at 95 %.", confidence)
+    others = " or ".join(left_open)
+    return Check("A sure class", level, f"{sentence}; at 95 % it may be {others}.", confidence)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.trust import STRICTEST
+from busi_demo.analysis.trusted import trusted_answer
 from busi_demo.batch.items import BatchItem, LeftOut
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, read_image, read_mask
 from busi_demo.imaging.masks import is_two_valued
@@ -21,8 +23,9 @@ from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.project import file_name
 from busi_demo.types import CLASSES, InputError, reason_of
 
-COLUMNS = ("image", "true_class", "approach", "predicted_class", *(f"p_{name}" for name in CLASSES),
-           "lesion_area_fraction", "dice", "iou", "width", "height", "warnings", "error")  # fmt: skip
+COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", *(f"p_{name}" for name in CLASSES),
+           "lesion_area_fraction", "trust", "set_95", "expected_dice", "refer", "dice", "iou",
+           "width", "height", "warnings", "error")  # fmt: skip
 """The columns of every row, in this order."""
 
 DIGITS = 4
@@ -51,6 +54,10 @@ class Result:
     row: Row
     answer: Answer | None = None
 
+    def figure_png(self) -> bytes | None:
+        """The figure as a PNG file; `None` where there is no answer to tell."""
+        return None if self.answer is None or self.answer.withheld else self.answer.figure_png()
+
     @property
     def figure_name(self) -> str:
         """Relative path of the figure's file, in the folders of the image, with `/`. Names that are too long for a file
@@ -59,15 +66,17 @@ class Result:
         return "/".join([*map(file_name, folders), file_name(name, f".{self.row['approach']}.png")])
 
 
-def analyse_item(item: BatchItem, predictors: Sequence[Predictor]) -> list[Result]:
+def analyse_item(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool = False) -> list[Result]:
     """Analyse one image with one or more approaches. The image and its masks are read once.
 
+    Args:
+        analyse_anyway: as for `Predictor.predict`.
     Returns:
         One result per approach and, for several approaches, that of their consensus. If the image or its ground truth
         cannot be used, a single result with an error in its row.
     """
     try:
-        answers = _answers(item, predictors)
+        answers = _answers(item, predictors, analyse_anyway)
     except InputError as error:
         return [Result(error_row(item, str(error)))]
     except OSError as error:
@@ -95,6 +104,23 @@ def csv_text(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def referred_first(rows: Sequence[Row]) -> list[Row]:
+    """All rows of the images that a person should look at, those that could not be used among them, then those of the
+    others, each in the order given."""
+    first = _referred(rows) | {row["image"] for row in rows if row["error"] is not None}
+    return sorted(rows, key=lambda row: row["image"] not in first)
+
+
+def referral(rows: Sequence[Row]) -> str:
+    """How many images a person should look at, as a sentence."""
+    analysed = {row["image"] for row in rows if row["error"] is None}
+    return f"{len(_referred(rows))} of {len(analysed)} images would be referred to a person."
+
+
+def _referred(rows: Sequence[Row]) -> set[str]:
+    return {row["image"] for row in rows if row["refer"] == "yes"}
+
+
 def left_out_csv(left_out: Sequence[LeftOut]) -> str:
     """The files that are no images of the batch as CSV, in the columns file and reason."""
     text = io.StringIO()
@@ -109,7 +135,7 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
 
 
-def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
+def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool) -> list[Answer]:
     """The answers of all predictors and, for several, of their consensus. Errors are not caught."""
     if item.image is None:
         raise InputError(item.fault or "There is no file.")
@@ -120,10 +146,10 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor]) -> list[Answer]:
         height, width = grey.pixels.shape
         truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
     shared = SharedPasses()
-    predictions = [predictor.predict(grey, shared) for predictor in predictors]
-    if len(predictions) > 1:
-        predictions.append(consensus(predictions).prediction)
-    return [Answer(prediction, truth) for prediction in predictions]
+    answers = [trusted_answer(predictor, grey, truth, shared, analyse_anyway) for predictor in predictors]
+    if len(answers) > 1:
+        answers.append(Answer(consensus([answer.prediction for answer in answers]).prediction, truth))
+    return answers
 
 
 def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
@@ -134,22 +160,32 @@ def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
 
 
 def _row(item: BatchItem, answer: Answer) -> Row:
-    prediction = answer.prediction
+    prediction, record = answer.prediction, answer.record()
     height, width = prediction.image.shape
+    trust = None if answer.withheld else answer.trust
+    refer = answer.withheld or bool(trust and trust.refer)
     return {
         "image": item.name,
         "true_class": item.true_class,
         "approach": prediction.approach,
-        "predicted_class": prediction.predicted_class,
-        **{f"p_{name}": round(share, DIGITS) for name, share in prediction.probabilities.items()},
-        "lesion_area_fraction": round(prediction.lesion_area_fraction, DIGITS),
-        "dice": None if answer.dice is None else round(answer.dice, DIGITS),
-        "iou": None if answer.iou is None else round(answer.iou, DIGITS),
+        "input_check": prediction.input_check.verdict.value,
+        "predicted_class": record["predicted_class"],
+        **{f"p_{name}": _rounded((record["probabilities"] or {}).get(name)) for name in CLASSES},
+        "lesion_area_fraction": _rounded(record["lesion_area_fraction"]),
+        "trust": trust.level.name.lower() if trust else None,
+        "set_95": " or ".join(trust.prediction_set.get(STRICTEST, ())) or None if trust else None,
+        "expected_dice": _rounded(trust.expected_dice.value) if trust and trust.expected_dice else None,
+        "refer": None if answer.trust is None and not answer.withheld else "yes" if refer else "no",
+        **{name: _rounded(record[name]) for name in ("dice", "iou")},
         "width": width,
         "height": height,
         "warnings": " ".join(answer.warnings) or None,
         "error": None,
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
 
 
 def _cell(value: Any) -> Any:

@@ -17,8 +17,19 @@ import torch
 from tqdm import tqdm
 
 from busi_demo.batch.items import BatchItem, list_batch
-from busi_demo.batch.rows import COLUMNS, Result, Row, analyse_item, counts, csv_text, error_row, left_out_csv
-from busi_demo.cli import print_error
+from busi_demo.batch.rows import (
+    COLUMNS,
+    Result,
+    Row,
+    analyse_item,
+    counts,
+    csv_text,
+    error_row,
+    left_out_csv,
+    referral,
+    referred_first,
+)
+from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.inference.predictor import choose, load_predictor
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.processes import Processes, leave, total
@@ -28,7 +39,7 @@ from busi_demo.weights.store import approach_folder, read_config
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 LEFT_OUT = "left_out.csv"
-VERSION = 2  # of the files in the output folder
+VERSION = 3  # of the files in the output folder
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ def add_batch(subcommands: Any) -> None:
                         help=f"excel: mark {TABLE} and {LEFT_OUT} as UTF-8 (a byte order mark), without which Excel "
                              "misreads names that are not English (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="write the table only, which is faster")
+    add_analyse_anyway(parser)
     parser.set_defaults(run=batch)
 
 
@@ -135,7 +147,8 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
     approaches, left_out = choose(arguments.approach)
     sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
-                "figures": not arguments.no_figures, "columns": list(COLUMNS)}  # fmt: skip
+                "figures": not arguments.no_figures, "columns": list(COLUMNS),
+                "analyse_anyway": arguments.analyse_anyway}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
     for folder in (ROWS,) if arguments.no_figures else (ROWS, FIGURES):
         make_folder(output / folder, "--output")
@@ -172,11 +185,11 @@ def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namesp
         print(f"note: {plan.left_out}", file=sys.stderr, flush=True)
     bad = 0
     for item in tqdm(items, "images", disable=True if quiet else None):
-        sha256, results = item.sha256(), analyse_item(item, predictors)
+        sha256, results = item.sha256(), analyse_item(item, predictors, arguments.analyse_anyway)
         try:
             for result in results if not arguments.no_figures else ():
-                if result.answer:
-                    save_whole(_figure_path(arguments.output, result), result.answer.figure_png())
+                if figure := result.figure_png():
+                    save_whole(_figure_path(arguments.output, result), figure)
             rows = [result.row for result in results]
         except OSError as error:
             rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
@@ -209,13 +222,14 @@ def _write_table(items: Sequence[BatchItem], arguments: argparse.Namespace, fini
         missing = [_unwritten(item, "is not in the output folder")] if finished else []
         rows += _read_rows(output, item) or missing
     try:
-        _write(output / TABLE, _bom(arguments) + csv_text(rows))
+        _write(output / TABLE, _bom(arguments) + csv_text(referred_first(rows)))
     except OSError as error:
         raise InputError(
             f"The table {output / TABLE} cannot be written ({reason_of(error)}): mend this, and repeat the command."
         ) from error
     images, bad = counts(rows)
     print(f"wrote {output / TABLE}: {images} of {len(items)} images, {bad} of them could not be used", flush=True)
+    print(referral(rows), flush=True)
 
 
 def _row_path(output: Path, item: BatchItem) -> Path:

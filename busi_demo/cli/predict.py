@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.figure import png_bytes
-from busi_demo.cli import print_error
+from busi_demo.analysis.trusted import trusted_answer
+from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.imaging import read_ground_truth, read_image
+from busi_demo.imaging.crop import parse_crop, with_crop
 from busi_demo.imaging.text import percent
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictors
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.project import file_name, make_folder, save_whole
-from busi_demo.types import InputError, reason_of
+from busi_demo.types import Box, InputError, reason_of
 
 
 def add_predict(subcommands: Any) -> None:
@@ -39,7 +40,13 @@ def add_predict(subcommands: Any) -> None:
         metavar="DIR",
         help="receives STEM.APPROACH.png and STEM.APPROACH.mask.png (default: %(default)s)",
     )
+    parser.add_argument(
+        "--crop",
+        metavar="X0,Y0,X1,Y1",
+        help="the part of each image that is ultrasound, in pixels; without it that part is found",
+    )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each image and approach")
+    add_analyse_anyway(parser)
     parser.set_defaults(run=predict)
 
 
@@ -53,6 +60,7 @@ def predict(arguments: argparse.Namespace) -> int:
     try:
         if arguments.ground_truth and len(arguments.images) > 1:
             raise InputError(f"--ground-truth is the mask of one image, got {len(arguments.images)} images.")
+        crop = parse_crop(arguments.crop)
         predictors, left_out = load_predictors(arguments.approach)
         make_folder(arguments.output, "--output")
     except InputError as error:
@@ -66,7 +74,7 @@ def predict(arguments: argparse.Namespace) -> int:
                 raise InputError(
                     f"{path} would overwrite the results of {written[path.stem]}: give another --output, or rename it."
                 )
-            for line in _predict_one(path, predictors, arguments):
+            for line in _predict_one(path, crop, predictors, arguments):
                 print(json.dumps(line) if arguments.json else _sentence(line), flush=True)
             written[path.stem] = path
         except InputError as error:
@@ -76,17 +84,22 @@ def predict(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _predict_one(path: Path, predictors: Sequence[Predictor], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Write figure and mask of every approach; returns the record of each."""
-    grey, output = read_image(path, arguments.frame), arguments.output
+def _predict_one(
+    path: Path, crop: Box | None, predictors: Sequence[Predictor], arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Write figure and mask of every approach whose answer is told; returns the record of each."""
+    output, analyse_anyway = arguments.output, arguments.analyse_anyway
+    grey = with_crop(read_image(path, arguments.frame), crop)
     truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
     lines, shared = [], SharedPasses()
     for predictor in predictors:
-        answer = Answer(predictor.predict(grey, shared), truth)
+        answer = trusted_answer(predictor, grey, truth, shared, analyse_anyway)
+        lines.append({"image": str(path), **answer.record()})
+        if answer.withheld:
+            continue
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
         _save(output / file_name(path.stem, f".{predictor.key}.png"), answer.figure_png())
         _save(output / file_name(path.stem, f".{predictor.key}.mask.png"), png_bytes(mask))
-        lines.append({"image": str(path), **answer.record()})
     return lines
 
 
@@ -100,6 +113,9 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _sentence(line: dict[str, Any]) -> str:
+    if line["predicted_class"] is None:
+        text = f"{line['image']}  {line['approach']}: refused, --analyse-anyway overrides"
+        return "\n  ".join([text, *line["warnings"]])
     probabilities = ", ".join(f"{name} {percent(p)}" for name, p in line["probabilities"].items())
     text = f"{line['image']}  {line['approach']}: {line['predicted_class']} ({probabilities})"
     text += f", lesion {percent(line['lesion_area_fraction'])} of the image"

@@ -211,6 +211,30 @@ def corruptions_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
     return figure
 
 
+def kept_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
+    """Accuracy against the share of answers that are kept, the surest first, beside the ideal order.
+
+    Args:
+        measured: `TrustFit.measured`.
+        title: of the approach.
+    """
+    kept, levels = measured["kept"], measured["levels"]
+    shares, accuracy = np.array(kept["share"]), np.array(kept["accuracy"])
+    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(shares, accuracy, color=BLUE, label="the surest answers")
+    axes.plot(shares, np.minimum(1, accuracy[-1] / shares), "--", color="0.5", label="if all wrong answers came last")
+    green, n = levels["green"], sum(row["n"] for row in levels.values())
+    if green["n"]:
+        axes.plot(green["n"] / n, green["right"] / green["n"], "o", color=GREEN, label="green answers")
+    axes.set(xlim=(0, 1.02), ylim=(min(0.7, float(accuracy.min()) - 0.03), 1.005), xlabel="share of answers kept",
+             ylabel="share of them that is right")  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", frameon=False)
+    _entitle(figure, f"Answers kept: {title}, n = {n}")
+    return figure
+
+
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """One column as float64, NaN where a row has no value (a stage without a mask has no Dice)."""
     values = (row.get(name) for row in history)

@@ -15,17 +15,18 @@ Grey values are converted as follows:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
 
-from busi_demo.imaging.grey import to_grey
+from busi_demo.imaging.frame import box_words, find_frame
+from busi_demo.imaging.grey import colour_share, to_grey
 from busi_demo.imaging.masks import is_inverted
 from busi_demo.imaging.picture import decode
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
 from busi_demo.imaging.text import percent
-from busi_demo.types import InputError
+from busi_demo.types import Box, InputError
 
 __all__ = [
     "MAX_PIXELS",
@@ -43,6 +44,7 @@ __all__ = [
 MIN_SIDE = 32
 """Shortest side of a usable image, in pixels."""
 
+_SQUARE, _FLATTEST = 1.02, 4.0  # ratios of pixel sides: square to all purposes, and not to be believed
 _LONGEST = 4  # times the other side, far more than in any image of BUSI
 
 
@@ -55,9 +57,12 @@ class GreyImage:
         spacing: millimetres per pixel as (row, column); `None` where it is unknown.
         notes: sentences for people on what was changed or looks unusual.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
+        frame: the part that is ultrasound and that networks see; `None`: all of it.
+        frame_note: a sentence for people on how the frame was found or chosen; `None` if there is nothing to say.
+        coloured: share of the pixels with a colour, apart from one even tint, 0 to 1.
         header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
-        ValueError: pixels is not uint8 (H, W).
+        ValueError: pixels is not uint8 (H, W), or the frame is empty or leaves the image.
     """
 
     pixels: np.ndarray
@@ -65,10 +70,83 @@ class GreyImage:
     notes: tuple[str, ...] = ()
     format: str | None = None
     header: Mapping[str, str] = field(default_factory=dict)
+    coloured: float = 0.0
+    frame: Box | None = None
+    frame_note: str | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
+        if self.frame is not None:
+            (x0, y0, x1, y1), (height, width) = self.frame, self.pixels.shape
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise ValueError(f"frame must lie within {width} x {height} pixels, got {self.frame}.")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All notes."""
+        return (*self.notes, self.frame_note) if self.frame_note else self.notes
+
+    @property
+    def frame_share(self) -> float:
+        """Share of the image's pixels that lie in the frame, in (0, 1]."""
+        return self.pixels[self._inside].size / self.pixels.size
+
+    @property
+    def framed(self) -> np.ndarray:
+        """What networks see, uint8 (h, w): the frame, stretched so that its pixels are square if the spacing says that
+        they are not."""
+        part = self.pixels[self._inside]
+        height, width = part.shape
+        if self.spacing and _is_oblong(self.spacing):
+            down, across = (side / min(self.spacing) for side in self.spacing)
+            height, width = round(height * down), round(width * across)
+        if part.shape == (height, width):
+            return part
+        return np.array(Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR))
+
+    def placed(self, values: np.ndarray) -> np.ndarray:
+        """A map of what networks see, float32 (h, w) like `framed` -> float32 (H, W) in the image, 0 outside of the
+        frame."""
+        part = self.pixels[self._inside]
+        if values.shape != part.shape:
+            size = part.shape[::-1]
+            values = np.array(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
+        if part.shape == self.pixels.shape:
+            return values
+        placed = np.zeros(self.pixels.shape, dtype=values.dtype)
+        placed[self._inside] = values
+        return placed
+
+    def cropped(self, box: Box) -> GreyImage:
+        """The image with a frame that a person chose, instead of the one that was found.
+
+        Raises:
+            InputError: the box leaves the image, or a side is shorter than `MIN_SIDE`.
+        """
+        (x0, y0, x1, y1), (height, width) = box, self.pixels.shape
+        inside = min(x0, y0) >= 0 and x1 <= width and y1 <= height
+        if not inside or min(x1 - x0, y1 - y0) < MIN_SIDE:
+            raise InputError(
+                f"The crop must lie within the image of {width} x {height} pixels and be at least {MIN_SIDE} pixels "
+                f"a side, got {box_words(box)}."
+            )
+        if box == (0, 0, width, height):
+            return replace(self, frame=None, frame_note=None)
+        return replace(self, frame=box, frame_note=f"Only the chosen part was used, {box_words(box)}.")
+
+    @property
+    def _inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame."""
+        if self.frame is None:
+            return slice(None), slice(None)
+        x0, y0, x1, y1 = self.frame
+        return slice(y0, y1), slice(x0, x1)
+
+
+def _is_oblong(spacing: tuple[float, float]) -> bool:
+    """Whether pixels are so far from square that networks must not see them as they are."""
+    return _SQUARE < max(spacing) / min(spacing) <= _FLATTEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +186,7 @@ class MaskSizeError(InputError):
 
 
 def read_image(source: Source, frame: int | None = None) -> GreyImage:
-    """Read an image, upright (EXIF) and grey; see the module's docstring for the conversion of the values.
+    """Read an image, upright (EXIF) and grey, and find its frame; see the module's docstring for the values.
 
     Args:
         source: path or bytes of a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM file, a Pillow image, or an array: uint8,
@@ -136,7 +214,11 @@ def read_image(source: Source, frame: int | None = None) -> GreyImage:
         notes += (f"The image is almost black: its brightest value is {brightest} of 255.",)
     if max(pixels.shape) > _LONGEST * min(pixels.shape):
         notes += (f"The image is a strip of {_size(pixels.shape)} pixels: no model was trained on one so narrow.",)
-    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header)
+    if picture.spacing and _is_oblong(picture.spacing):
+        down, across = picture.spacing
+        notes += (f"Its pixels are not square ({across:.3g} mm across, {down:.3g} mm down): it was stretched first.",)
+    found, coloured = find_frame(pixels), colour_share(picture)
+    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header, coloured, found.box, found.note)
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -9,6 +9,10 @@ from busi_demo.imaging.picture import Picture, is_deep
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
+_COLOURED = 48  # difference of channels, more than JPEG changes grey
+_COLOUR_SIDE = 256  # pixels, at which colour is looked for
+_ONE_HUE, _TINTED = 0.99, 0.3  # concentration of the hues, and share of the pixels, of a tint
+
 
 def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """The image of a `Picture` -> uint8 (H, W) and notes on scaled values and colour.
@@ -26,10 +30,26 @@ def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         return np.array(image), ()  # a copy, because Pillow's memory is read-only
     channels = np.asarray(image)
     spread = channels.max(axis=2) - channels.min(axis=2)
-    coloured = float((spread > 48).mean())  # more than JPEG changes grey
+    coloured = float((spread > _COLOURED).mean())
     share = percent(coloured)
     note = f"The image has colour (Doppler, a tint or drawn marks?) in {share} of it: only brightness was used."
     return np.array(image.convert("L")), (note,) if coloured > 0.005 else ()
+
+
+def colour_share(picture: Picture) -> float:
+    """The share of pixels with a colour, 0 to 1; 0 for a grey image and for one even tint, as screens have."""
+    image = picture.image
+    if is_deep(image) or image.mode == "L":
+        return 0.0
+    small = image.convert("RGB")
+    small.thumbnail((_COLOUR_SIDE, _COLOUR_SIDE))
+    channels = np.asarray(small).astype(np.int16)
+    coloured = channels.max(axis=2) - channels.min(axis=2) > _COLOURED
+    if not coloured.any():
+        return 0.0
+    hues = np.asarray(small.convert("HSV"))[..., 0][coloured] * (2 * np.pi / 256)
+    is_tint = abs(np.exp(1j * hues).mean()) >= _ONE_HUE and float(coloured.mean()) >= _TINTED
+    return 0.0 if is_tint else float(coloured.mean())
 
 
 def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
 from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
-from busi_demo.types import CLASSES, Agreement, InputError, Prediction
+from busi_demo.types import CLASSES, Agreement, InputCheck, InputError, Prediction, Verdict
 from busi_demo.weights.store import available_approaches, why_left_out
 
 MIN_MEDIAN_DICE = 0.5
@@ -64,13 +64,13 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     Args:
         members: predictions of the same image.
     Raises:
-        ValueError: there are fewer than two, or their images differ.
+        ValueError: there are fewer than two, or their images or frames differ.
     """
     if len(members) < 2:
         raise ValueError(f"A consensus needs at least two predictions, got {len(members)}.")
     image = members[0].image
-    if any(not np.array_equal(member.image, image) for member in members):
-        raise ValueError("A consensus is of one image, got predictions of different images.")
+    if any(not np.array_equal(member.image, image) or member.frame != members[0].frame for member in members):
+        raise ValueError("A consensus is of one image, got predictions of different images or frames.")
     probabilities = {name: float(np.mean([m.probabilities[name] for m in members])) for name in CLASSES}
     verdict = max(probabilities, key=probabilities.__getitem__)
     threshold = float(np.mean([m.threshold for m in members]))
@@ -109,8 +109,16 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         warnings=tuple(warnings),
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
+        frame=members[0].frame,
+        input_check=joined_check([m.input_check for m in members]),
     )
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
+
+
+def joined_check(checks: Sequence[InputCheck]) -> InputCheck:
+    """The check that the middle of all verdicts belongs to; of two in the middle, the stricter one."""
+    order = [Verdict.ACCEPTED, Verdict.DOUBTFUL, Verdict.REFUSED]
+    return sorted(checks, key=lambda check: order.index(check.verdict))[len(checks) // 2]
 
 
 def distinct_outlines(members: Sequence[Prediction]) -> list[int]:

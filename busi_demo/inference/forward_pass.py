@@ -14,7 +14,7 @@ from busi_demo.imaging.masks import agreeing_mask, chosen_mask
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.cam import class_activation_map
 from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD, find_cam_method
-from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
+from busi_demo.types import ACCEPTED, CLASSES, InputCheck, InputError, ModelOutput, Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class ForwardPass:
         probabilities: class name -> calibrated probability in [0, 1], all of `CLASSES`, summing to 1.
         output: of the forward pass, a batch of one, detached and on the CPU. Its maps have the size of the network's
             grid, to save memory.
-        preprocess: resizes those maps to the image's size.
+        preprocess: resizes those maps to the size of the frame.
         threshold: default of the lowest mask probability of a lesion pixel.
-        min_area: share of the image's pixels; smaller regions are removed from the mask.
+        min_area: share of the frame's pixels; smaller regions are removed from the mask.
         seconds: wall time of the forward pass and of reading the image, in seconds.
-        outline_key: as in `Prediction`.
+        outline_key, input_check: as in `Prediction`.
     """
 
     approach: str
@@ -43,6 +43,7 @@ class ForwardPass:
     min_area: float
     seconds: float
     outline_key: str | None = None
+    input_check: InputCheck = ACCEPTED
 
     @property
     def predicted_class(self) -> str:
@@ -51,9 +52,8 @@ class ForwardPass:
 
     @property
     def mask_probability(self) -> np.ndarray:
-        """float32 (H, W) in [0, 1] at the image's size, computed on each access."""
-        probability = self.output.mask_logits[0, 0].float().sigmoid()
-        return self.preprocess.restore(probability, *self.grey.pixels.shape).clip(0, 1)
+        """float32 (H, W) in [0, 1] at the image's size, 0 outside of the frame, computed on each access."""
+        return self._restored(self.output.mask_logits[0, 0].float().sigmoid()).clip(0, 1)
 
     def prediction(
         self, threshold: float | None = None, cam_class: str | None = None, cam_method: str = DEFAULT_CAM_METHOD
@@ -72,10 +72,11 @@ class ForwardPass:
         explained = self.predicted_class if cam_class is None else cam_class
         self._check(threshold, explained)
         probability, verdict = self.mask_probability, self.predicted_class
+        min_area = self.min_area * self.grey.frame_share  # of the image
         if threshold is None:
-            mask, agreement, mask_notes = agreeing_mask(probability, verdict, self.threshold, self.min_area)
+            mask, agreement, mask_notes = agreeing_mask(probability, verdict, self.threshold, min_area)
         else:
-            mask, agreement, mask_notes = chosen_mask(probability, verdict, threshold, self.min_area)
+            mask, agreement, mask_notes = chosen_mask(probability, verdict, threshold, min_area)
         cam, peak = self._cam(explained, cam_method)
         return Prediction(
             approach=self.approach,
@@ -88,11 +89,18 @@ class ForwardPass:
             cam_peak=peak,
             threshold=self.threshold if threshold is None else threshold,
             agreement=agreement,
-            warnings=self.grey.notes + mask_notes + (() if peak > 0 else (_empty_cam_note(cam_method, explained),)),
+            warnings=(
+                *self.input_check.reasons,
+                *self.grey.warnings,
+                *mask_notes,
+                *(() if peak > 0 else (_empty_cam_note(cam_method, explained),)),
+            ),
             seconds=self.seconds + time.perf_counter() - start,
             spacing=self.grey.spacing,
             cam_method=cam_method,
             outline_key=self.outline_key,
+            frame=self.grey.frame,
+            input_check=self.input_check,
         )
 
     def _check(self, threshold: float | None, cam_class: str) -> None:
@@ -105,9 +113,13 @@ class ForwardPass:
         """The CAM at the image's size, divided by its peak, and the peak in the method's own units."""
         raw = torch.from_numpy(class_activation_map(self.output, class_name, method))
         canvas = _paste(raw, self.output.boxes, self.preprocess.size)
-        cam = self.preprocess.restore(canvas, *self.grey.pixels.shape).clip(min=0)
+        cam = self._restored(canvas).clip(min=0)
         peak = float(cam.max())
         return (cam / peak, peak) if peak > 0 else (cam, 0.0)
+
+    def _restored(self, canvas: torch.Tensor) -> np.ndarray:
+        """A map of the network's input, float (size, size) -> float32 (H, W) in the image, 0 outside of the frame."""
+        return self.grey.placed(self.preprocess.restore(canvas, *self.grey.framed.shape))
 
 
 def _empty_cam_note(method: str, class_name: str) -> str:

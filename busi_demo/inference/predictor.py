@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 from busi_demo.imaging import Source, read_image
 from busi_demo.inference.forward_pass import ForwardPass
+from busi_demo.inference.input_check import Known, check_input, known_pictures
 from busi_demo.models import ALL, approaches_of
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
@@ -25,6 +27,7 @@ from busi_demo.weights.store import (
     reinitialised,
     why_left_out,
 )
+from busi_demo.weights.trust_file import TrustFit, read_trust
 
 _BATCH = 16
 
@@ -54,12 +57,15 @@ class Predictor:
 
     Args:
         weights: from `load_weights`.
+        known: what pictures are compared with before an answer is told; `None`: only what needs no comparison is
+            checked.
+        trust_fit: what was fitted to the errors of the approach; `None` where nothing was.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, known: Known | None = None, trust_fit: TrustFit | None = None) -> None:
         self.key, self.title = weights.model.key, weights.model.title
         weights.model.requires_grad_(False)  # so that CAMs write no gradients, which requests would share
-        self._weights = weights
+        self._weights, self._known, self.trust_fit = weights, known, trust_fit
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -72,24 +78,28 @@ class Predictor:
         """Key of the approach whose network computes the mask probabilities, see `Weights.outline_key`."""
         return self._weights.outline_key
 
-    def predict(self, image: Source, shared: SharedPasses | None = None) -> Prediction:
+    def predict(self, image: Source, shared: SharedPasses | None = None, analyse_anyway: bool = False) -> Prediction:
         """Segment, classify and explain one image in one forward pass.
 
         Args:
             image: as for `read_image`: a path, bytes, a Pillow image, or uint8 (H, W).
             shared: outputs of other approaches on the same image; their networks do not run again.
+            analyse_anyway: tell the answer on a picture that the input check refuses.
         Returns:
-            The prediction, with maps at the image's own size and the Grad-CAM of the predicted class.
+            The prediction, with maps at the image's own size and the Grad-CAM of the predicted class. The network sees
+            only the frame of the image, see `GreyImage.framed`.
         Raises:
             InputError: the image cannot be used.
         """
-        return self.forward_pass(image, shared).prediction()
+        return self.forward_pass(image, shared, analyse_anyway).prediction()
 
-    def forward_pass(self, image: Source, shared: SharedPasses | None = None) -> ForwardPass:
+    def forward_pass(
+        self, image: Source, shared: SharedPasses | None = None, analyse_anyway: bool = False
+    ) -> ForwardPass:
         """Run the network once on one image and store its output.
 
         Args:
-            image, shared: as for `predict`.
+            image, shared, analyse_anyway: as for `predict`.
         Returns:
             The forward pass, for predictions with other thresholds and CAMs without the network.
         Raises:
@@ -98,7 +108,9 @@ class Predictor:
         start = time.perf_counter()
         grey, weights = read_image(image), self._weights
         with torch.no_grad():
-            output = _detached(_run(weights.model, weights.preprocess(grey.pixels), shared or SharedPasses()))
+            output = _detached(_run(weights.model, weights.preprocess(grey.framed), shared or SharedPasses()))
+        descriptor = None if output.descriptor is None else output.descriptor[0].numpy()
+        check = check_input(grey.framed, self._known, descriptor=descriptor, coloured=grey.coloured, header=grey.header)
         return ForwardPass(
             approach=self.key,
             grey=grey,
@@ -109,6 +121,7 @@ class Predictor:
             min_area=weights.min_area,
             seconds=time.perf_counter() - start,
             outline_key=self.outline_key,
+            input_check=replace(check, overridden=analyse_anyway),
         )
 
     @torch.no_grad()
@@ -133,7 +146,7 @@ class Predictor:
         Raises:
             InputError: all of it was trained on the fold.
         """
-        return self if fold is None else Predictor(self._weights.held_out(fold))
+        return self if fold is None else Predictor(self._weights.held_out(fold), self._known, self.trust_fit)
 
     def randomised(self, seed: int = 0) -> Predictor:
         """The same approach with random weights, to measure whether its CAMs depend on the training."""
@@ -167,7 +180,9 @@ _loading = threading.RLock()
 
 @cache
 def _load(folder: Path) -> Predictor:
-    return Predictor(load_weights(folder, load_other=lambda other: _load(other)._weights))
+    weights = load_weights(folder, load_other=lambda other: _load(other)._weights)
+    sha256 = weights.config.sha256 if weights.config else ""
+    return Predictor(weights, known_pictures(folder, sha256), read_trust(folder, sha256))
 
 
 load_predictor.cache_clear = _load.cache_clear  # type: ignore[attr-defined]
@@ -218,4 +233,5 @@ def _detached(output: ModelOutput) -> ModelOutput:
         features=kept(output.features),
         head=output.head,
         boxes=None if output.boxes is None else kept(output.boxes),
+        descriptor=None if output.descriptor is None else kept(output.descriptor),
     )

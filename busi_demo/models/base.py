@@ -85,6 +85,15 @@ class ApproachModel(nn.Module, ABC):
             Logits and the features behind the class logits, see `ModelOutput`.
         """
 
+    def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
+        """`ModelOutput.descriptor` of an input, without the rest of the forward pass: float (N, D); `None` from a
+        network that makes none.
+
+        Args:
+            x: as for `forward`, in evaluation mode.
+        """
+        return None
+
     def held_out(self, fold: int) -> ApproachModel:
         """The part of this network that was not trained on a fold of the data; a single network returns itself; its
         weights record the fold, see `Weights.held_out`.

@@ -19,7 +19,7 @@ class Ensemble(ApproachModel):
     Learning, NIPS 1994). Together they are trained on every image, and each image is unknown to one of them.
 
     Mask and class logits are means over the members. The features of the members are concatenated, and the head is the
-    mean of the members' heads, so that one CAM explains the common answer.
+    mean of the members' heads, so that one CAM explains the common answer. The descriptor is that of the first member.
 
     Args:
         members: two or more networks of one approach and architecture, whose features cover the whole input.
@@ -53,7 +53,10 @@ class Ensemble(ApproachModel):
         features = torch.cat([output.features for output in outputs], dim=1)
         mask_logits = torch.stack([output.mask_logits for output in outputs]).mean(0)
         head = MeanHead([output.head for output in outputs])
-        return ModelOutput(mask_logits, head(features), features, head)
+        return ModelOutput(mask_logits, head(features), features, head, descriptor=outputs[0].descriptor)
+
+    def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
+        return self.members[0].descriptor(x)  # type: ignore[operator]
 
     def held_out(self, fold: int) -> ApproachModel:
         """The member that was not trained on a fold.

@@ -53,6 +53,20 @@ def mask_guided(features: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tens
     return torch.cat([features, features * weight.to(features.dtype)], dim=1)
 
 
+def describe(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean and standard deviation of each channel of some feature maps: they tell pictures of other kinds apart better
+    than the features of the class head, which keep what tells the classes apart (Sastry & Oore, Detecting
+    Out-of-Distribution Examples with Gram Matrices, ICML 2020).
+
+    Args:
+        maps: float (N, C_i, h_i, w_i).
+    Returns:
+        float32 (N, 2 * sum of C_i), without a gradient.
+    """
+    statistics = [part for m in maps for part in (m.mean(dim=(2, 3)), m.std(dim=(2, 3)))]
+    return torch.cat([part.detach().float() for part in statistics], dim=1)
+
+
 class MultiScaleFeatures(nn.Module):
     """Resize feature maps of several depths to one grid and concatenate them: (N, C_i, h_i, w_i) -> (N, D*width, h, w).
 

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.heads import ClassificationHead
+from busi_demo.models.heads import ClassificationHead, describe
 from busi_demo.types import ModelOutput
 
 _STRIDE = 32  # inputs are multiples of it
+_DESCRIBED = slice(2, 5)  # the encoder's maps at strides 4, 8 and 16
 
 
 class MultitaskModel(ApproachModel):
@@ -25,23 +26,37 @@ class MultitaskModel(ApproachModel):
     head: ClassificationHead
 
     @abstractmethod
-    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run at one size.
+    def encode(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        """float (N, 1, S, S) -> the maps of the encoder from fine to coarse, float (N, C_i, S_i, S_i), at strides 1, 2,
+        4, ..."""
+
+    @abstractmethod
+    def decode(self, maps: Sequence[torch.Tensor], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mask and class evidence from the maps of the encoder.
 
         Args:
-            x: float (N, 1, S, S).
+            maps: from `encode`.
+            size: S, the side of its input.
         Returns:
             Mask logits, float (N, 1, S, S), and the input of the classification head, float (N, C, h, w).
         """
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
-        sizes = [x.shape[-1]]
-        if not self.training:
-            sizes = [max(_STRIDE, round(scale * sizes[0] / _STRIDE) * _STRIDE) for scale in self.config["scales"]]
-        views = [self.view(_resized(x, size)) for size in sizes]
+        sizes = [x.shape[-1]] if self.training else [_size(x, scale) for scale in self.config["scales"]]
+        maps = [self.encode(_resized(x, size)) for size in sizes]
+        views = [self.decode(m, size) for m, size in zip(maps, sizes, strict=True)]
         mask_logits = _mean([mask for mask, _ in views], x.shape[-1])
         features = _mean([evidence for _, evidence in views], max(evidence.shape[-1] for _, evidence in views))
-        return ModelOutput(mask_logits, self.head(features), features, self.head)
+        descriptor = None if self.training else describe(maps[0][_DESCRIBED])
+        return ModelOutput(mask_logits, self.head(features), features, self.head, descriptor=descriptor)
+
+    def descriptor(self, x: torch.Tensor) -> torch.Tensor:
+        return describe(self.encode(_resized(x, _size(x, self.config["scales"][0])))[_DESCRIBED])
+
+
+def _size(x: torch.Tensor, scale: float) -> int:
+    """The side of an input at a scale, a multiple of the stride."""
+    return max(_STRIDE, round(scale * x.shape[-1] / _STRIDE) * _STRIDE)
 
 
 def _resized(maps: torch.Tensor, size: int) -> torch.Tensor:

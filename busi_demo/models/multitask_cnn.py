@@ -52,7 +52,9 @@ class MultitaskCNN(MultitaskModel):
         self.scales = MultiScaleFeatures(channels[3:], class_width)
         self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
 
-    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.encoder(x)
-        mask_logits = self.decoder(maps[2:], x.shape[-2:])
+    def encode(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.encoder(x)
+
+    def decode(self, maps: Sequence[torch.Tensor], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        mask_logits = self.decoder(maps[2:], (size, size))
         return mask_logits, mask_guided(self.scales(maps[3:]), mask_logits)

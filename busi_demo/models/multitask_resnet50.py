@@ -43,7 +43,9 @@ class MultitaskResNet50(MultitaskModel):
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)
         self.head = ClassificationHead(2 * channels[-1], dropout)
 
-    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.encoder(x)
-        mask_logits = self.decoder(maps[2:], x.shape[-2:])
+    def encode(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.encoder(x)
+
+    def decode(self, maps: Sequence[torch.Tensor], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        mask_logits = self.decoder(maps[2:], (size, size))
         return mask_logits, mask_guided(maps[-1], mask_logits)

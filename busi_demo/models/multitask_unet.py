@@ -58,7 +58,9 @@ class MultitaskUNet(MultitaskModel):
         self.scales = MultiScaleFeatures(self.unet.out_channels[3:], width)
         self.head = ClassificationHead(2 * self.scales.out_channels, dropout)
 
-    def view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = self.unet.encoder(x)
-        mask_logits = self.unet.decode(maps, x.shape[-2:])
+    def encode(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.unet.encoder(x)
+
+    def decode(self, maps: Sequence[torch.Tensor], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        mask_logits = self.unet.decode(maps, (size, size))
         return mask_logits, mask_guided(self.scales(maps[3:]), mask_logits)

@@ -84,6 +84,9 @@ class TwoStage(ApproachModel):
     def outline_network(self) -> ApproachModel:
         return self.detector
 
+    def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
+        return self.detector.descriptor(x)
+
     def forward(self, x: torch.Tensor, detected: ModelOutput | None = None) -> ModelOutput:
         """As `ApproachModel.forward`.
 
@@ -97,7 +100,9 @@ class TwoStage(ApproachModel):
         detector_head = self._modules["detector_head"]
         class_logits = detector_head(detected.features) if detector_head else detected.class_logits
         head = _GivenALesion(self.head, normal_log_odds(class_logits))
-        return ModelOutput(output.mask_logits, head(output.features), output.features, head, output.boxes)
+        return ModelOutput(
+            output.mask_logits, head(output.features), output.features, head, output.boxes, detected.descriptor
+        )
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
         """Classify the part of each input inside its box with the classifier alone.

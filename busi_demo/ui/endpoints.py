@@ -9,6 +9,7 @@ import gradio as gr
 
 from busi_demo.analysis.view import CAM_OPACITY, View
 from busi_demo.imaging import read_ground_truth, read_image
+from busi_demo.imaging.crop import parse_crop, with_crop
 from busi_demo.inference.cam_methods import CAM_METHODS, DEFAULT_CAM_METHOD
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES, InputError
@@ -42,12 +43,14 @@ def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image
     cam_method = gr.Dropdown(list(CAM_METHODS), value=DEFAULT_CAM_METHOD, label="CAM method", visible=False)
     opacity = gr.Number(CAM_OPACITY, label="CAM opacity", visible=False)
     spacing = gr.Number(label="millimetres per pixel", visible=False)
+    crop = gr.Textbox(label="crop", visible=False)
+    anyway = gr.Checkbox(label="analyse anyway", visible=False)
     figure = gr.Image(label="five panels", format="png", visible=False)
     probabilities = gr.Label(label="class and probabilities", visible=False)
     record = gr.JSON(label="numbers", visible=False)
     gr.Button(visible=False).click(
         analyse_endpoint,
-        [image, approach, mask, threshold, cam_class, cam_method, opacity, spacing],
+        [image, approach, mask, threshold, cam_class, cam_method, opacity, spacing, crop, anyway],
         [figure, probabilities, record],
         api_name="analyse",
         **MODEL,
@@ -64,6 +67,8 @@ def analyse_endpoint(
     cam_method: str = DEFAULT_CAM_METHOD,
     opacity: float = CAM_OPACITY,
     spacing: float | None = None,
+    crop: str | None = None,
+    analyse_anyway: bool = False,
 ) -> tuple[Any, dict[str, float], dict]:
     """Segment, classify and explain one breast ultrasound image. Research demo, not a medical device.
 
@@ -77,6 +82,8 @@ def analyse_endpoint(
         cam_method: how the map is made: CAM_METHOD_KEYS.
         opacity: of the map's strongest pixel in the overlay, 0 to 1.
         spacing: millimetres per pixel, 0.001 to 5; without it what the file says, else measurements are in pixels.
+        crop: the part that is ultrasound, as "x0,y0,x1,y1" in pixels of the image; without it that part is found.
+        analyse_anyway: tell the answer on a picture that does not look like a breast ultrasound, too.
     Returns:
         the five-panel figure (PNG), the predicted class with all probabilities, and all numbers as JSON: among them
         measurements of the lesion, how far to trust the answer, and the training or test image that this one is.
@@ -88,11 +95,13 @@ def analyse_endpoint(
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
     view = View(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
-        grey = read_image(image)
-        analysis = analyse_image(grey, approach, read_ground_truth(mask, grey.pixels.shape)).analysis(view)
+        grey = with_crop(read_image(image), parse_crop(crop))
+        truth = read_ground_truth(mask, grey.pixels.shape)
+        analysis = analyse_image(grey, approach, truth, analyse_anyway).analysis(view)
         content = report(analysis)
         more = {name: content[name] for name in ("measurements", "trust", "seen", "known_images_available")}
-        return analysis.figure(), dict(analysis.prediction.probabilities), analysis.answer.record() | more
+        record = analysis.answer.record() | more
+        return analysis.figure(), record["probabilities"] or {}, record
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from busi_demo.imaging.text import percent
-from busi_demo.types import Prediction
+from busi_demo.types import Prediction, Verdict
 from busi_demo.ui import texts
 
 if TYPE_CHECKING:
@@ -29,6 +29,22 @@ def hint(text: str) -> str:
 def alert(text: str) -> str:
     """A sentence on what went wrong; screen readers read it at once."""
     return f'<p class="alert" role="alert">{escape(text)}</p>'
+
+
+def refusal(prediction: Prediction) -> str:
+    """Why the answer on a picture is withheld; read at once by screen readers."""
+    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in prediction.input_check.reasons)
+    title, hint = f"<h2>{texts.REFUSED_TITLE}</h2>", f"<p>{texts.REFUSED_HINT}</p>"
+    return f'<section class="alert" role="alert">{title}{reasons}{hint}</section>'
+
+
+def doubt(prediction: Prediction) -> str:
+    """Why a picture that was answered on is doubtful; nothing for one that was accepted."""
+    check = prediction.input_check
+    if not check.reasons:
+        return ""
+    title = texts.OVERRIDDEN if check.verdict is Verdict.REFUSED else texts.DOUBTFUL
+    return f'<p class="alert"><strong>{title}.</strong> {escape(" ".join(check.reasons))}</p>'
 
 
 def data_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
@@ -74,7 +90,9 @@ def bar(name: str, share: float, predicted: bool) -> str:
 
 
 def named(prediction: Prediction) -> str:
-    """The predicted class with its probability."""
+    """The predicted class with its probability, or that the picture is refused."""
+    if prediction.input_check.withheld:
+        return texts.REFUSED
     return f"{prediction.predicted_class} ({percent(prediction.confidence)})"
 
 

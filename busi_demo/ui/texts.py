@@ -23,7 +23,7 @@ TAB_ANALYSE = "Analyse"
 IMAGE = "Ultrasound image"
 IMAGE_PLACEHOLDER = f"Drop an ultrasound here, paste it with Ctrl+V\nor click to upload (up to {LARGEST_UPLOAD_MB} MB)"
 IMAGE_ALT = "The chosen ultrasound image"
-MASK_SECTION = "Ground truth and scale (optional)"
+MASK_SECTION = "Ground truth, scale and crop (optional)"
 COMPARE_MASK_SECTION = "Ground truth (optional)"
 MASK = "Mask"
 MASK_PLACEHOLDER = "Drop a mask here or click to upload:\nwhite lesion on black, as large as the image"
@@ -81,6 +81,17 @@ OPEN_FILE = "Open a DICOM or any other image file"
 SPACING = "Pixel spacing in mm"
 SPACING_INFO = "For lengths in millimetres. A DICOM file usually contains it."
 
+REFUSED = "refused"
+REFUSED_TITLE = "Not analysed"
+REFUSED_HINT = "No class is told for such a picture."
+ANYWAY = "Analyse anyway"
+OVERRIDDEN = "Analysed although the picture was refused"
+DOUBTFUL = "Doubtful picture"
+COMPARE_ANYWAY = f"To see an answer all the same, use “{ANYWAY}” in the tab Analyse."
+
+CROP = "Part that is ultrasound: x0, y0, x1, y1"
+CROP_INFO = "In pixels of the image; empty: found automatically. Press Enter to analyse that part."
+
 THRESHOLD = "Mask threshold"
 THRESHOLD_INFO = "Lowest probability of a lesion pixel."
 OPACITY = "CAM opacity"
@@ -104,8 +115,18 @@ SEEN_NOTE = "Compared by a perceptual hash on this machine; the image is not sen
 TRUST = "How far to trust this answer"
 LEVELS = {"green": ("✓", "Good"), "amber": ("!", "Caution"), "red": ("✕", "Warning"), "none": ("?", "Open")}
 """Sign and word for each level of trust."""
-NOTHING_AGAINST = "No check found a problem with this answer."
-TRUST_LIMITS = "These checks find contradictions in an answer; an answer that passes all of them may still be wrong."
+TRUST_LIMITS = (
+    "A green answer may still be wrong. The numbers hold for images like those they were measured on; another hospital "
+    "or machine changes them."
+)
+EXPECTED_DICE = "Expected Dice of the outline:"
+
+
+def set_at(level: str) -> str:
+    """Before the classes that are left open at a confidence level, such as "0.95"."""
+    return f"Classes left open at {100 * float(level):g} %:"
+
+
 ABOUT_THE_MAP = "The map"
 MEASUREMENTS = "Measurements"
 NOTHING_TO_MEASURE = "No lesion is outlined: there is nothing to measure."
@@ -174,7 +195,8 @@ BATCH_LOADING = "Loading the approach; this takes a while the first time …"
 BATCH_STOPPING = "Stopping after this image …"
 BATCH_TABLE = "Results"
 BATCH_CSV, BATCH_FIGURES = "Download the table (CSV)", "Download the figures (zip)"
-BATCH_COLUMNS = ("Image", "Approach", "Class", "Benign %", "Malignant %", "Normal %", "Lesion %", "Dice", "Remarks")
+BATCH_COLUMNS = ("Image", "Approach", "Class", "Trust", "At 95 %", "Benign %", "Malignant %", "Normal %", "Lesion %",
+                 "Dice", "Remarks")  # fmt: skip
 API_NO_FILES = "There are no files: give images or zip archives as `files`."
 
 
@@ -222,7 +244,13 @@ PLOT_LABELS = {
     "curves": "Training curves",
     "cam": "Faithfulness of the Grad-CAMs",
     "corruptions": "Robustness to corruptions",
+    "kept": "Accuracy by share of answers kept",
 }
+TRUST_MEASURED = "What green, amber and red were worth"
+SETS_MEASURED = "How often the sets hold the true class"
+SETS_NOTE = "On images like those they were fitted to; another hospital or machine breaks the promise."
+INPUT_MEASURED = "What the input check lets through"
+INPUT_NOTE = "Doubtful pictures are answered with a warning, refused ones get no class."
 CASES = "### Best and worst cases"
 WORST_MASK, CONFIDENT_ERROR, BEST_MASK = "worst mask", "confident error", "best mask"
 CASE_HEADS = ("case", "image", "predicted class", "probability", "Dice")

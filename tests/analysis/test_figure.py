@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from busi_demo.analysis.answer import Answer
@@ -353,3 +354,13 @@ def test_several_threads_draw_the_same_as_one():
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(draw, predictions)) == alone
     assert len(set(alone)) == 3
+
+
+def test_the_input_panel_shows_the_frame_if_it_is_not_the_whole_image():
+    whole, framed = (
+        panels(draw_panels(prediction))["Input"] for prediction in (answer(), replace(answer(), frame=(4, 2, 34, 22)))
+    )
+    assert [patch for patch in whole.patches if isinstance(patch, Rectangle)] == []
+    (frame,) = (patch for patch in framed.patches if isinstance(patch, Rectangle))
+    assert frame.get_bbox().extents.tolist() == [3.5, 1.5, 33.5, 21.5] and not frame.get_fill()
+    assert "used: the 30 × 20 in the frame" in words(framed) and "used" not in words(whole)

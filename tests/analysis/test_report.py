@@ -10,15 +10,17 @@ from helpers import answer, disc, picture
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from trusted import FIT
 
 from busi_demo.analysis.analysis import Analysis, ImageFacts
 from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.outline import outline_features
 from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
 from busi_demo.imaging import GroundTruth
 from busi_demo.models import APPROACHES
-from busi_demo.types import CLASSES, Prediction
+from busi_demo.types import CLASSES
 from busi_demo.weights.known_images import KnownImage
 
 CONFIG = {"sha256": "ab" * 32, "git_commit": "cd" * 20, "parameters": 5}
@@ -29,15 +31,14 @@ PREDICTION = answer(
 PANELS = Image.new("RGB", (900, 500))
 
 
-def mirrored(image: np.ndarray) -> Prediction:
-    maps = {name: getattr(PREDICTION, name)[:, ::-1] for name in ("mask", "mask_probability", "cam")}
-    return replace(PREDICTION, image=image, **maps)
+FITTED = replace(FIT, dice={"inside": 1.0, "constant": -0.1} | dict.fromkeys(outline_features(PREDICTION), 0.0),
+                 dice_interval=(-0.2, 0.1), green=0.6)  # fmt: skip
 
 
 def full() -> dict:
     truth = disc(72, 96, 30, 40, 12)
     seen = KnownImage("benign (1).png", "BUSI", "benign", "train", "0" * 16)
-    facts = ImageFacts(assess(PREDICTION, mirrored), seen, True, CONFIG)
+    facts = ImageFacts(assess(PREDICTION, FITTED), seen, True, CONFIG)
     created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
     return report(Analysis(Answer(PREDICTION, GroundTruth(truth)), facts), created)
 
@@ -67,7 +68,7 @@ def test_the_report_has_the_model_the_settings_and_the_time():
         "cam_method": "grad_cam",
         "cam_opacity": 0.55,
     }
-    assert content["image"] == {"width": 96, "height": 72, "spacing_mm": [0.2, 0.1]}
+    assert content["image"] == {"width": 96, "height": 72, "spacing_mm": [0.2, 0.1], "frame": [0, 0, 96, 72]}
     assert content["disclaimer"] == NOT_A_DEVICE
 
 
@@ -76,13 +77,23 @@ def test_the_report_has_the_results():
     assert content["answer"]["predicted_class"] == "malignant"
     assert content["measurements"]["area"] == pytest.approx(MASK.sum() * 0.02)
     assert content["ground_truth"]["dice"] == pytest.approx(2 * 441 / (441 + MASK.sum()))  # the small disc is inside
-    assert content["trust"]["level"] == "green" and len(content["trust"]["checks"]) == 4
+    assert content["trust"]["level"] == "green" and len(content["trust"]["checks"]) == 2
+    assert content["prediction_set"] == {"0.90": ["malignant"], "0.95": ["malignant"]}
+    assert content["trust"]["rate"].endswith("95 were right.")
     assert content["seen"]["split"] == "train" and content["warnings"] == ["The image has a tint."]
+
+
+def test_the_report_tells_the_frame():
+    prediction = replace(PREDICTION, frame=(10, 5, 90, 70))
+    content = report(Analysis(Answer(prediction), ImageFacts(config=CONFIG)))
+    assert content["image"]["frame"] == [10, 5, 90, 70]
+    assert "x 10 to 90 and y 5 to 70" in texts(list(report_pages(content, PANELS))[1])
+    assert "Part used" not in texts(list(report_pages(full(), PANELS))[1])
 
 
 def test_trust_at_another_threshold_has_a_reservation():
     assert full()["trust"]["reservation"] is None
-    trust = assess(replace(PREDICTION, threshold=0.5), mirrored)
+    trust = assess(replace(PREDICTION, threshold=0.5), None)
     content = report(Analysis(Answer(PREDICTION), ImageFacts(trust, config=CONFIG)))
     assert content["trust"]["reservation"] == trust.reservation(0.4)
     for page in report_pages(content, PANELS):
@@ -92,7 +103,7 @@ def test_trust_at_another_threshold_has_a_reservation():
 def test_unknown_values_are_null():
     content = bare()
     assert [name for name, value in content.items() if value is None] == [
-        "ground_truth", "measurements", "trust", "seen",
+        "ground_truth", "measurements", "trust", "prediction_set", "expected_dice", "seen",
     ]  # fmt: skip
     assert content["model"]["weights_sha256"] is None and content["image"]["spacing_mm"] is None
 
@@ -122,11 +133,13 @@ def test_the_numbers_are_on_the_second_page():
         "cd" * 20,
         "taller than wide",
         "mm²",
-        "Stable when mirrored",
+        "A sure class",
+        "Left open at 95 %",
+        "95 were right",
         "CAM method",
         "BUSI: benign",
     ):
-        assert words in texts(second)
+        assert words in texts(second).replace("\n", " ")
     for page in (first, second):
         assert "not a medical device" in texts(page)
 

@@ -23,9 +23,9 @@ class Fixed:
     """A predictor that outlines the left half of every image."""
 
     def __init__(self, key: str, error: Exception | None = None) -> None:
-        self.key, self.error = key, error
+        self.key, self.error, self.trust_fit = key, error, None
 
-    def predict(self, image: GreyImage, shared: object = None) -> Prediction:
+    def predict(self, image: GreyImage, shared: object = None, analyse_anyway: bool = False) -> Prediction:
         if self.error:
             raise self.error
         mask = np.zeros((72, 96), dtype=bool)
@@ -52,8 +52,10 @@ def test_a_row_by_hand(item):
     assert tuple(found.row) == COLUMNS
     both = disc(72, 96, 30, 30, 9).sum()  # of the two discs, alike in size, the left one is inside
     assert found.row == {
-        "image": "malignant/a.png", "true_class": "malignant", "approach": "two_stage", "predicted_class": "malignant",
+        "image": "malignant/a.png", "true_class": "malignant", "approach": "two_stage", "input_check": "accepted",
+        "predicted_class": "malignant",
         "p_benign": 0.1235, "p_malignant": 0.8764, "p_normal": 0.0001, "lesion_area_fraction": 0.5,
+        "trust": "amber", "set_95": None, "expected_dice": None, "refer": "no",
         "dice": round(2 * both / (72 * 48 + 2 * both), 4), "iou": round(both / (72 * 48 + both), 4),
         "width": 96, "height": 72, "warnings": "Dark.", "error": None}  # fmt: skip
     np.testing.assert_array_equal(found.answer.ground_truth.mask, TRUTH)
@@ -64,6 +66,18 @@ def test_a_row_by_hand(item):
 def test_without_a_mask_there_is_no_overlap(item):
     (found,) = analyse_item(replace(item, masks=()), [Fixed("two_stage")])
     assert found.row["dice"] is None and found.row["iou"] is None and found.answer.ground_truth.mask is None
+
+
+def test_a_refused_picture_has_a_row_with_its_reasons_and_no_figure(item, predictors, tmp_path):
+    even = np.random.default_rng(0).integers(100, 105, (200, 300)).astype(np.uint8)
+    drawing = StoredFile(save_grey(tmp_path / "even.png", even))
+    (found,) = analyse_item(replace(item, image=drawing, masks=()), [predictors["multitask_cnn"]])
+    row = found.row
+    assert row["input_check"] == "refused" and row["error"] is None and "almost nothing to see" in row["warnings"]
+    assert [row[name] for name in ("predicted_class", "p_benign", "lesion_area_fraction")] == [None] * 3
+    assert found.figure_png() is None
+    (found,) = analyse_item(replace(item, image=drawing, masks=()), [predictors["multitask_cnn"]], analyse_anyway=True)
+    assert found.row["predicted_class"] in CLASSES and found.figure_png().startswith(b"\x89PNG")
 
 
 def test_several_approaches_and_their_consensus(item):

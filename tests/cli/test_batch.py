@@ -88,11 +88,11 @@ def test_an_interrupted_run_continues(batch, source, monkeypatch):
     """Ctrl+C in the third image; the next run analyses the failed image, now repaired, and the remaining ones only."""
     seen, answer = [], batch_cli.analyse_item
 
-    def stumbling(item, predictors):
+    def stumbling(item, predictors, analyse_anyway):
         seen.append(item.name)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return answer(item, predictors)
+        return answer(item, predictors, analyse_anyway)
 
     monkeypatch.setattr(batch_cli, "analyse_item", stumbling)
     status, rows, complaints = batch(source, *FAST, "--no-figures")
@@ -119,9 +119,7 @@ def test_results_of_another_image_of_that_name_are_deleted(batch, tmp_path):
 
 def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_path, monkeypatch):
     seen, answer = [], batch_cli.analyse_item
-    monkeypatch.setattr(
-        batch_cli, "analyse_item", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
-    )
+    monkeypatch.setattr(batch_cli, "analyse_item", lambda item, *rest: seen.append(item.name) or answer(item, *rest))
     (source / "bad.png").unlink()
     before = batch(source, *FAST, "--no-figures")[1]
     del seen[:]
@@ -135,9 +133,7 @@ def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_pat
 
 def test_failed_images_are_analysed_again(batch, source, monkeypatch):
     seen, answer = [], batch_cli.analyse_item
-    monkeypatch.setattr(
-        batch_cli, "analyse_item", lambda item, predictors: seen.append(item.name) or answer(item, predictors)
-    )
+    monkeypatch.setattr(batch_cli, "analyse_item", lambda item, *rest: seen.append(item.name) or answer(item, *rest))
     first = batch(source, *FAST, "--no-figures")
     del seen[:]
     assert batch(source, *FAST, "--no-figures")[:2] == first[:2] and seen == ["bad.png"]

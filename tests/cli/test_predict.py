@@ -68,7 +68,8 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
     assert answered == [(str(path), key) for path in images for key in APPROACHES]
     for line in lines:
         assert list(line) == ["image", "approach", "predicted_class", "probabilities", "lesion_area_fraction", "dice",
-                              "iou", "warnings", "seconds"]  # fmt: skip
+                              "iou", "warnings", "seconds", "input_check", "trust", "prediction_set",
+                              "expected_dice"]  # fmt: skip
         assert list(line["probabilities"]) == list(CLASSES)
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert line["predicted_class"] == max(line["probabilities"], key=line["probabilities"].get)
@@ -126,6 +127,24 @@ def test_all_leaves_out_the_approaches_without_weights_and_says_so(
     status, lines, (note,) = predict(images[0], "--approach", "all")
     assert status == 0 and len([line for line in lines if "wide.png" in line]) == 1
     assert note == "note: Left out, because there are no weights: two_stage, multitask_resnet50, multitask_unet."
+
+
+def test_a_refused_picture_is_an_answer_without_a_class(predict, tmp_path):
+    mask = save_grey(tmp_path / "drawing.png", disc(200, 300, 90, 140, 40))
+    status, (line,), _ = predict(mask, "--approach", "multitask_cnn", "--json")
+    answer = json.loads(line)
+    assert status == 0 and answer["input_check"]["verdict"] == "refused"
+    assert "mask or a drawing" in answer["input_check"]["reasons"][0]
+    assert [answer[name] for name in ("predicted_class", "probabilities", "lesion_area_fraction")] == [None] * 3
+    assert not list(Path("output").glob("drawing*"))
+
+    status, lines, _ = predict(mask, "--approach", "multitask_cnn")
+    assert status == 0 and "refused, --analyse-anyway overrides" in lines[0]
+
+    status, (line,), _ = predict(mask, "--approach", "multitask_cnn", "--analyse-anyway", "--json")
+    answer = json.loads(line)
+    assert answer["predicted_class"] in CLASSES and answer["input_check"]["verdict"] == "refused"
+    assert Path("output/drawing.multitask_cnn.png").is_file()
 
 
 def test_a_ground_truth_belongs_to_one_image(predict, images, tmp_path):
@@ -203,6 +222,25 @@ def test_the_error_for_an_unknown_approach_lists_the_choices(capsys):
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert all(key in error for key in APPROACHES)
+
+
+def test_a_crop_is_what_is_analysed(predict, images):
+    status, (line,), _ = predict(images[0], "--crop", "10,5,90,70", "--json", "--output", "out")
+    record = json.loads(line)
+    assert status == 0 and record["input_check"]["frame"] == [10, 5, 90, 70]
+    assert "Only the chosen part was used, x 10 to 90 and y 5 to 70." in record["warnings"]
+    _, (line,), _ = predict(images[0], "--json", "--output", "other")
+    assert json.loads(line)["input_check"] == {"verdict": "accepted", "reasons": [], "frame": [0, 0, 120, 80]}
+
+
+@pytest.mark.parametrize(("crop", "sentence"), [
+    ("1,2,3", "A crop is four whole numbers"),
+    ("50,0,10,70", "x0 below x1"),
+    ("0,0,500,80", "The crop must lie within the image of 120 x 80 pixels"),
+])  # fmt: skip
+def test_a_bad_crop_gets_one_sentence(predict, images, crop, sentence):
+    status, out, errors = predict(images[0], "--crop", crop, "--output", "out")
+    assert status == 2 and out == [] and len(errors) == 1 and sentence in errors[0]
 
 
 def test_a_frame_of_a_loop(predict, tmp_path):

@@ -49,7 +49,9 @@ def test_an_answer_is_recorded_as_json_values():
     assert json.loads(json.dumps(record, allow_nan=False)) == record == {
         "approach": "two_stage", "predicted_class": "malignant",
         "probabilities": {"benign": 0.2, "malignant": 0.7, "normal": 0.1}, "lesion_area_fraction": 0.3,
-        "dice": 0.4, "iou": 0.25, "warnings": ["dark", "resized"], "seconds": 0.25}  # fmt: skip
+        "dice": 0.4, "iou": 0.25, "warnings": ["dark", "resized"], "seconds": 0.25,
+        "input_check": {"verdict": "accepted", "reasons": [], "frame": [0, 0, 5, 4]},
+        "trust": None, "prediction_set": None, "expected_dice": None}  # fmt: skip
 
 
 def test_without_a_ground_truth_no_overlap_is_recorded():

@@ -9,9 +9,16 @@ import pytest
 from busi_demo.analysis.answer import consensus_record
 from busi_demo.imaging import GroundTruth
 from busi_demo.inference.cam_methods import find_cam_method
-from busi_demo.inference.consensus import DISAGREEMENT, consensus, distinct_outlines, majority_mask, overlap_matrix
+from busi_demo.inference.consensus import (
+    DISAGREEMENT,
+    consensus,
+    distinct_outlines,
+    joined_check,
+    majority_mask,
+    overlap_matrix,
+)
 from busi_demo.models import CONSENSUS
-from busi_demo.types import CLASSES, Agreement, Prediction
+from busi_demo.types import CLASSES, Agreement, InputCheck, Prediction, Verdict
 
 SHAPE = (2, 4)
 
@@ -169,3 +176,13 @@ def test_invalid_members_are_refused():
     fields = {**vars(member(BENIGN, mask(0))), "image": lighter}
     with pytest.raises(ValueError, match="different images"):
         consensus([member(BENIGN, mask(0)), Prediction(**fields)])
+
+
+def test_the_input_check_of_the_middle_counts():
+    accepted, doubtful, refused = (
+        InputCheck(), InputCheck(Verdict.DOUBTFUL, ("Odd.",)), InputCheck(Verdict.REFUSED, ("No.",))
+    )  # fmt: skip
+    assert joined_check([refused, accepted, doubtful]) is doubtful
+    assert joined_check([accepted, accepted, accepted, refused]) is accepted
+    assert joined_check([accepted, doubtful]) is doubtful  # the stricter of two in the middle
+    assert joined_check([refused, refused, accepted, accepted]) is refused

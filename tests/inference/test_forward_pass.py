@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def look_of(
         features[..., 4:] = 0
         output = ModelOutput(torch.logit(torch.from_numpy(probability))[None, None], head(features), features, head)
     shares = {name: 0.8 if name == verdict else 0.1 for name in CLASSES}
-    grey = GreyImage(picture(1, 64, 64), spacing=(0.1, 0.2), notes=("as read",))
+    grey = GreyImage(picture(1, 64, 64), spacing=(0.2, 0.2), notes=("as read",))
     return ForwardPass("multitask_cnn", grey, shares, output, Preprocess(size=64), 0.5, 0.001, 1.5)
 
 
@@ -65,7 +66,7 @@ def test_the_threshold_changes_the_outline():
     assert np.array_equal(wide.mask, disc(64, 64, 32, 32, 16)) and wide.threshold == 0.3
     assert np.array_equal(narrow.mask, disc(64, 64, 32, 32, 8)) and narrow.threshold == 0.6
     assert np.array_equal(look.prediction().mask, narrow.mask) and look.prediction().threshold == 0.5
-    assert wide.warnings == ("as read",) and wide.spacing == (0.1, 0.2)
+    assert wide.warnings == ("as read",) and wide.spacing == (0.2, 0.2)
 
 
 def test_the_mask_of_a_chosen_threshold_does_not_depend_on_the_class():
@@ -78,6 +79,17 @@ def test_the_mask_of_a_chosen_threshold_does_not_depend_on_the_class():
     assert faint.prediction().mask.any() and "faint" in faint.prediction().warnings[1]
     assert not faint.prediction(threshold=0.5).mask.any()
     assert "the highest mask probability is 30.0%" in faint.prediction(threshold=0.5).warnings[1]
+
+
+def test_the_smallest_area_is_a_share_of_the_frame():
+    probability = np.full((64, 64), 0.01, dtype=np.float32)
+    probability[8:12, 20:24] = 0.9  # 0.39 % of the frame, 0.1 % of the image
+    grey = GreyImage(picture(1, 128, 128), frame=(32, 40, 96, 104))
+    kept, removed = (
+        replace(look_of(probability), grey=grey, min_area=share).prediction(threshold=0.5) for share in (0.003, 0.005)
+    )
+    assert kept.mask.sum() == 16 and kept.mask[48:52, 52:56].all() and kept.frame == grey.frame
+    assert not removed.mask.any()
 
 
 def test_each_class_can_be_explained():

@@ -26,6 +26,7 @@ from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice, iou
 from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.types import CLASSES
 from busi_demo.ui import texts
 from busi_demo.ui.analyse import steps as analyse_steps
 from busi_demo.ui.analyse.controls import view_of
@@ -78,9 +79,9 @@ def text(card: str) -> str:
 
 
 def ask(tab: AnalyseTab, image: str | None, approach: str = DEFAULT_APPROACH, mask: str | None = None,
-        session: Session | None = None, spacing: float | None = None) -> dict[Any, Any]:  # fmt: skip
+        session: Session | None = None, spacing: float | None = None, crop: str = "") -> dict[Any, Any]:  # fmt: skip
     """What `run` leaves in the components."""
-    *_, shown = tab.run(image, approach, mask, spacing, session or Session())
+    *_, shown = tab.run(image, approach, mask, spacing, session or Session(), crop=crop)
     return shown
 
 
@@ -122,6 +123,25 @@ def test_each_approach_shows_its_own_title_class_and_figure(tab, image, approach
     assert APPROACHES[approach].title in shown[tab.figure].constructor_args["alt_text"]
     assert shown[tab.results].constructor_args["visible"] is True
     assert tab.intake.image not in changed and tab.intake.mask not in changed
+
+
+def test_a_refused_picture_gets_reasons_and_no_class_until_a_person_asks(tab, tmp_path):
+    mask = str(save_grey(tmp_path / "mask.png", disc(200, 300, 90, 140, 40)))
+    session = ask(tab, mask)[tab.intake.session]
+    shown = see(tab, session)
+    card = text(shown[tab.card])
+    assert card.startswith(f"{texts.REFUSED_TITLE} Expected was a B-mode ultrasound") and "mask or a drawing" in card
+    assert not any(name in card.lower() for name in CLASSES) and "%" not in card
+    assert shown[tab.results].constructor_args["visible"] is False and tab.figure not in shown
+    assert shown[tab.anyway].constructor_args["visible"] is True
+
+    *_, changed = tab.run_anyway(mask, DEFAULT_APPROACH, None, None, session, (Session(), 0), "")
+    shown = see(tab, changed[tab.intake.session])
+    card = text(shown[tab.card])
+    assert f"{texts.OVERRIDDEN}. Expected was" in card and any(name in card.lower() for name in CLASSES)
+    assert shown[tab.results].constructor_args["visible"] is True
+    assert shown[tab.anyway].constructor_args["visible"] is False
+    assert changed[tab.intake.session].analysed.facts.trust.level.name == "RED"
 
 
 def test_a_message_while_weights_are_loaded_and_none_later(tab, image, monkeypatch):
@@ -258,6 +278,31 @@ def test_a_typed_spacing_goes_with_its_image_whenever_it_was_typed(tab, image, t
 def test_a_spacing_that_was_typed_for_an_expired_image_is_taken_out_with_it(tab, tmp_path):
     changed = ask(tab, str(tmp_path / "gone.png"), spacing=0.1)
     assert changed[tab.spacing] is None and changed[tab.intake.image] is None
+
+
+def test_a_typed_crop_is_what_is_analysed(tab, image):
+    session = ask(tab, image)[tab.intake.session]
+    changed = ask(tab, image, session=session, crop="10, 5, 60, 45")
+    session = changed[tab.intake.session]
+    assert session.analysed.forward_pass.grey.frame == (10, 5, 60, 45) and tab.crop not in changed
+    assert "Only the chosen part was used, x 10 to 60 and y 5 to 45." in text(see(tab, session)[tab.card])
+    session = ask(tab, image, session=session)[tab.intake.session]
+    assert session.analysed.forward_pass.grey.frame is None
+
+
+def test_a_crop_that_cannot_be_read_gets_a_sentence_and_can_be_corrected(tab, image):
+    session = ask(tab, image)[tab.intake.session]
+    wrong = ask(tab, image, session=session, crop="left half")[tab.intake.session]
+    assert "four whole numbers" in refused(tab, wrong)
+    assert ask(tab, image, session=wrong, crop="0,0,40,40")[tab.intake.session].analysed.forward_pass.grey.frame
+
+
+def test_a_typed_crop_does_not_outlive_its_image(tab, image, tmp_path):
+    session = ask(tab, image, session=ask(tab, image)[tab.intake.session], crop="0,0,40,40")[tab.intake.session]
+    other = str(save_grey(tmp_path / "other.png", picture(2, HEIGHT, WIDTH)))
+    shown, *_, opened, _ = tab.intake.place(other, None, None, session).values()
+    changed = ask(tab, shown, session=opened, crop="0,0,40,40")
+    assert changed[tab.crop] == "" and changed[tab.intake.session].analysed.forward_pass.grey.frame is None
 
 
 def test_an_upload_and_its_mask_are_decoded_once(tab, image, mask, decoded):
@@ -429,8 +474,8 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
     assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
     assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
-                                "spacing"]  # fmt: skip
-    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 7]
+                                "spacing", "crop", "analyse_anyway"]  # fmt: skip
+    assert [p["parameter_has_default"] for p in parameters.values()] == [False, *[True] * 9]
     assert [p["parameter_default"] for p in parameters.values()][2:] == [
         None,
         None,
@@ -438,6 +483,8 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
         "grad_cam",
         0.55,
         None,
+        None,
+        False,
     ]
     assert parameters["cam_method"]["type"]["enum"] == list(CAM_METHODS)
     assert parameters["approach"]["type"]["enum"] == list(APPROACHES)
@@ -489,6 +536,8 @@ def test_the_endpoint_answers_with_figure_class_and_numbers(url, image, mask, pr
     ({"image": "image", "mask": "image"}, "is not a mask"),
     ({"image": "image", "threshold": 1.5}, "mask threshold must lie strictly between 0 and 1, got 1.5"),
     ({"image": "image", "spacing": -1}, "pixel spacing must lie between 0.001 and 5 mm per pixel, got -1"),
+    ({"image": "image", "crop": "1, 2, 3"}, "A crop is four whole numbers x0, y0, x1, y1 in pixels of the image"),
+    ({"image": "image", "crop": "0,0,9999,40"}, "The crop must lie within the image of"),
     ({"image": "image", "opacity": -1}, "opacity of the CAM must lie between 0 and 1, got -1"),
 ])  # fmt: skip
 def test_the_endpoint_says_what_is_wrong(url, image, tmp_path, keywords, sentence):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from busi_demo.evaluation.card import origin, tables
+from busi_demo.evaluation.card import doubt, origin, tables
 from busi_demo.evaluation.card.tables import Report
 from busi_demo.models import APPROACHES, CONSENSUS
 
@@ -54,6 +54,19 @@ TOGETHER = f"""\
 validation fold it is measured on the images that no approach was trained on."""
 
 
+DOUBT = """\
+Measured on images that the network did not know, with thresholds fitted to the other folds (for approaches of one
+network: to other images of its validation fold). In brackets: 95 % intervals. An answer is green if one class alone is
+left open at 95 % and its probability is high enough, and red if its class is more probably wrong than right. The sets
+promise to hold the true class as often as their level says, for each class, on images like these; another hospital or
+another machine breaks that promise."""
+
+INPUT_CHECK = """\
+Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered with a warning and never green, a
+refused one gets no class. Colour, headers of DICOM files and two-valued pictures are asked beside what is counted
+here."""
+
+
 @dataclass(frozen=True)
 class ApproachFacts:
     """The JSON files of one approach.
@@ -62,11 +75,15 @@ class ApproachFacts:
         config: config.json; of the consensus only `sha256`, key -> that of each approach's weights.
         metrics: report/metrics.json, `None` where there is none.
         evaluations: name of the file without .json -> report of train/evaluate.py.
+        trust: what was measured of trust in its answers; `None` where nothing was fitted.
+        input_check: what was measured of its input check; `None` where nothing was fitted.
     """
 
     config: Mapping[str, Any]
     metrics: Report | None = None
     evaluations: Mapping[str, Report] = field(default_factory=dict)
+    trust: Report | None = None
+    input_check: Report | None = None
 
     def current(self) -> dict[str, Report]:
         """The evaluations of the weights that config.json describes, sorted by name."""
@@ -124,6 +141,7 @@ def model_card(
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
         tables.subgroup_table(best),
+        *_doubt(known),
         "## Robustness",
         "The same images after what may happen to an image on its way here: speckle, blur, low resolution, other gain, "
         "a black margin, the screen of a machine, captions, a second view beside it, JPEG. A confidence that stays "
@@ -143,6 +161,26 @@ def model_card(
         origin.reproduce_section(configs),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _doubt(known: Known) -> list[str]:
+    trust = {f"`{key}`": facts.trust for key, facts in known.items() if facts.trust}
+    checks = {key: facts.input_check for key, facts in known.items() if facts.input_check}
+    parts = ["## How far to trust an answer"]
+    if trust:
+        parts += [
+            DOUBT,
+            *(tables.table(*make(trust)) for make in (doubt.trust_table, doubt.set_table, doubt.kept_table)),
+        ]
+    else:
+        parts.append(_missing("`python train/fit_trust.py --data DIR`"))
+    parts.append("## The input check")
+    if not checks:
+        return [*parts, _missing("`python train/fit_input_check.py --data DIR --extra OTHER_DIR`")]
+    parts.append(INPUT_CHECK)
+    for key, measured in checks.items():
+        parts += [f"`{key}`:", tables.table(*doubt.input_table(measured))]
+    return parts
 
 
 def _elsewhere(external: Report | None, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -9,8 +9,10 @@ from busi_demo.evaluation.card.card import ApproachFacts
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.project import ROOT, read_json
 from busi_demo.types import InputError
+from busi_demo.weights.input_reference import network_reference
 from busi_demo.weights.results import read_evaluations, read_metrics
 from busi_demo.weights.store import has_config, read_facts
+from busi_demo.weights.trust_file import read_trust
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
 EXTERNAL_FILE = ROOT / "train" / "results" / "external.json"
@@ -59,4 +61,13 @@ def read_external() -> dict[str, Any] | None:
 
 
 def _read_approach(folder: Path) -> ApproachFacts:
-    return ApproachFacts(read_facts(folder), read_metrics(folder), read_evaluations(folder))
+    config = read_facts(folder)
+    sha256 = str(config["sha256"])
+    trust, network = read_trust(folder, sha256), network_reference(folder)
+    return ApproachFacts(
+        config,
+        read_metrics(folder),
+        read_evaluations(folder),
+        dict(trust.measured) if trust else None,
+        dict(network.measured) if network and network.sha256 == sha256 else None,
+    )

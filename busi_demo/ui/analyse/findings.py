@@ -27,9 +27,9 @@ def trust_line(trust: Trust | None, threshold: float) -> str:
     """The traffic light in one line, with its worst finding, for a mask cut at a threshold."""
     if trust is None:
         return ""
-    worst = next(check for check in trust.checks if check.level is trust.level)
-    sentence = texts.NOTHING_AGAINST if trust.level is Level.GREEN else worst.sentence
-    return f'<p class="trust">{_light(trust.level)} {escape(sentence)}{_reservation(trust, threshold)}</p>'
+    worst = [check for check in trust.checks if check.level is trust.level][-1]
+    rate = f" {escape(rate)}" if (rate := trust.rate()) else ""
+    return f'<p class="trust">{_light(trust.level)} {escape(worst.sentence)}{rate}{_reservation(trust, threshold)}</p>'
 
 
 def _light(level: Level | None) -> str:
@@ -51,8 +51,15 @@ def _trust(trust: Trust | None, threshold: float) -> str:
         f"<li>{_light(check.level)} <b>{escape(check.name)}.</b> {escape(check.sentence)}</li>"
         for check in trust.checks
     )
+    rows += "".join(
+        f"<li><b>{texts.set_at(level)}</b> {escape(' or '.join(classes))}.</li>"
+        for level, classes in trust.prediction_set.items()
+    )
+    if dice := trust.expected_dice:
+        rows += f"<li><b>{texts.EXPECTED_DICE}</b> {dice.value:.2f} ({dice.low:.2f} to {dice.high:.2f}).</li>"
+    rate = f"<p>{escape(rate)}</p>" if (rate := trust.rate()) else ""
     limits = f"<small>{texts.TRUST_LIMITS}</small>{_reservation(trust, threshold)}"
-    return _section(texts.TRUST, f"<ul>{rows}</ul><p>{limits}</p>")
+    return _section(texts.TRUST, f"<ul>{rows}</ul>{rate}<p>{limits}</p>")
 
 
 def _measurements(measurements: Measurements | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from busi_demo.imaging.crop import parse_crop, with_crop
 from busi_demo.models import APPROACHES
 from busi_demo.types import InputError
 from busi_demo.ui import texts
@@ -18,7 +19,15 @@ def loading(approach: str) -> str | None:
     return None if approach in _answered else texts.loading(APPROACHES[approach].title)
 
 
-def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float | None, session: Session) -> Session:
+def analyse_inputs(
+    image: str,
+    approach: str,
+    mask: str | None,
+    spacing: float | None,
+    session: Session,
+    crop: str = "",
+    analyse_anyway: bool = False,
+) -> Session:
     """Run the network over the inputs as they stand.
 
     Args:
@@ -26,6 +35,8 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
         approach: key of the approach.
         spacing: millimetres per pixel that the person gave.
         session: what was opened or analysed last; what it has read is not read again.
+        crop: the part that the person chose, as text; empty: it is found.
+        analyse_anyway: the person wants an answer on a picture that was refused.
     Returns:
         The session from now on, with a refusal where there is no answer. Its `shown` and `mask` are the paths that stay
         in the inputs.
@@ -36,7 +47,7 @@ def analyse_inputs(image: str, approach: str, mask: str | None, spacing: float |
     if read.refusal or read.grey is None or read.truth is None:
         return read
     try:
-        analysed = analyse_image(read.grey, approach, read.truth)
+        analysed = analyse_image(with_crop(read.grey, parse_crop(crop)), approach, read.truth, analyse_anyway)
     except InputError as error:
         return replace(read, refusal=str(error))
     _answered.add(approach)

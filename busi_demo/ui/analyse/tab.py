@@ -50,8 +50,10 @@ class AnalyseTab:
                 with gr.Accordion(texts.MASK_SECTION, open=False, elem_id="mask-section"):
                     self.intake.mask.render()
                     spacing.render()
+                    self.crop = gr.Textbox(label=texts.CROP, info=texts.CROP_INFO, max_lines=1, elem_id="crop")
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(html.hint(texts.WAITING), elem_id="card", padding=False)
+                self.anyway = gr.Button(texts.ANYWAY, size="sm", visible=False, elem_id="anyway")
         if self.intake.gallery:
             real = any(example.real for example in examples)
             gr.Markdown(texts.EXAMPLES_WITH_REAL if real else texts.EXAMPLES, elem_id="examples")
@@ -77,16 +79,18 @@ class AnalyseTab:
     def _listen(self) -> None:
         intake, controls, settings = self.intake, self.controls, [*self.controls.components, self.spacing]
         image, mask, session, request = intake.image, intake.mask, intake.session, intake.request
-        inputs = [image, self.approach, mask, self.spacing, session, request]
-        outputs = [self.card, session, image, mask, self.spacing, controls.threshold]
+        inputs = [image, self.approach, mask, self.spacing, session, request, self.crop]
+        outputs = [self.card, session, image, mask, self.spacing, self.crop, controls.threshold]
         view_inputs = [self.narrow, image, session, *settings]
-        view_outputs = [self.card, self.results, self.figure, self.findings]
+        view_outputs = [self.card, self.results, self.figure, self.findings, self.anyway]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, request.change]
+        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, self.crop.submit, request.change]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, view_inputs, view_outputs, **draw)
+        overridden = self.anyway.click(self.run_anyway, inputs, outputs, trigger_mode="once", **slow)
+        overridden.success(self.view, view_inputs, view_outputs, **draw)
 
         emptied = intake.listen()
         emptied.success(self.view, view_inputs, view_outputs, **draw)
@@ -107,6 +111,8 @@ class AnalyseTab:
         spacing: float | None,
         session: Session,
         request: tuple[Session, int] = (Session(), 0),
+        crop: str = "",
+        analyse_anyway: bool = False,
     ) -> Iterator[dict[Any, Any]]:
         """Run the network over the inputs as they stand, and store its answer.
 
@@ -116,6 +122,8 @@ class AnalyseTab:
             spacing: millimetres per pixel that the person gave.
             session: what was analysed last.
             request: what was put into the inputs last, and when; a run that came late may have replaced the session.
+            crop: the part that the person chose, as text; it belongs to one image and is dropped with it.
+            analyse_anyway: the person wants an answer on a picture that was refused.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
@@ -127,8 +135,11 @@ class AnalyseTab:
             yield {self.card: html.hint(message)}
         before = session.analysed
         opened = request[0] if image == request[0].shown else session
-        after = analyse_inputs(image, approach, mask, spacing, opened)
+        kept = crop if image == session.shown and not session.pending else ""
+        after = analyse_inputs(image, approach, mask, spacing, opened, kept, analyse_anyway)
         changed: dict[Any, Any] = {inputs.session: after}
+        if kept != crop:
+            changed[self.crop] = kept
         for component, old, new in (
             (inputs.image, image, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
         ):  # fmt: skip
@@ -137,6 +148,19 @@ class AnalyseTab:
         if after.analysed and (before is None or before.forward_pass.approach != approach):
             changed[self.controls.threshold] = after.analysed.forward_pass.threshold
         yield changed
+
+    def run_anyway(
+        self,
+        image: str | None,
+        approach: str,
+        mask: str | None,
+        spacing: float | None,
+        session: Session,
+        request: tuple[Session, int],
+        crop: str,
+    ) -> Iterator[dict[Any, Any]]:
+        """`run` on a picture that was refused."""
+        yield from self.run(image, approach, mask, spacing, session, request, crop, analyse_anyway=True)
 
     def view(self, narrow: bool, image: str | None, session: Session, *settings: Any) -> Any:
         """Decide what is shown.
@@ -152,20 +176,23 @@ class AnalyseTab:
         from busi_demo.ui.analyse.findings import findings  # loads what the first page need not wait for
         from busi_demo.ui.analyse.verdict import verdict
 
-        hidden = gr.Column(visible=False)
+        hidden = {self.results: gr.Column(visible=False), self.anyway: gr.Button(visible=False)}
         if session.refusal:
-            return {self.card: html.alert(session.refusal), self.results: hidden}
+            return hidden | {self.card: html.alert(session.refusal)}
         if image is None:
-            return {self.card: html.hint(texts.WAITING), self.results: hidden}
+            return hidden | {self.card: html.hint(texts.WAITING)}
         if session.pending or (session.analysed and image != session.shown):
             return gr.skip()  # a newer image is being analysed, and viewed when that is done
         if session.analysed is None:
-            return {self.card: html.alert(texts.FORGOTTEN), self.results: hidden}
+            return hidden | {self.card: html.alert(texts.FORGOTTEN)}
         try:
             analysis = session.analysed.analysis(view_of(session, *settings))
         except InputError as error:
             return {self.card: html.alert(str(error))}
+        if analysis.answer.withheld:
+            return hidden | {self.card: html.refusal(analysis.prediction), self.anyway: gr.Button(visible=True)}
         return {
+            self.anyway: gr.Button(visible=False),
             self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
             self.figure: gr.Image(analysis.figure(1 if narrow else None), alt_text=html.figure_alt(analysis.answer)),

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from busi_demo.batch.items import Limits, find_items
-from busi_demo.batch.rows import Row, analyse_item, counts, csv_text
+from busi_demo.batch.rows import Row, analyse_item, counts, csv_text, referral, referred_first
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
+from busi_demo.types import Verdict
 from busi_demo.ui import texts
 from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
 
@@ -74,9 +75,10 @@ def run_batch(
                     break
                 for result in analyse_item(item, predictors):
                     rows.append(result.row)
-                    if result.answer:
-                        archive.writestr(f"figures/{result.figure_name}", result.answer.figure_png())
+                    if figure := result.figure_png():
+                        archive.writestr(f"figures/{result.figure_name}", figure)
                 done += 1
+            rows = referred_first(rows)
             archive.writestr(table.name, csv_text(rows))
         table.write_text(csv_text(rows), encoding="utf-8", newline="")
     except BaseException:  # GeneratorExit too: the files will not be downloaded
@@ -90,7 +92,8 @@ def cells(row: Row) -> list[Any]:
     shares = [row[name] for name in ("p_benign", "p_malignant", "p_normal", "lesion_area_fraction")]
     key = row["approach"]
     title = "" if key is None else title_of(key)
-    return [row["image"], title, row["predicted_class"] or "",
+    refused = texts.REFUSED if row["input_check"] == Verdict.REFUSED.value else ""
+    return [row["image"], title, row["predicted_class"] or refused, row["trust"] or "", row["set_95"] or "",
             *(None if share is None else round(100 * share, 1) for share in shares),
             None if row["dice"] is None else round(row["dice"], 3), row["error"] or row["warnings"] or ""]  # fmt: skip
 
@@ -98,7 +101,7 @@ def cells(row: Row) -> list[Any]:
 def progress_card(now: Progress) -> str:
     """How far the batch is, as HTML."""
     if now.table:
-        text = texts.batch_summary(now.done, now.total, counts(now.rows)[1])
+        text = f"{texts.batch_summary(now.done, now.total, counts(now.rows)[1])} {referral(now.rows)}"
     else:
         text = texts.batch_progress(now.done, now.total, now.next_name)
     bar = f'<progress max="{now.total}" value="{now.done}" aria-label="{texts.TAB_BATCH}"></progress>'

@@ -16,7 +16,19 @@ from busi_demo.ui.endpoints import declare_batch_endpoint
 from busi_demo.ui.events import LONG, PRIVATE, QUICK
 
 _NUMBERS = ("number",) * 5
-_WIDTHS = ["150px", "160px", "100px", "100px", "120px", "100px", "100px", "75px", "320px"]  # as wide as the page
+_WIDTHS = [
+    "140px",
+    "150px",
+    "90px",
+    "75px",
+    "150px",
+    "90px",
+    "105px",
+    "90px",
+    "90px",
+    "70px",
+    "300px",
+]  # as wide as the page
 
 
 class BatchTab:
@@ -44,7 +56,7 @@ class BatchTab:
             self.csv = gr.DownloadButton(texts.BATCH_CSV, visible=False, elem_id="batch-csv")
             self.figures = gr.DownloadButton(texts.BATCH_FIGURES, visible=False, elem_id="batch-figures")
         self.table = gr.Dataframe(
-            headers=list(texts.BATCH_COLUMNS), datatype=["str", "str", "str", *_NUMBERS, "str"],
+            headers=list(texts.BATCH_COLUMNS), datatype=[*["str"] * 5, *_NUMBERS, "str"],
             label=texts.BATCH_TABLE, interactive=False, visible=False, max_height=520, wrap=True, column_widths=_WIDTHS,
             buttons=["fullscreen"], elem_id="batch-table",
         )  # fmt: skip

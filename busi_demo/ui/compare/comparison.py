@@ -14,7 +14,7 @@ from busi_demo.inference.predictor import SharedPasses, load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, title_of
 from busi_demo.types import InputError
 from busi_demo.ui import texts
-from busi_demo.ui.html import bar, data_table, named, overlap
+from busi_demo.ui.html import bar, data_table, doubt, named, overlap, refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,13 @@ def verdict(known: Comparison) -> str:
         sentences = [answer for answer in known.answers.values() if isinstance(answer, str)]
         return "".join(f'<p class="alert" role="alert">{escape(s)}</p>' for s in (texts.NO_CONSENSUS, *sentences))
     prediction = answer.prediction
-    notes = (*consensus.further_warnings, *answer.ground_truth.notes)
+    if answer.withheld:
+        return refusal(prediction) + f'<p class="note">{texts.COMPARE_ANYWAY}</p>'
+    notes = [w for w in consensus.further_warnings if w not in prediction.input_check.reasons]
+    notes += answer.ground_truth.notes
     parts = [
         f'<p class="by">{texts.consensus_by(len(consensus.members))}</p>',
+        doubt(prediction),
         f"<h2>{prediction.predicted_class.capitalize()} <span>{percent(prediction.confidence)}</span></h2>",
         f'<p class="alert">{escape(DISAGREEMENT)}</p>'
         if consensus.disagree
@@ -125,6 +129,8 @@ def _answer_row(key: str, answer: Answer | str) -> list[str]:
     if isinstance(answer, str):
         return [title_of(key), answer, "", ""]
     mask = answer.prediction.mask
+    if answer.withheld:
+        return [title_of(key), texts.REFUSED, "", ""]
     lesion = percent(answer.prediction.lesion_area_fraction) if mask.any() else texts.NO_LESION
     dice = "" if answer.dice is None else f"{answer.dice:.3f}"
     return [title_of(key), named(answer.prediction), lesion, dice]

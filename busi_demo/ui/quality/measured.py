@@ -144,9 +144,14 @@ def _corruptions(quality: Quality) -> Image.Image | None:
     return _image(plots.corruptions_figure(measured, title=quality.title)) if measured else None
 
 
+def _kept(quality: Quality) -> Image.Image | None:
+    measured = quality.facts.trust
+    return _image(plots.kept_figure(measured, title=quality.title)) if measured else None
+
+
 _PLOTS: dict[str, Callable[[Quality], Image.Image | None]] = {
     "confusion": _confusion, "reliability": _reliability, "roc": _roc, "curves": _curves, "cam": _cam,
-    "corruptions": _corruptions,
+    "corruptions": _corruptions, "kept": _kept,
 }  # fmt: skip
 
 

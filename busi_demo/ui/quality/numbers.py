@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from busi_demo.evaluation.card import doubt
 from busi_demo.evaluation.card.tables import COMPARED, METRICS
 from busi_demo.imaging.text import percent
 from busi_demo.ui import texts
-from busi_demo.ui.html import alert, scrolling_table
+from busi_demo.ui.html import alert, data_table, scrolling_table
 
 if TYPE_CHECKING:
     from busi_demo.ui.quality.measured import Quality
@@ -45,6 +46,23 @@ def numbers(quality: Quality) -> str:
     return (
         f'<p role="status">{escape(texts.measured_on(quality.title, report))}</p>'
         f"<details><summary>{texts.ALL_NUMBERS}</summary>{scrolling_table(f'<tr>{heads}</tr>', rows)}</details>"
+        f"{_doubt(quality)}"
+    )
+
+
+def _doubt(quality: Quality) -> str:
+    """What levels of trust, sets of classes and the input check were worth."""
+    trust, check = quality.facts.trust, quality.facts.input_check
+    tables = []
+    if trust:
+        tables.append((texts.TRUST_MEASURED, doubt.trust_table({"": trust}), ""))
+        tables.append((texts.SETS_MEASURED, doubt.set_table({"": trust}), texts.SETS_NOTE))
+    if check:
+        heads, rows = doubt.input_table(check)
+        tables.append((texts.INPUT_MEASURED, (["", *heads], [["", *row] for row in rows]), texts.INPUT_NOTE))
+    return "".join(
+        f"<details><summary>{title}</summary>{data_table(title, heads[1:], [row[1:] for row in rows], note)}</details>"
+        for title, (heads, rows), note in tables
     )
 
 

@@ -1,0 +1,77 @@
+"""What was fitted to the errors of an approach: `trust.json` beside its weights, written by `train/fit_trust.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from busi_demo.project import json_bytes, read_json, save_whole
+from busi_demo.types import CLASSES, InputError
+
+TRUST_FILE = "trust.json"
+
+
+@dataclass(frozen=True)
+class TrustFit:
+    """Numbers that turn an answer into a set of classes, an expected Dice and a level of trust.
+
+    Attributes:
+        sha256: of the weights that they were fitted to.
+        sets: confidence level -> class -> threshold, see `analysis.conformal`.
+        dice: feature of `analysis.outline` -> coefficient of the expected Dice; "constant" is its intercept. Empty
+            where there were too few outlines to fit it to.
+        dice_interval: lowest and highest deviation of the true Dice from the expected one, in 90 % of the images.
+        green, red: confidence from which on an answer may be green, and below which it is red.
+        measured: rates on images that the numbers were not fitted to, as JSON values, see `evaluation.trust_fit`.
+    Raises:
+        ValueError: a level lacks a class, or green and red are out of order.
+    """
+
+    sha256: str
+    sets: Mapping[str, Mapping[str, float]]
+    dice: Mapping[str, float]
+    dice_interval: tuple[float, float]
+    green: float
+    red: float
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(set(thresholds) != set(CLASSES) for thresholds in self.sets.values()):
+            raise ValueError(f"every level of sets must have the classes {CLASSES}.")
+        if not 0 <= self.red <= self.green <= 1:
+            raise ValueError(f"red and green must be in order between 0 and 1, got {self.red} and {self.green}.")
+
+
+def save_trust(fit: TrustFit, folder: Path) -> Path:
+    """Write trust.json of an approach."""
+    return save_whole(folder / TRUST_FILE, json_bytes(asdict(fit)))
+
+
+def read_trust(folder: Path, sha256: str) -> TrustFit | None:
+    """Read trust.json of an approach.
+
+    Args:
+        folder: of the approach.
+        sha256: of its weights.
+    Returns:
+        `None` where there is none, or where it was fitted to other weights.
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / TRUST_FILE
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    names = {item.name for item in fields(TrustFit)}
+    try:
+        if not isinstance(values, dict) or set(values) != names:
+            raise ValueError(f"expected the keys {', '.join(sorted(names))}")
+        low, high = values["dice_interval"]
+        fit = TrustFit(**values | {"dice_interval": (float(low), float(high))})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder.name}/{TRUST_FILE} is damaged ({error}): fetch it again, or make it with train/fit_trust.py."
+        ) from error
+    return fit if fit.sha256 == sha256 else None

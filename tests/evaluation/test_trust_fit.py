@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import disc
+
+from busi_demo.evaluation.trust_fit import Case, fit_trust, risk_coverage
+from busi_demo.types import CLASSES, Agreement, Prediction
+
+
+def case(rng: np.random.Generator, index: int) -> Case:
+    """An answer whose confidence is right on average, and whose Dice is the probability inside its outline."""
+    confidence = rng.uniform(0.4, 1.0)
+    others = (1 - confidence) / 2
+    label = CLASSES[index % 3]
+    named = label if rng.random() < confidence else CLASSES[(index + 1) % 3]
+    mask, sure = disc(40, 40, 20, 20, 8), rng.uniform(0.55, 0.95)
+    prediction = Prediction(
+        approach="multitask_cnn", image=np.zeros((40, 40), dtype=np.uint8), mask=mask,
+        mask_probability=np.where(mask, sure, 0.01).astype(np.float32),
+        probabilities={name: confidence if name == named else others for name in CLASSES},
+        cam=np.zeros((40, 40), dtype=np.float32), cam_class=named, cam_peak=0.0, threshold=0.5,
+        agreement=Agreement.AGREES,
+    )  # fmt: skip
+    return Case(prediction, label, float(np.clip(sure + rng.normal(0, 0.03), 0, 1)), index % 5)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    return fit_trust([case(rng, i) for i in range(600)], "abc")
+
+
+def test_green_answers_are_right_as_often_as_wanted_and_red_ones_seldom(fitted):
+    levels = fitted.measured["levels"]
+    green, red = levels["green"], levels["red"]
+    assert sum(row["n"] for row in levels.values()) == 600
+    assert green["n"] > 50 and green["right"] / green["n"] > 0.92
+    assert red["n"] > 20 and red["right"] / red["n"] < 0.6
+    assert fitted.red == 0.5 and 0.8 < fitted.green < 1
+
+
+def test_sets_cover_each_class_as_often_as_promised(fitted):
+    for level, wanted in (("0.90", 0.9), ("0.95", 0.95)):
+        for name in CLASSES:
+            row = fitted.measured["sets"][level][name]
+            assert row["n"] == 200 and abs(row["covered"] / row["n"] - wanted) < 0.05
+
+
+def test_the_expected_dice_follows_the_true_one(fitted):
+    dice = fitted.measured["dice"]
+    assert dice["correlation"] > 0.9 and 0.85 < dice["within"] / dice["n"] < 0.95
+
+
+def test_risk_and_coverage_by_hand():
+    found = risk_coverage([(0.9, True), (0.8, False), (0.7, True), (0.6, True)])
+    assert found["accuracy"][-1] == 0.75 and found["share"][-1] == 1.0
+    assert found["area"] == pytest.approx(np.mean([0, 1 / 2, 1 / 3, 1 / 4]))
+    assert found["ideal"] == pytest.approx(np.mean([0, 0, 0, 1 / 4]))
+    assert found["at"] == pytest.approx({"0.62": 0.5, "0.80": 2 / 3}, abs=1e-3)

@@ -1,0 +1,83 @@
+"""Fit how far to trust the answers of the trained approaches, and write trust.json beside their weights. Run it again
+when weights change:
+
+python train/fit_trust.py --data DIR [--approach KEY ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from pathlib import Path
+
+import _path  # noqa: F401
+from tqdm import tqdm
+
+from busi_demo.data.busi import index_folder
+from busi_demo.data.locate import find_data
+from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
+from busi_demo.evaluation.trust_fit import Case, fit_trust
+from busi_demo.imaging import read_image
+from busi_demo.imaging.masks import dice
+from busi_demo.inference.predictor import load_predictor
+from busi_demo.models import APPROACHES
+from busi_demo.training.recipe import main
+from busi_demo.types import InputError
+from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder, available_approaches
+from busi_demo.weights.trust_file import save_trust
+
+FOLDS = 5
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fit trust to the errors on images that networks do not know.")
+    parser.add_argument("--data", help="BUSI (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
+    parser.add_argument("--approach", nargs="*", choices=list(APPROACHES), help="default: all that have weights")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    return parser.parse_args()
+
+
+def fit() -> None:
+    arguments = parse()
+    root = find_data(arguments.data)
+    for key in arguments.approach or available_approaches(arguments.weights):
+        cases = cases_of(key, root, arguments.weights)
+        sha256 = load_predictor(key, arguments.weights).config["sha256"]
+        fitted = fit_trust(cases, sha256)
+        measured, n = fitted.measured, len(cases)
+        print(f"wrote {save_trust(fitted, arguments.weights / key)} from {n} images")
+        for level, row in measured["levels"].items():
+            share = row["right"] / row["n"] if row["n"] else float("nan")
+            missed = f"{row['missed']} of {measured['malignant']} malignant missed"
+            print(f"  {level}: {row['n'] / n:.1%} of the answers, {share:.1%} right, {missed}")
+        for level, by_class in measured["sets"].items():
+            parts = (f"{name} {row['covered'] / row['n']:.3f}" for name, row in by_class.items())
+            print(f"  sets at {level}: {', '.join(parts)}, mean size {by_class['all']['mean_size']:.2f}")
+        print(f"  kept: {measured['kept']['at']}; Dice: {measured['dice']}", flush=True)
+
+
+def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
+    """The answers to all images that a network of the approach was not trained on.
+
+    Raises:
+        InputError: there are none.
+    """
+    held_out = held_out_by([approach_folder(key, weights)], root.name)
+    predictor_for = held_out_predictors(load_predictor(key, weights), held_out)
+    samples = [s for s in index_folder(root) if (s.label, s.name) in held_out and s.label_certain]
+    if not samples:
+        raise InputError(f"{root} holds no image that {key} was not trained on: name the data set of the training.")
+    single = len({held_out[s.label, s.name] for s in samples}) == 1
+    cases = []
+    for sample in tqdm(samples, key, leave=False, disable=None):
+        _, mask = sample.read()
+        prediction = predictor_for(sample).predict(read_image(sample.image_path))
+        (fold,) = held_out[sample.label, sample.name]
+        own = zlib.crc32(sample.group.encode()) if single or fold is None else fold
+        overlap = dice(prediction.mask, mask) if sample.mask_complete else None
+        cases.append(Case(prediction, sample.label, overlap, own % FOLDS))
+    return cases
+
+
+if __name__ == "__main__":
+    main(fit)
