@@ -128,6 +128,13 @@ def test_a_bad_file_is_one_sentence(tmp_path, bounded, name):
             assert not isinstance(source, Path) or name in message
 
 
+@pytest.mark.parametrize(("width", "height"), [(20000, 33), (33, 20000), (400_000, 32)])
+def test_a_long_strip_is_read_with_a_note(bounded, width, height):
+    noise = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    image = read_image(encode("PNG", noise))
+    assert image.pixels.shape == (height, width) and any("is a strip of" in note for note in image.notes)
+
+
 def damaged_icc(form: str) -> bytes:
     if form == "PNG":
         plain = encode("PNG")

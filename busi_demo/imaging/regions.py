@@ -49,9 +49,9 @@ def slices(box: Box, side: int = 1) -> tuple[slice, slice]:
 
 
 def reduced(pixels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Means of blocks of a uint8 (H, W) array: float32 (h, w) with at most `WORKING_SIDE` a side, and the side of a
-    block."""
-    side = -(-max(pixels.shape) // WORKING_SIDE)
+    """Means of blocks of a uint8 (H, W) array: float32 (h, w) with at most `WORKING_SIDE` a side, but at least one
+    block, and the side of a block."""
+    side = min(-(-max(pixels.shape) // WORKING_SIDE), *pixels.shape)
     if side == 1:
         return pixels.astype(np.float32), 1
     rows, columns = (length // side for length in pixels.shape)
