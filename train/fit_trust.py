@@ -24,7 +24,7 @@ from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder, available_approaches
-from busi_demo.weights.trust_file import save_trust
+from busi_demo.weights.trust_file import answers_sha256, save_trust
 
 FOLDS = 5
 
@@ -42,8 +42,7 @@ def fit() -> None:
     root = find_data(arguments.data)
     for key in arguments.approach or available_approaches(arguments.weights):
         cases = cases_of(key, root, arguments.weights)
-        sha256 = load_predictor(key, arguments.weights).config["sha256"]
-        fitted = fit_trust(cases, sha256)
+        fitted = fit_trust(cases, answers_sha256(load_predictor(key, arguments.weights).config))
         measured, n = fitted.measured, len(cases)
         print(f"wrote {save_trust(fitted, arguments.weights / key)} from {n} images")
         for level, row in measured["levels"].items():

@@ -227,8 +227,12 @@ def kept_figure(measured: Mapping[str, Any], *, title: str) -> Figure:
     green, n = levels["green"], sum(row["n"] for row in levels.values())
     if green["n"]:
         axes.plot(green["n"] / n, green["right"] / green["n"], "o", color=GREEN, label="green answers")
-    axes.set(xlim=(0, 1.02), ylim=(min(0.7, float(accuracy.min()) - 0.03), 1.005), xlabel="share of answers kept",
-             ylabel="share of them that is right")  # fmt: skip
+    lowest = float(accuracy.min())
+    if (dice := measured.get("kept_dice")) and dice["mean"]:
+        axes.plot(dice["share"], dice["mean"], ":", color=PURPLE, label="mean Dice of lesions, by the same order")
+        lowest = min(lowest, *dice["mean"])
+    axes.set(xlim=(0, 1.02), ylim=(min(0.7, lowest - 0.03), 1.005), xlabel="share of answers kept",
+             ylabel="share of them that is right, Dice")  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", frameon=False)
     _entitle(figure, f"Answers kept: {title}, n = {n}")

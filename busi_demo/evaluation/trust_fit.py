@@ -54,7 +54,7 @@ def fit_trust(cases: Sequence[Case], sha256: str) -> TrustFit:
 
     Args:
         cases: of two or more folds, of every class.
-        sha256: of the weights.
+        sha256: of `answers_sha256`.
     """
     return _fit(cases, sha256, measured=measure(cases))
 
@@ -64,33 +64,61 @@ def measure(cases: Sequence[Case]) -> dict[str, Any]:
 
     Returns:
         levels: level -> n, right, missed (malignant images that are called otherwise); malignant: number of malignant
-        images; sets: confidence level -> `conformal.coverage`; dice: n, correlation and share of true values within the
-        interval, `None` without outlines; kept: see `risk_coverage`.
+        images; sizes: number of classes left open at 95 % -> the same; sets: confidence level -> `conformal.coverage`;
+        dice: n, correlation and share of true values within the interval, `None` without outlines; kept: see
+        `risk_coverage`; kept_dice: mean Dice of lesions by the share of answers kept, in the same order.
     """
     levels = {level.name.lower(): {"n": 0, "right": 0, "missed": 0} for level in Level}
+    sizes = {str(size): {"n": 0, "right": 0, "missed": 0} for size in range(1, len(CLASSES) + 1)}
     sets: dict[str, list[tuple[str, ...]]] = {level: [] for level in LEVELS}
-    labels, expected, order = [], [], []
+    labels, expected, order, outlined = [], [], [], []
     for fold in sorted({case.fold for case in cases}):
         fitted = _fit([case for case in cases if case.fold != fold], "")
         for case in (case for case in cases if case.fold == fold):
             trust = assess(case.prediction, fitted)
-            row = levels[trust.level.name.lower()]
-            row["n"] += 1
-            row["right"] += case.right
-            row["missed"] += case.label == "malignant" and not case.right
+            for row in (levels[trust.level.name.lower()], sizes[str(len(trust.prediction_set[STRICTEST]))]):
+                row["n"] += 1
+                row["right"] += case.right
+                row["missed"] += case.label == "malignant" and not case.right
             for level in LEVELS:
                 sets[level].append(trust.prediction_set[level])
             labels.append(case.label)
             order.append((case.prediction.confidence, case.right))
+            if case.dice is not None and case.label != "normal":
+                outlined.append((case.prediction.confidence, case.dice))
             if trust.expected_dice and case.dice is not None:
                 expected.append((trust.expected_dice, case.dice))
     return {
         "levels": levels,
+        "sizes": sizes,
         "malignant": labels.count("malignant"),
         "sets": {level: coverage(sets[level], labels) for level in LEVELS},
         "dice": _dice_rates(expected),
         "kept": risk_coverage(order),
+        "kept_dice": kept_means(outlined),
     }
+
+
+def kept_means(answers: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    """The mean of a value over the answers that are kept, the surest first.
+
+    Args:
+        answers: confidence and value.
+    Returns:
+        share and mean: lists of points.
+    """
+    values = np.array([value for _, value in sorted(answers, key=lambda answer: -answer[0])], dtype=np.float64)
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    points = _points(len(values))
+    return {
+        "share": [round(float(k / len(values)), 4) for k in points],
+        "mean": [round(float(means[k - 1]), 4) for k in points],
+    }
+
+
+def _points(count: int) -> np.ndarray:
+    """Numbers of answers kept, from few to all of `count`."""
+    return np.unique(np.ceil(np.linspace(1 / _STEPS, 1, _STEPS) * count).astype(int)) if count else np.array([], int)
 
 
 def risk_coverage(answers: Sequence[tuple[float, bool]]) -> dict[str, Any]:
@@ -106,7 +134,7 @@ def risk_coverage(answers: Sequence[tuple[float, bool]]) -> dict[str, Any]:
     right = np.array([is_right for _, is_right in sorted(answers, key=lambda answer: -answer[0])], dtype=np.float64)
     n = np.arange(1, len(right) + 1)
     accuracy, best = np.cumsum(right) / n, np.cumsum(np.sort(right)[::-1]) / n
-    points = np.unique(np.ceil(np.linspace(1 / _STEPS, 1, _STEPS) * len(right)).astype(int))
+    points = _points(len(right))
     return {
         "share": [round(float(k / len(right)), 4) for k in points],
         "accuracy": [round(float(accuracy[k - 1]), 4) for k in points],

@@ -146,7 +146,12 @@ class Predictor:
         Raises:
             InputError: all of it was trained on the fold.
         """
-        return self if fold is None else Predictor(self._weights.held_out(fold), self._known, self.trust_fit)
+        if fold is None:
+            return self
+        weights, known = self._weights.held_out(fold), self._known
+        if known and weights.model is not self._weights.model:
+            known = replace(known, network=None)  # another network than the one whose descriptors are known
+        return Predictor(weights, known, self.trust_fit)
 
     def randomised(self, seed: int = 0) -> Predictor:
         """The same approach with random weights, to measure whether its CAMs depend on the training."""
@@ -181,8 +186,9 @@ _loading = threading.RLock()
 @cache
 def _load(folder: Path) -> Predictor:
     weights = load_weights(folder, load_other=lambda other: _load(other)._weights)
-    sha256 = weights.config.sha256 if weights.config else ""
-    return Predictor(weights, known_pictures(folder, sha256), read_trust(folder, sha256))
+    config = weights.config
+    known = known_pictures(folder, config.sha256 if config else "")
+    return Predictor(weights, known, read_trust(folder, config.to_json()) if config else None)
 
 
 load_predictor.cache_clear = _load.cache_clear  # type: ignore[attr-defined]

@@ -248,6 +248,7 @@ PLOT_LABELS = {
     "kept": "Accuracy by share of answers kept",
 }
 TRUST_MEASURED = "What green, amber and red were worth"
+SIZES_MEASURED = "What answers were worth by the number of classes left open"
 SETS_MEASURED = "How often the sets hold the true class"
 SETS_NOTE = "On images like those they were fitted to; another hospital or machine breaks the promise."
 INPUT_MEASURED = "What the input check lets through"

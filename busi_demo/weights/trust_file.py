@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,7 +20,7 @@ class TrustFit:
     """Numbers that turn an answer into a set of classes, an expected Dice and a level of trust.
 
     Attributes:
-        sha256: of the weights that they were fitted to.
+        sha256: of what they were fitted to, see `answers_sha256`.
         sets: confidence level -> class -> threshold, see `analysis.conformal`.
         dice: feature of `analysis.outline` -> coefficient of the expected Dice; "constant" is its intercept. Empty
             where there were too few outlines to fit it to.
@@ -44,19 +46,26 @@ class TrustFit:
             raise ValueError(f"red and green must be in order between 0 and 1, got {self.red} and {self.green}.")
 
 
+def answers_sha256(config: Mapping[str, Any]) -> str:
+    """A hash of all in config.json that the answers of an approach depend on: weights, calibration and how its mask is
+    cut. Another temperature is enough to make what was fitted to the old one wrong."""
+    values = [config.get(name) for name in ("sha256", "temperature", "class_bias", "threshold", "min_area")]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
 def save_trust(fit: TrustFit, folder: Path) -> Path:
     """Write trust.json of an approach."""
     return save_whole(folder / TRUST_FILE, json_bytes(asdict(fit)))
 
 
-def read_trust(folder: Path, sha256: str) -> TrustFit | None:
+def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
     """Read trust.json of an approach.
 
     Args:
         folder: of the approach.
-        sha256: of its weights.
+        config: its config.json.
     Returns:
-        `None` where there is none, or where it was fitted to other weights.
+        `None` where there is none, or where it was fitted to other weights or another calibration.
     Raises:
         InputError: it is damaged.
     """
@@ -74,4 +83,4 @@ def read_trust(folder: Path, sha256: str) -> TrustFit | None:
         raise InputError(
             f"{folder.name}/{TRUST_FILE} is damaged ({error}): fetch it again, or make it with train/fit_trust.py."
         ) from error
-    return fit if fit.sha256 == sha256 else None
+    return fit if fit.sha256 == answers_sha256(config) else None

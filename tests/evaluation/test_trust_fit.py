@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import disc
 
-from busi_demo.evaluation.trust_fit import Case, fit_trust, risk_coverage
+from busi_demo.evaluation.trust_fit import Case, fit_trust, kept_means, risk_coverage
 from busi_demo.types import CLASSES, Agreement, Prediction
 
 
@@ -50,6 +50,17 @@ def test_sets_cover_each_class_as_often_as_promised(fitted):
 def test_the_expected_dice_follows_the_true_one(fitted):
     dice = fitted.measured["dice"]
     assert dice["correlation"] > 0.9 and 0.85 < dice["within"] / dice["n"] < 0.95
+
+
+def test_answers_that_leave_fewer_classes_open_are_right_more_often(fitted):
+    rates = [row["right"] / row["n"] for row in fitted.measured["sizes"].values() if row["n"] > 20]
+    assert rates == sorted(rates, reverse=True) and len(rates) > 1
+
+
+def test_means_of_the_answers_kept_by_hand():
+    found = kept_means([(0.9, 1.0), (0.5, 0.0), (0.7, 0.5)])
+    assert found == {"share": [0.3333, 0.6667, 1.0], "mean": [1.0, 0.75, 0.5]}
+    assert kept_means([]) == {"share": [], "mean": []}
 
 
 def test_risk_and_coverage_by_hand():

@@ -10,10 +10,15 @@ from helpers import disc
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.input_fit import changed_properties, collect, fit_reference
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.imaging.text import percent
 from busi_demo.inference.input_check import Known, check_input
+from busi_demo.inference.predictor import Predictor
+from busi_demo.models import approach_class
+from busi_demo.models.ensemble import Ensemble
 from busi_demo.types import CLASSES, Verdict
 from busi_demo.weights.input_reference import NetworkReference, fit_neighbours
+from busi_demo.weights.store import Weights
 
 ACCEPTED, DOUBTFUL, REFUSED = Verdict.ACCEPTED, Verdict.DOUBTFUL, Verdict.REFUSED
 
@@ -114,3 +119,14 @@ def test_a_network_that_has_not_met_a_picture_makes_it_doubtful_and_refuses_it_w
     strict = replace(known.reference, doubtful=0.0, refused=np.inf)
     assert check_input(phantom(3), Known(strict, network), descriptor=near).verdict is DOUBTFUL
     assert check_input(phantom(3), Known(strict, network), descriptor=far).verdict is REFUSED
+
+
+def test_a_held_out_network_is_not_compared_with_what_another_one_knows(known):
+    members = [approach_class("multitask_cnn").fresh() for _ in range(2)]
+    weights = Weights(Ensemble(members, [0, 1]).eval(), Preprocess(size=64))
+    network = NetworkReference(fit_neighbours(np.eye(6, dtype=np.float32), 6, 0.1), 5.0, 6.0, "")
+    predictor = Predictor(weights, Known(known.reference, network))
+    assert predictor._known.network is network
+    assert predictor.held_out(1)._known.network is None and predictor.held_out(1)._known.reference is known.reference
+    single = Predictor(Weights(members[0].eval(), Preprocess(size=64)), Known(known.reference, network))
+    assert single.held_out(0)._known.network is network

@@ -3,26 +3,30 @@ from __future__ import annotations
 import pytest
 
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights.trust_file import TRUST_FILE, TrustFit, read_trust, save_trust
+from busi_demo.weights.trust_file import TRUST_FILE, TrustFit, answers_sha256, read_trust, save_trust
 
+CONFIG = {"sha256": "abc", "temperature": 0.9, "class_bias": [0.0, 0.0, 0.0], "threshold": 0.5, "min_area": 0.003}
 SETS = {"0.95": dict.fromkeys(CLASSES, 0.5)}
 
 
 def fit() -> TrustFit:
-    return TrustFit("abc", SETS, {"constant": 0.5}, (-0.2, 0.1), 0.9, 0.5, {"malignant": 3})
+    return TrustFit(answers_sha256(CONFIG), SETS, {"constant": 0.5}, (-0.2, 0.1), 0.9, 0.5, {"malignant": 3})
 
 
 def test_a_file_returns_what_was_saved_for_the_same_weights_only(tmp_path):
-    assert read_trust(tmp_path, "abc") is None
+    assert read_trust(tmp_path, CONFIG) is None
     save_trust(fit(), tmp_path)
-    assert read_trust(tmp_path, "abc") == fit() and read_trust(tmp_path, "other") is None
+    assert read_trust(tmp_path, CONFIG) == fit()
+    for changed in ({"sha256": "other"}, {"temperature": 1.1}, {"class_bias": [0.0, 0.1, 0.0]}, {"threshold": 0.4}):
+        assert read_trust(tmp_path, CONFIG | changed) is None
+    assert read_trust(tmp_path, CONFIG | {"metrics": {}}) == fit()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"sha256": 1}'])
 def test_a_damaged_file_gets_a_sentence(tmp_path, content):
     (tmp_path / TRUST_FILE).write_text(content)
     with pytest.raises(InputError, match=r"trust.json is damaged .*train/fit_trust.py\.$"):
-        read_trust(tmp_path, "abc")
+        read_trust(tmp_path, CONFIG)
 
 
 def test_values_are_checked():

@@ -163,6 +163,9 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
+_TRUST_TABLES = (doubt.trust_table, doubt.size_table, doubt.set_table, doubt.kept_table)
+
+
 def _doubt(known: Known) -> list[str]:
     trust = {f"`{key}`": facts.trust for key, facts in known.items() if facts.trust}
     checks = {key: facts.input_check for key, facts in known.items() if facts.input_check}
@@ -170,7 +173,10 @@ def _doubt(known: Known) -> list[str]:
     if trust:
         parts += [
             DOUBT,
-            *(tables.table(*make(trust)) for make in (doubt.trust_table, doubt.set_table, doubt.kept_table)),
+            *(
+                tables.table(*make(trust))
+                for make in (doubt.trust_table, doubt.size_table, doubt.set_table, doubt.kept_table)
+            ),
         ]
     else:
         parts.append(_missing("`python train/fit_trust.py --data DIR`"))

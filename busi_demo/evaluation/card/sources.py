@@ -63,7 +63,7 @@ def read_external() -> dict[str, Any] | None:
 def _read_approach(folder: Path) -> ApproachFacts:
     config = read_facts(folder)
     sha256 = str(config["sha256"])
-    trust, network = read_trust(folder, sha256), network_reference(folder)
+    trust, network = read_trust(folder, config), network_reference(folder)
     return ApproachFacts(
         config,
         read_metrics(folder),

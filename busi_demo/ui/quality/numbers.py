@@ -56,6 +56,7 @@ def _doubt(quality: Quality) -> str:
     tables = []
     if trust:
         tables.append((texts.TRUST_MEASURED, doubt.trust_table({"": trust}), ""))
+        tables.append((texts.SIZES_MEASURED, doubt.size_table({"": trust}), ""))
         tables.append((texts.SETS_MEASURED, doubt.set_table({"": trust}), texts.SETS_NOTE))
     if check:
         heads, rows = doubt.input_table(check)

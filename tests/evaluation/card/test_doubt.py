@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from busi_demo.evaluation.card.doubt import input_table, kept_table, set_table, share, trust_table
+from busi_demo.evaluation.card.doubt import input_table, kept_table, set_table, share, size_table, trust_table
 
 TRUST = {
     "levels": {
@@ -8,6 +8,7 @@ TRUST = {
         "amber": {"n": 60, "right": 45, "missed": 4},
         "red": {"n": 0, "right": 0, "missed": 0},
     },
+    "sizes": {"1": {"n": 50, "right": 48, "missed": 0}, "2": {"n": 50, "right": 35, "missed": 5}},
     "malignant": 20,
     "sets": {"0.95": {"all": {"n": 100, "covered": 95, "mean_size": 1.5}, "benign": {"n": 0, "covered": 0}}},
     "dice": None,
@@ -25,6 +26,11 @@ def test_levels_are_shares_of_all_answers_and_missed_ones_of_all_malignant():
     assert len(heads) == len(rows[0]) == 5
     assert rows[0][:2] == ["cnn", "green"] and rows[0][2].startswith("40.0 (") and rows[0][3].startswith("95.0 (")
     assert rows[1][4].startswith("20.0 (") and rows[2][3] == "-"
+
+
+def test_sizes_are_shares_of_all_answers():
+    heads, rows = size_table({"cnn": TRUST})
+    assert len(heads) == 4 and rows[0][:2] == ["cnn", "1"] and rows[1][3].startswith("70.0 (")
 
 
 def test_sets_and_answers_kept_without_outlines():
