@@ -115,15 +115,19 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
     table = gr.File(label="table (CSV)", visible=False)
     figures = gr.File(label="figures (zip)", visible=False)
     rows = gr.JSON(label="rows", visible=False)
+    anyway = gr.Checkbox(label="analyse anyway", visible=False)
 
     @_with_keys
-    def batch_endpoint(files: list[str], approach: str) -> tuple[str, str, list[dict[str, Any]]]:
+    def batch_endpoint(
+        files: list[str], approach: str, analyse_anyway: bool = False
+    ) -> tuple[str, str, list[dict[str, Any]]]:
         """Analyse many breast ultrasound images. Research demo, not a medical device.
 
         Args:
             files: image files (PNG, JPEG, BMP, TIFF, WebP, GIF, DICOM) and zip archives of them; NAME_mask.png beside
                 NAME.png is its ground truth.
             approach: key of the approach: APPROACH_KEYS; or all, for each of them and their consensus.
+            analyse_anyway: tell the answers on pictures that do not look like a breast ultrasound, too.
         Returns:
             the table (CSV), a zip archive of the table and the five-panel figures, and the rows as JSON; a file that
             could not be used is a row with its error.
@@ -133,12 +137,14 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
         if not files:
             raise gr.Error(texts.API_NO_FILES, print_exception=False)
         try:
-            *_, end = run_batch(files, approach, table.GRADIO_CACHE)
+            *_, end = run_batch(files, approach, table.GRADIO_CACHE, analyse_anyway=analyse_anyway)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return str(end.table), str(end.figures), end.rows
 
-    gr.Button(visible=False).click(batch_endpoint, [files, approach], [table, figures, rows], api_name="batch", **LONG)
+    gr.Button(visible=False).click(
+        batch_endpoint, [files, approach, anyway], [table, figures, rows], api_name="batch", **LONG
+    )
 
 
 def declare_compare_endpoint(image: gr.Image, mask: gr.Image) -> None:
@@ -149,15 +155,20 @@ def declare_compare_endpoint(image: gr.Image, mask: gr.Image) -> None:
     """
     figures = gr.Gallery(label="five panels of each approach, then of the consensus", format="png", visible=False)
     record = gr.JSON(label="numbers", visible=False)
-    gr.Button(visible=False).click(compare_endpoint, [image, mask], [figures, record], api_name="compare", **MODEL)
+    anyway = gr.Checkbox(label="analyse anyway", visible=False)
+    inputs = [image, mask, anyway]
+    gr.Button(visible=False).click(compare_endpoint, inputs, [figures, record], api_name="compare", **MODEL)
 
 
-def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[tuple[Any, str]], dict[str, Any]]:
+def compare_endpoint(
+    image: str | None, mask: str | None = None, analyse_anyway: bool = False
+) -> tuple[list[tuple[Any, str]], dict[str, Any]]:
     """Compare all approaches on one breast ultrasound image. Research demo, not a medical device.
 
     Args:
         image: the ultrasound image, a PNG, JPEG, BMP, TIFF, WebP, GIF or DICOM file.
         mask: the ground-truth mask, a file that is white inside the lesion; optional, adds Dice and IoU.
+        analyse_anyway: tell the answers on a picture that does not look like a breast ultrasound, too.
     Returns:
         the five-panel figures (PNG) with their approach's name, the last of them the consensus; and as JSON the
         numbers of the consensus and of each approach, whether they agree (classes_agree, median_dice, disagree), and
@@ -170,7 +181,7 @@ def compare_endpoint(image: str | None, mask: str | None = None) -> tuple[list[t
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
     try:
         grey = read_image(image)
-        *_, known = compare(grey, read_ground_truth(mask, grey.pixels.shape))
+        *_, known = compare(grey, read_ground_truth(mask, grey.pixels.shape), analyse_anyway)
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
     if known.consensus is None or known.together is None:

@@ -50,3 +50,59 @@ document.addEventListener("click", event => {
     if (box && document.activeElement === document.body) box.querySelector("button")?.focus();
   }, 300);
 }, true);
+
+// Let a person drag a rectangle over the image. Resolves to "x0, y0, x1, y1" in pixels of the image; to null if nothing
+// was dragged, on Escape, or when another image appears.
+let stopDragging = null;
+window.dragCrop = () => new Promise(resolve => {
+  stopDragging?.();
+  const image = document.querySelector("#image img");
+  if (!image?.naturalWidth) return resolve(null);
+  image.scrollIntoView({ block: "nearest" });
+  const box = image.getBoundingClientRect();
+  const scale = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);  // object-fit: contain
+  const width = image.naturalWidth * scale, height = image.naturalHeight * scale;
+  const left = box.left + (box.width - width) / 2 + scrollX, top = box.top + (box.height - height) / 2 + scrollY;
+  const cover = document.createElement("div"), mark = document.createElement("div");
+  cover.id = "drag-crop";
+  cover.setAttribute("role", "status");
+  cover.textContent = "Drag a rectangle over the ultrasound. Esc cancels.";
+  Object.assign(cover.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+  const source = image.src;
+  let start = null, drawn = null;
+  const place = event => [
+    Math.min(Math.max(event.pageX - left, 0), width), Math.min(Math.max(event.pageY - top, 0), height),
+  ];
+  const end = text => {
+    cover.remove();
+    removeEventListener("keydown", escape, true);
+    removeEventListener("resize", cancel);
+    stopDragging = null;
+    resolve(text);
+  };
+  const cancel = () => end(null);
+  const escape = event => event.key === "Escape" && cancel();
+  cover.addEventListener("pointerdown", event => {
+    event.preventDefault();
+    cover.setPointerCapture(event.pointerId);
+    start = place(event);
+    cover.replaceChildren(mark);
+  });
+  cover.addEventListener("pointermove", event => {
+    if (!start) return;
+    const [x, y] = place(event);
+    drawn = [Math.min(x, start[0]), Math.min(y, start[1]), Math.max(x, start[0]), Math.max(y, start[1])];
+    Object.assign(mark.style, {
+      left: `${drawn[0]}px`, top: `${drawn[1]}px`, width: `${drawn[2] - drawn[0]}px`, height: `${drawn[3] - drawn[1]}px`,
+    });
+  });
+  cover.addEventListener("pointercancel", cancel);
+  cover.addEventListener("pointerup", () => {
+    const dragged = drawn && drawn[2] - drawn[0] > 4 && drawn[3] - drawn[1] > 4 && image.isConnected && image.src === source;
+    end(dragged ? drawn.map(value => Math.round(value / scale)).join(", ") : null);
+  });
+  addEventListener("keydown", escape, true);
+  addEventListener("resize", cancel);
+  stopDragging = cancel;
+  document.body.append(cover);
+});

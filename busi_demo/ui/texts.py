@@ -87,8 +87,8 @@ REFUSED_HINT = "No class is told for such a picture."
 ANYWAY = "Analyse anyway"
 OVERRIDDEN = "Analysed although the picture was refused"
 DOUBTFUL = "Doubtful picture"
-COMPARE_ANYWAY = f"To see an answer all the same, use “{ANYWAY}” in the tab Analyse."
 
+DRAG_CROP = "Choose the part that is ultrasound"
 CROP = "Part that is ultrasound: x0, y0, x1, y1"
 CROP_INFO = "In pixels of the image; empty: found automatically. Press Enter to analyse that part."
 
@@ -182,6 +182,7 @@ def consensus_by(count: int) -> str:
 TAB_BATCH = "Batch"
 BATCH_FILES = "Images or zip archives"
 BATCH_FOLDER = "Choose a folder"
+BATCH_ANYWAY = "Analyse refused pictures, too"
 BATCH_START, BATCH_STOP = "Analyse all", "Stop"
 BATCH_ALL = "All, and their consensus"
 BATCH_LIMITS = (
@@ -208,6 +209,16 @@ def batch_progress(done: int, total: int, name: str | None) -> str:
         name: of the next image; `None` where there is none.
     """
     return f"{done} of {total} images" + (f", now {name}" if name else "")
+
+
+def batch_left_out_title(count: int) -> str:
+    """Heading of the files that are no images."""
+    return f"{count} other {'file was' if count == 1 else 'files were'} left out"
+
+
+def batch_left_out(name: str, reason: str) -> str:
+    """Line of one of them."""
+    return f"{name} {reason}"
 
 
 def batch_failed(reason: str) -> str:

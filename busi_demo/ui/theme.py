@@ -14,6 +14,13 @@ SCRIPT = f"<script>{Path(__file__).with_name('script.js').read_text(encoding='ut
 NARROW = "(...inputs) => [matchMedia('(max-width: 699px)').matches, ...inputs.slice(1)]"
 """Script that puts into the first input of a listener whether the window is that of a telephone."""
 
+DRAG_CROP = """async (before, dragged) => {
+  const crop = await window.dragCrop();
+  return [crop ?? before, crop === null ? dragged : `${crop} ${Date.now()}`];
+}"""
+"""Script that waits until a person has dragged a rectangle over the image. Gives the crop as text, and a text that
+changes if something was dragged."""
+
 
 def make_theme() -> gr.themes.Base:
     """Colours and fonts, for light and dark."""

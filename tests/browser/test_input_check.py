@@ -49,6 +49,10 @@ def document() -> Image.Image:
     return page
 
 
+def two_views() -> Image.Image:
+    return Image.fromarray(np.concatenate([SCAN, np.zeros((len(SCAN), 30), np.uint8), SCAN[:, ::-1]], axis=1))
+
+
 def show(page: Page, picture: Image.Image, folder: Path, name: str) -> None:
     picture.save(folder / name)
     page.set_input_files("#image input[type=file]", folder / name)
@@ -82,4 +86,21 @@ def test_each_picture_gets_the_right_kind_of_answer(browser: Browser, shipped_ur
         expect(card).to_contain_text("Only the ultrasound was used")
         expect(heading).to_contain_text("Benign")
         expect(page.locator("#card .light.red")).to_have_count(0)
+
+    show(page, two_views(), tmp_path, "views.png")
+    expect(card).to_contain_text("There is another view")
+    page.click("#drag")
+    cover = page.locator("#drag-crop")
+    box = cover.bounding_box()
+    assert box is not None
+    start, end = ((box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.52, 0.02), (0.98, 0.98)))
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=3)
+    page.mouse.up()
+    expect(cover).to_have_count(0)
+    expect(card).to_contain_text("Only the chosen part was used, x 5")
+    page.click("#drag")
+    page.keyboard.press("Escape")
+    expect(cover).to_have_count(0)
     page.close()

@@ -18,7 +18,7 @@ from busi_demo.ui.endpoints import declare_analyse_endpoint
 from busi_demo.ui.events import DRAW, MODEL, PRIVATE, QUICK
 from busi_demo.ui.intake import Intake
 from busi_demo.ui.session import Session
-from busi_demo.ui.theme import NARROW
+from busi_demo.ui.theme import DRAG_CROP, NARROW
 
 
 class AnalyseTab:
@@ -40,6 +40,7 @@ class AnalyseTab:
                 self.intake.image.render()
                 with gr.Column(elem_id="open"):
                     self.intake.file.render()
+                    self.drag_crop = gr.Button(texts.DRAG_CROP, size="sm", elem_id="drag")
             with gr.Column(scale=4, min_width=280):
                 self.approach = gr.Radio(
                     [(model.title, key) for key, model in APPROACHES.items()],
@@ -72,6 +73,7 @@ class AnalyseTab:
         self.narrow = gr.Checkbox(visible=False)
         self.intake.request.render()
         self.redraw = gr.Button("", elem_id="redraw")
+        self.dragged = gr.Textbox(elem_id="dragged")  # changes once a person has dragged a crop
         self.intake.session.render()
         self._listen()
         declare_analyse_endpoint(self.intake.image, self.approach, self.intake.mask)
@@ -90,7 +92,10 @@ class AnalyseTab:
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
-        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, self.crop.submit, request.change]
+        drag = [self.crop, self.dragged]
+        self.drag_crop.click(None, drag, drag, js=DRAG_CROP, **QUICK)
+        cropped = [self.crop.submit, self.dragged.change]
+        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, *cropped, request.change]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, view_inputs, view_outputs, **draw)
         overridden = self.anyway.click(self.run_anyway, inputs, outputs, trigger_mode="once", **slow)

@@ -6,13 +6,13 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from busi_demo.batch.items import Limits, find_items
-from busi_demo.batch.rows import Row, analyse_item, counts, csv_text, referral, referred_first
+from busi_demo.batch.items import LeftOut, Limits, list_batch
+from busi_demo.batch.rows import Row, analyse_item, counts, csv_text, left_out_csv, referral, referred_first
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
 from busi_demo.types import Verdict
@@ -24,6 +24,7 @@ LIMITS = Limits(
     file_bytes=LARGEST_UPLOAD_MB * 10**6,
     archive_bytes=BATCH_UNPACKED_MB * 10**6,
 )
+_MOST_LEFT_OUT = 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Progress:
         next_name: image that is next; `None` at the end.
         table, figures: the CSV file, and a zip archive of it and the figures; `None` until the end.
         note: a sentence on approaches that were left out; `None` where none was.
+        left_out: files of folders and archives that are no images.
     """
 
     rows: list[Row]
@@ -45,10 +47,15 @@ class Progress:
     table: Path | None = None
     figures: Path | None = None
     note: str | None = None
+    left_out: Sequence[LeftOut] = ()
 
 
 def run_batch(
-    paths: Sequence[str], approach: str, folder: str, stopped: Callable[[], bool] = lambda: False
+    paths: Sequence[str],
+    approach: str,
+    folder: str,
+    stopped: Callable[[], bool] = lambda: False,
+    analyse_anyway: bool = False,
 ) -> Iterator[Progress]:
     """Analyse files one after the other; yields the progress before each image and at the end.
 
@@ -57,34 +64,37 @@ def run_batch(
         approach: a key of `APPROACHES`, or `busi_demo.models.ALL`.
         folder: receives a new folder with table and figures, which is deleted if the caller stops before the end.
         stopped: asked before each image; once true, the batch ends.
+        analyse_anyway: as for `Predictor.predict`.
     Raises:
         InputError: there is nothing to do, too much, or no approach that was chosen has weights.
     """
-    items = find_items([Path(path) for path in paths], LIMITS)
+    items, others = list_batch([Path(path) for path in paths], LIMITS)
     predictors, left_out = load_predictors(approach)
     rows: list[Row] = []
     Path(folder).mkdir(parents=True, exist_ok=True)
     results = Path(tempfile.mkdtemp(dir=folder, prefix="batch_"))
     table, figures = results / "batch.csv", results / "batch_figures.zip"
-    done = 0
+    now, done = Progress(rows, 0, len(items), note=left_out, left_out=others), 0
     try:
         with zipfile.ZipFile(figures, "w") as archive:  # stored: PNG is compressed
             for item in items:
-                yield Progress(list(rows), done, len(items), item.name, note=left_out)
+                yield replace(now, rows=list(rows), done=done, next_name=item.name)
                 if stopped():
                     break
-                for result in analyse_item(item, predictors):
+                for result in analyse_item(item, predictors, analyse_anyway):
                     rows.append(result.row)
                     if figure := result.figure_png():
                         archive.writestr(f"figures/{result.figure_name}", figure)
                 done += 1
             rows = referred_first(rows)
             archive.writestr(table.name, csv_text(rows))
+            if others:
+                archive.writestr("left_out.csv", left_out_csv(others))
         table.write_text(csv_text(rows), encoding="utf-8", newline="")
     except BaseException:  # GeneratorExit too: the files will not be downloaded
         shutil.rmtree(results, ignore_errors=True)
         raise
-    yield Progress(rows, done, len(items), None, table, figures, left_out)
+    yield replace(now, rows=rows, done=done, table=table, figures=figures)
 
 
 def cells(row: Row) -> list[Any]:
@@ -106,4 +116,10 @@ def progress_card(now: Progress) -> str:
         text = texts.batch_progress(now.done, now.total, now.next_name)
     bar = f'<progress max="{now.total}" value="{now.done}" aria-label="{texts.TAB_BATCH}"></progress>'
     note = f'<p class="note">{escape(now.note)}</p>' if now.note else ""
-    return f'<section role="status">{bar}<p>{escape(text)}</p>{note}</section>'
+    others = "".join(
+        f"<li>{escape(texts.batch_left_out(o.name, o.reason))}</li>" for o in now.left_out[:_MOST_LEFT_OUT]
+    )
+    if others:
+        title = escape(texts.batch_left_out_title(len(now.left_out)))
+        others = f"<details><summary>{title}</summary><ul>{others}</ul></details>"
+    return f'<section role="status">{bar}<p>{escape(text)}</p>{note}{others}</section>'

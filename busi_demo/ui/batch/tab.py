@@ -47,6 +47,7 @@ class BatchTab:
                     [*((model.title, key) for key, model in APPROACHES.items()), (texts.BATCH_ALL, ALL)],
                     value=DEFAULT_APPROACH, label=texts.APPROACH, filterable=False, elem_id="batch-approach",
                 )  # fmt: skip
+                self.anyway = gr.Checkbox(label=texts.BATCH_ANYWAY, elem_id="batch-anyway")
                 with gr.Row():
                     self.start = gr.Button(texts.BATCH_START, variant="primary", elem_id="batch-start")
                     self.stop = gr.Button(texts.BATCH_STOP, variant="stop", interactive=False, elem_id="batch-stop")
@@ -66,20 +67,23 @@ class BatchTab:
     def _listen(self) -> None:
         outputs = [self.card, self.table, self.csv, self.figures, self.start, self.stop]
         self.start.click(
-            self.run, [self.files, self.approach], outputs, trigger_mode="once", show_progress="hidden",
+            self.run, [self.files, self.approach, self.anyway], outputs, trigger_mode="once", show_progress="hidden",
             **PRIVATE, **LONG,
         )  # fmt: skip
         self.files.change(self.mark_as_old, self.csv, self.card, **QUICK)
         self.folder.upload(lambda files: files, self.folder, self.files, **QUICK)
         self.stop.click(self.ask_to_stop, None, [self.card, self.stop], **QUICK)
 
-    def run(self, files: list[str] | None, approach: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def run(
+        self, files: list[str] | None, approach: str, request: gr.Request, analyse_anyway: bool = False
+    ) -> Iterator[dict[Any, Any]]:
         """Analyse the files, and tell how far it is after each.
 
         Args:
             files: paths of the uploads.
             approach: key of the approach, or `ALL`.
             request: tells the session, which may ask to stop.
+            analyse_anyway: as for `Predictor.predict`.
         Yields:
             Component -> what it shows now.
         """
@@ -92,7 +96,10 @@ class BatchTab:
         session = str(request.session_hash)
         self._stopping.discard(session)
         try:
-            for now in run_batch(files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping):
+            batch = run_batch(
+                files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping, analyse_anyway
+            )
+            for now in batch:
                 changed = {} if session in self._stopping and not now.table else {self.card: progress_card(now)}
                 yield changed | {
                     self.table: gr.Dataframe([cells(row) for row in now.rows], visible=True),

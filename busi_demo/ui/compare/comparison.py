@@ -42,12 +42,15 @@ class Comparison:
         return [answer for answer in self.answers.values() if isinstance(answer, Answer)]
 
 
-def compare(image: GreyImage, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> Iterator[Comparison]:
+def compare(
+    image: GreyImage, ground_truth: GroundTruth = UNKNOWN_TRUTH, analyse_anyway: bool = False
+) -> Iterator[Comparison]:
     """Ask one approach after the other, and yield what is known after each; the last one has a consensus.
 
     Args:
         image: as read.
         ground_truth: of the image, from `read_ground_truth`.
+        analyse_anyway: as for `Predictor.predict`.
     Raises:
         InputError: the image cannot be used, or the ground truth is not bool or has another shape than the image. An
             approach without weights costs only its own answer.
@@ -57,7 +60,7 @@ def compare(image: GreyImage, ground_truth: GroundTruth = UNKNOWN_TRUTH) -> Iter
     shared = SharedPasses()
     for key in APPROACHES:
         try:
-            answers[key] = Answer(load_predictor(key).predict(image, shared), ground_truth)
+            answers[key] = Answer(load_predictor(key).predict(image, shared, analyse_anyway), ground_truth)
         except InputError as error:
             answers[key] = str(error)
         known = Comparison(dict(answers))
@@ -87,7 +90,7 @@ def verdict(known: Comparison) -> str:
         return "".join(f'<p class="alert" role="alert">{escape(s)}</p>' for s in (texts.NO_CONSENSUS, *sentences))
     prediction = answer.prediction
     if answer.withheld:
-        return refusal(prediction) + f'<p class="note">{texts.COMPARE_ANYWAY}</p>'
+        return refusal(prediction)
     notes = [w for w in consensus.further_warnings if w not in prediction.input_check.reasons]
     notes += answer.ground_truth.notes
     parts = [

@@ -42,6 +42,7 @@ class CompareTab:
                     self.intake.mask.render()
             with gr.Column(scale=5, min_width=280):
                 self.card = gr.HTML(html.hint(texts.COMPARE_WAITING), elem_id="compare-card", padding=False)
+                self.anyway = gr.Button(texts.ANYWAY, size="sm", visible=False, elem_id="compare-anyway")
         if self.intake.gallery:
             gr.Markdown(texts.COMPARE_EXAMPLES, elem_id="compare-examples")
             self.intake.gallery.render()
@@ -54,20 +55,23 @@ class CompareTab:
 
     def _listen(self) -> None:
         image, mask, session = self.intake.image, self.intake.mask, self.intake.session
-        shown = [self.card, self.tables, *(figure for pair in self.figures.values() for figure in pair)]
+        shown = [self.card, self.anyway, self.tables, *(figure for pair in self.figures.values() for figure in pair)]
         slow = {**PRIVATE, **MODEL, "show_progress": "hidden"}
         triggers = [self.button.click, mask.upload, mask.clear, self.intake.request.change]
-        ran = gr.on(
-            triggers, self.run, [image, mask, session], [*shown, image, mask], trigger_mode="always_last", **slow
-        )
-        self.intake.listen(self.reset, shown, cancels=[ran])
+        inputs, outputs = [image, mask, session], [*shown, image, mask]
+        ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
+        overridden = self.anyway.click(self.run_anyway, inputs, outputs, trigger_mode="once", **slow)
+        self.intake.listen(self.reset, shown, cancels=[ran, overridden])
 
-    def run(self, image: str | None, mask: str | None, session: Session) -> Iterator[dict[Any, Any]]:
+    def run(
+        self, image: str | None, mask: str | None, session: Session, analyse_anyway: bool = False
+    ) -> Iterator[dict[Any, Any]]:
         """Compare the approaches on the inputs as they stand.
 
         Args:
             image, mask: paths of what the inputs show.
             session: what was opened last.
+            analyse_anyway: the person wants answers on a picture that was refused.
         Yields:
             Component -> what it shows now, first of all and after each approach.
         """
@@ -84,10 +88,14 @@ class CompareTab:
 
         yield {self.card: comparison.progress(None)}
         try:
-            for known in comparison.compare(read.grey, read.truth):
+            for known in comparison.compare(read.grey, read.truth, analyse_anyway):
                 yield self._show(known)
         except InputError as error:
             yield self._refusal(str(error))
+
+    def run_anyway(self, image: str | None, mask: str | None, session: Session) -> Iterator[dict[Any, Any]]:
+        """`run` on a picture that was refused."""
+        yield from self.run(image, mask, session, analyse_anyway=True)
 
     def _show(self, known: Any) -> dict[Any, Any]:
         """What is new since the last answer: one figure, or at the end also the consensus and the tables."""
@@ -99,6 +107,7 @@ class CompareTab:
             return changed | {self.card: comparison.progress(known)}
         if known.together:
             changed |= self._draw(CONSENSUS, known.together)
+            changed[self.anyway] = gr.Button(visible=known.together.withheld)
         tables = gr.HTML(comparison.agreement(known), visible=True)
         return changed | {self.card: comparison.verdict(known), self.tables: tables}
 
@@ -117,9 +126,10 @@ class CompareTab:
         return self._nothing() | {self.card: html.alert(sentence)}
 
     def _nothing(self) -> dict[Any, Any]:
-        """Hide tables and figures."""
+        """Hide tables, figures and the button that overrides a refusal."""
         images = [image for pair in self.figures.values() for image in pair]
-        return {self.tables: gr.HTML(visible=False), **{image: gr.Image(visible=False) for image in images}}
+        hidden = {self.tables: gr.HTML(visible=False), self.anyway: gr.Button(visible=False)}
+        return hidden | {image: gr.Image(visible=False) for image in images}
 
 
 def _figure(key: str, width: str) -> gr.Image:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from busi_demo.batch.rows import COLUMNS
 from busi_demo.models import ALL, APPROACHES, CONSENSUS_TITLE
+from busi_demo.types import CLASSES
 from busi_demo.ui import texts
 from busi_demo.ui.batch import job as batch_job
 from busi_demo.ui.batch.job import run_batch
@@ -92,6 +93,24 @@ def test_the_card_names_the_approaches_without_weights(tab, files, weights_folde
         *(APPROACHES[key].title for key in sorted(keys, key=list(APPROACHES).index)),
         CONSENSUS_TITLE,
     ]
+
+
+def test_files_that_are_no_images_are_listed_with_a_reason(tab, tmp_path):
+    with zipfile.ZipFile(tmp_path / "mixed.zip", "w") as archive:
+        archive.write(save_grey(tmp_path / "a.png", picture(1)), "a.png")
+        archive.writestr("notes <b>.txt", "text")
+    *_, end = tab.run([str(tmp_path / "mixed.zip")], KEY, WE)
+    assert "1 other file was left out" in end[tab.card] and "notes &lt;b&gt;.txt" in end[tab.card]
+    with zipfile.ZipFile(end[tab.figures].constructor_args["value"]) as archive:
+        assert archive.read("left_out.csv").decode().splitlines()[1].startswith("notes <b>.txt,")
+
+
+def test_a_refused_picture_is_analysed_where_a_person_asks(tab, tmp_path):
+    mask = str(save_grey(tmp_path / "shape.png", disc(72, 96, 30, 40, 15)))
+    *_, refused = tab.run([mask], KEY, WE)
+    *_, asked = tab.run([mask], KEY, WE, analyse_anyway=True)
+    assert "two grey values" in shown(tab, refused)[0][10]
+    assert shown(tab, asked)[0][2] in CLASSES and shown(tab, asked)[0][3] == "red"
 
 
 def test_figures_of_long_names_can_be_unpacked(tab, tmp_path):

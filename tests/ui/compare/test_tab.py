@@ -21,7 +21,7 @@ from busi_demo.imaging import GroundTruth, read_image
 from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import DISAGREEMENT, consensus
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.types import InputError
+from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import texts
 from busi_demo.ui.compare import comparison
 from busi_demo.ui.compare.tab import CompareTab
@@ -88,6 +88,18 @@ def test_the_end_is_the_consensus_and_the_tables(tab, image, mask, predictors):
     for member in found.members:
         assert comparison.named(member) in tables and f"{dice(member.mask, truth):.3f}" in tables
     assert f"{found.overlap[0, 1]:.2f}" in tables and f"{found.median_dice:.2f}." in tables
+
+
+def test_a_refused_picture_is_compared_where_a_person_asks(tab, mask):
+    def names_a_class(end: dict[Any, Any]) -> bool:
+        return any(name in text(end[tab.tables]).split() for name in CLASSES)
+
+    *_, refused = tab.run(mask, None, NOBODY)
+    assert texts.REFUSED_TITLE in refused[tab.card] and not names_a_class(refused)
+    assert refused[tab.anyway].constructor_args["visible"] is True
+    *_, asked = tab.run_anyway(mask, None, NOBODY)
+    assert texts.OVERRIDDEN in asked[tab.card] and names_a_class(asked)
+    assert asked[tab.anyway].constructor_args["visible"] is False
 
 
 @pytest.mark.parametrize("agree", [True, False])
@@ -193,7 +205,7 @@ def test_the_last_request_is_answered_last(tab):
     assert (tab.intake.request._id, "change") in run.targets and run.trigger_mode == "always_last"
     assert len(events) == 4 and all(fn.trigger_mode == "multiple" for fn in events)
     (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
-    assert stopped.cancels == [run._id] and stopped.targets == [(tab.intake.image._id, "clear")]
+    assert run._id in stopped.cancels and stopped.targets == [(tab.intake.image._id, "clear")]
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
 
 
