@@ -1,14 +1,16 @@
 """Fit how far to trust the answers of the trained approaches, and write trust.json beside their weights. Run it again
 when weights change:
 
-python train/fit_trust.py --data DIR [--approach KEY ...]
+python train/fit_trust.py --data DIR [--elsewhere OTHER_DIR ...] [--approach KEY ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import _path  # noqa: F401
 from tqdm import tqdm
@@ -19,7 +21,7 @@ from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.trust_fit import Case, fit_trust
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
-from busi_demo.inference.predictor import load_predictor
+from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
@@ -32,6 +34,8 @@ FOLDS = 5
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fit trust to the errors on images that networks do not know.")
     parser.add_argument("--data", help="BUSI (else $BUSI_DATA, data/Dataset_BUSI_with_GT, a download)")
+    parser.add_argument("--elsewhere", nargs="*", default=[], metavar="DIR",
+                        help="data sets that no network was trained on: trust is measured there, too")  # fmt: skip
     parser.add_argument("--approach", nargs="*", choices=list(APPROACHES), help="default: all that have weights")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
     return parser.parse_args()
@@ -39,20 +43,30 @@ def parse() -> argparse.Namespace:
 
 def fit() -> None:
     arguments = parse()
-    root = find_data(arguments.data)
+    root, others = find_data(arguments.data), [find_data(folder) for folder in arguments.elsewhere]
     for key in arguments.approach or available_approaches(arguments.weights):
         cases = cases_of(key, root, arguments.weights)
-        fitted = fit_trust(cases, answers_sha256(load_predictor(key, arguments.weights).config))
-        measured, n = fitted.measured, len(cases)
-        print(f"wrote {save_trust(fitted, arguments.weights / key)} from {n} images")
-        for level, row in measured["levels"].items():
-            share = row["right"] / row["n"] if row["n"] else float("nan")
-            missed = f"{row['missed']} of {measured['malignant']} malignant missed"
-            print(f"  {level}: {row['n'] / n:.1%} of the answers, {share:.1%} right, {missed}")
-        for level, by_class in measured["sets"].items():
-            parts = (f"{name} {row['covered'] / row['n']:.3f}" for name, row in by_class.items())
-            print(f"  sets at {level}: {', '.join(parts)}, mean size {by_class['all']['mean_size']:.2f}")
-        print(f"  kept: {measured['kept']['at']}; Dice: {measured['dice']}", flush=True)
+        predictor = load_predictor(key, arguments.weights)
+        elsewhere = {other.name: cases_elsewhere(predictor, other) for other in others}
+        fitted = fit_trust(cases, answers_sha256(predictor.config), elsewhere)
+        measured = fitted.measured
+        print(f"wrote {save_trust(fitted, arguments.weights / key)} from {len(cases)} images")
+        for name, rates in {root.name: measured, **measured["elsewhere"]}.items():
+            print_rates(name, rates)
+
+
+def print_rates(name: str, rates: Mapping[str, Any]) -> None:
+    """Print what trust was worth on a data set."""
+    n = sum(row["n"] for row in rates["levels"].values())
+    print(name)
+    for level, row in rates["levels"].items():
+        share = row["right"] / row["n"] if row["n"] else float("nan")
+        missed = f"{row['missed']} of {rates['malignant']} malignant missed"
+        print(f"  {level}: {row['n'] / n:.1%} of the answers, {share:.1%} right, {missed}")
+    for level, by_class in rates["sets"].items():
+        parts = (f"{name} {row['covered'] / row['n']:.3f}" for name, row in by_class.items())
+        print(f"  sets at {level}: {', '.join(parts)}, mean size {by_class['all']['mean_size']:.2f}")
+    print(f"  kept: {rates['kept']['at']}; Dice: {rates['dice']}", flush=True)
 
 
 def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
@@ -75,6 +89,16 @@ def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
         own = zlib.crc32(sample.group.encode()) if single or fold is None else fold
         overlap = dice(prediction.mask, mask) if sample.mask_complete else None
         cases.append(Case(prediction, sample.label, overlap, own % FOLDS))
+    return cases
+
+
+def cases_elsewhere(predictor: Predictor, root: Path) -> list[Case]:
+    """The answers of all that ships to the images of another data set."""
+    cases = []
+    for sample in tqdm(index_folder(root, facts=False), f"{predictor.key}, {root.name}", leave=False, disable=None):
+        _, mask = sample.read()
+        prediction = predictor.predict(read_image(sample.image_path))
+        cases.append(Case(prediction, sample.label, dice(prediction.mask, mask), 0))
     return cases
 
 

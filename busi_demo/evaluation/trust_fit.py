@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 from busi_demo.analysis.conformal import LEVELS, coverage, fit_thresholds, prediction_set
 from busi_demo.analysis.outline import INTERVAL, outline_features
-from busi_demo.analysis.trust import STRICTEST, Level, assess
+from busi_demo.analysis.trust import STRICTEST, Level, Trust, assess
 from busi_demo.types import CLASSES, Prediction
 from busi_demo.weights.trust_file import TrustFit
 
@@ -49,18 +49,37 @@ class Case:
         return self.prediction.predicted_class == self.label
 
 
-def fit_trust(cases: Sequence[Case], sha256: str) -> TrustFit:
+def fit_trust(cases: Sequence[Case], sha256: str, elsewhere: Mapping[str, Sequence[Case]] | None = None) -> TrustFit:
     """Fit to all cases; what is measured comes from fits to the other folds.
 
     Args:
         cases: of two or more folds, of every class.
         sha256: of `answers_sha256`.
+        elsewhere: name of another data set -> answers to its images, by all that ships. Only measured.
     """
-    return _fit(cases, sha256, measured=measure(cases))
+    fitted = _fit(cases, sha256)
+    other = {
+        name: _rates([(case, assess(case.prediction, fitted)) for case in others])
+        for name, others in (elsewhere or {}).items()
+    }
+    return replace(fitted, measured=measure(cases) | {"elsewhere": other})
 
 
 def measure(cases: Sequence[Case]) -> dict[str, Any]:
     """Measure trust on each fold, fitted to the others.
+
+    Returns:
+        The rates of `_rates`.
+    """
+    judged = []
+    for fold in sorted({case.fold for case in cases}):
+        fitted = _fit([case for case in cases if case.fold != fold], "")
+        judged += [(case, assess(case.prediction, fitted)) for case in cases if case.fold == fold]
+    return _rates(judged)
+
+
+def _rates(judged: Sequence[tuple[Case, Trust]]) -> dict[str, Any]:
+    """What trust was worth on some answers.
 
     Returns:
         levels: level -> n, right, missed (malignant images that are called otherwise); malignant: number of malignant
@@ -72,22 +91,19 @@ def measure(cases: Sequence[Case]) -> dict[str, Any]:
     sizes = {str(size): {"n": 0, "right": 0, "missed": 0} for size in range(1, len(CLASSES) + 1)}
     sets: dict[str, list[tuple[str, ...]]] = {level: [] for level in LEVELS}
     labels, expected, order, outlined = [], [], [], []
-    for fold in sorted({case.fold for case in cases}):
-        fitted = _fit([case for case in cases if case.fold != fold], "")
-        for case in (case for case in cases if case.fold == fold):
-            trust = assess(case.prediction, fitted)
-            for row in (levels[trust.level.name.lower()], sizes[str(len(trust.prediction_set[STRICTEST]))]):
-                row["n"] += 1
-                row["right"] += case.right
-                row["missed"] += case.label == "malignant" and not case.right
-            for level in LEVELS:
-                sets[level].append(trust.prediction_set[level])
-            labels.append(case.label)
-            order.append((case.prediction.confidence, case.right))
-            if case.dice is not None and case.label != "normal":
-                outlined.append((case.prediction.confidence, case.dice))
-            if trust.expected_dice and case.dice is not None:
-                expected.append((trust.expected_dice, case.dice))
+    for case, trust in judged:
+        for row in (levels[trust.level.name.lower()], sizes[str(len(trust.prediction_set[STRICTEST]))]):
+            row["n"] += 1
+            row["right"] += case.right
+            row["missed"] += case.label == "malignant" and not case.right
+        for level in LEVELS:
+            sets[level].append(trust.prediction_set[level])
+        labels.append(case.label)
+        order.append((case.prediction.confidence, case.right))
+        if case.dice is not None and case.label != "normal":
+            outlined.append((case.prediction.confidence, case.dice))
+        if trust.expected_dice and case.dice is not None:
+            expected.append((trust.expected_dice, case.dice))
     return {
         "levels": levels,
         "sizes": sizes,
@@ -144,12 +160,12 @@ def risk_coverage(answers: Sequence[tuple[float, bool]]) -> dict[str, Any]:
     }
 
 
-def _fit(cases: Sequence[Case], sha256: str, measured: dict[str, Any] | None = None) -> TrustFit:
+def _fit(cases: Sequence[Case], sha256: str) -> TrustFit:
     probabilities = np.array([[case.prediction.probabilities[name] for name in CLASSES] for case in cases])
     labels = np.array([CLASSES.index(case.label) for case in cases])
     sets = {level: fit_thresholds(probabilities, labels, float(level)) for level in LEVELS}
     dice, interval = _fit_dice(cases)
-    return TrustFit(sha256, sets, dice, interval, _green(cases, sets[STRICTEST]), RED, measured or {})
+    return TrustFit(sha256, sets, dice, interval, _green(cases, sets[STRICTEST]), RED)
 
 
 def _green(cases: Sequence[Case], thresholds: dict[str, float]) -> float:

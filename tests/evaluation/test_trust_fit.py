@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import disc
@@ -55,6 +57,18 @@ def test_the_expected_dice_follows_the_true_one(fitted):
 def test_answers_that_leave_fewer_classes_open_are_right_more_often(fitted):
     rates = [row["right"] / row["n"] for row in fitted.measured["sizes"].values() if row["n"] > 20]
     assert rates == sorted(rates, reverse=True) and len(rates) > 1
+
+
+def test_other_data_sets_are_measured_and_change_nothing(fitted):
+    rng = np.random.default_rng(0)
+    cases = [case(rng, i) for i in range(600)]
+    wrong = [replace(c, label="malignant") for c in cases if c.prediction.predicted_class != "malignant"]
+    with_other = fit_trust(cases, "abc", {"OTHER": wrong})
+    assert (with_other.sets, with_other.green, with_other.dice) == (fitted.sets, fitted.green, fitted.dice)
+    rates = with_other.measured["elsewhere"]["OTHER"]
+    assert sum(row["n"] for row in rates["levels"].values()) == rates["malignant"] == len(wrong)
+    assert all(row["right"] == 0 and row["missed"] == row["n"] for row in rates["levels"].values())
+    assert rates["sets"]["0.95"]["malignant"]["covered"] < 0.9 * len(wrong)
 
 
 def test_means_of_the_answers_kept_by_hand():

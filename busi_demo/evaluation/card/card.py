@@ -59,7 +59,8 @@ Measured on images that the network did not know, with thresholds fitted to the 
 network: to other images of its validation fold). In brackets: 95 % intervals. An answer is green if one class alone is
 left open at 95 % and its probability is high enough, and red if its class is more probably wrong than right. The sets
 promise to hold the true class as often as their level says, for each class, on images like these; another hospital or
-another machine breaks that promise."""
+another machine breaks that promise. Rows of another data set say by how much: no network was trained on its images, all
+that ships answered them, and nothing was fitted to these answers."""
 
 INPUT_CHECK = """\
 Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered with a warning and never green, a
@@ -173,10 +174,7 @@ def _doubt(known: Known) -> list[str]:
     if trust:
         parts += [
             DOUBT,
-            *(
-                tables.table(*make(trust))
-                for make in (doubt.trust_table, doubt.size_table, doubt.set_table, doubt.kept_table)
-            ),
+            *(tables.table(*make(trust)) for make in _TRUST_TABLES),
         ]
     else:
         parts.append(_missing("`python train/fit_trust.py --data DIR`"))

@@ -23,6 +23,21 @@ def share(count: int, n: int) -> str:
     return f"{100 * count / n:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
+def by_data_set(trust: Mapping[str, Measured]) -> dict[str, Measured]:
+    """What was measured of each approach, then of the same approach on data sets that no network was trained on.
+
+    Args:
+        trust: key -> `TrustFit.measured`.
+    Returns:
+        Label of a row -> rates.
+    """
+    rows: dict[str, Measured] = {}
+    for key, measured in trust.items():
+        rows[key] = measured
+        rows |= {f"{key} on {name}": rates for name, rates in measured.get("elsewhere", {}).items()}
+    return rows
+
+
 def trust_table(trust: Mapping[str, Measured]) -> Table:
     """What answers of each level were worth.
 
@@ -30,7 +45,7 @@ def trust_table(trust: Mapping[str, Measured]) -> Table:
         trust: key -> `TrustFit.measured`.
     """
     rows = []
-    for key, measured in trust.items():
+    for key, measured in by_data_set(trust).items():
         n = sum(row["n"] for row in measured["levels"].values())
         for level, row in measured["levels"].items():
             missed = share(row["missed"], measured["malignant"])
@@ -45,7 +60,7 @@ def size_table(trust: Mapping[str, Measured]) -> Table:
         trust: as for `trust_table`.
     """
     rows = []
-    for key, measured in trust.items():
+    for key, measured in by_data_set(trust).items():
         sizes = measured.get("sizes", {})
         n = sum(row["n"] for row in sizes.values())
         for size, row in sizes.items():
@@ -63,7 +78,7 @@ def set_table(trust: Mapping[str, Measured]) -> Table:
     rows = [
         [key, f"{100 * float(level):g} %", f"{by_class['all']['mean_size']:.2f}",
          *(share(by_class[name]["covered"], by_class[name]["n"]) if name in by_class else "-" for name in names)]
-        for key, measured in trust.items() for level, by_class in measured["sets"].items()
+        for key, measured in by_data_set(trust).items() for level, by_class in measured["sets"].items()
     ]  # fmt: skip
     return ["approach", "level", "mean size", *(f"{name}: covered, %" for name in names)], rows
 
@@ -76,7 +91,7 @@ def kept_table(trust: Mapping[str, Measured]) -> Table:
     """
     shares = list(dict.fromkeys(at for measured in trust.values() for at in measured["kept"]["at"]))
     rows = []
-    for key, measured in trust.items():
+    for key, measured in by_data_set(trust).items():
         kept, dice = measured["kept"], measured["dice"]
         rows.append([
             key, *(f"{100 * kept['at'][at]:.1f}" for at in shares), f"{kept['area']:.4f} ({kept['ideal']:.4f})",

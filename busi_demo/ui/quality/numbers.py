@@ -55,14 +55,14 @@ def _doubt(quality: Quality) -> str:
     trust, check = quality.facts.trust, quality.facts.input_check
     tables = []
     if trust:
-        tables.append((texts.TRUST_MEASURED, doubt.trust_table({"": trust}), ""))
-        tables.append((texts.SIZES_MEASURED, doubt.size_table({"": trust}), ""))
-        tables.append((texts.SETS_MEASURED, doubt.set_table({"": trust}), texts.SETS_NOTE))
+        measured = {quality.title: trust}
+        tables.append((texts.TRUST_MEASURED, doubt.trust_table(measured), ""))
+        tables.append((texts.SIZES_MEASURED, doubt.size_table(measured), ""))
+        tables.append((texts.SETS_MEASURED, doubt.set_table(measured), texts.SETS_NOTE))
     if check:
-        heads, rows = doubt.input_table(check)
-        tables.append((texts.INPUT_MEASURED, (["", *heads], [["", *row] for row in rows]), texts.INPUT_NOTE))
+        tables.append((texts.INPUT_MEASURED, doubt.input_table(check), texts.INPUT_NOTE))
     return "".join(
-        f"<details><summary>{title}</summary>{data_table(title, heads[1:], [row[1:] for row in rows], note)}</details>"
+        f"<details><summary>{title}</summary>{data_table(title, heads, rows, note)}</details>"
         for title, (heads, rows), note in tables
     )
 

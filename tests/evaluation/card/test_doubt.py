@@ -45,3 +45,10 @@ def test_pictures_of_the_input_check_are_named_by_what_was_done_with_them():
     _, rows = input_table({"known": {"BUSI": counts}, "others": {"photo": {"n": 10, "doubtful": 0, "refused": 10}}})
     assert [row[0] for row in rows] == ["BUSI, cross-validated", "photo: never fitted to"]
     assert rows[1][3].startswith("100.0 (")
+
+
+def test_another_data_set_has_rows_of_its_own():
+    measured = {**TRUST, "elsewhere": {"OTHER": TRUST}}
+    for make in (trust_table, size_table, set_table, kept_table):
+        names = [row[0] for row in make({"cnn": measured})[1]]
+        assert list(dict.fromkeys(names)) == ["cnn", "cnn on OTHER"] and names.count("cnn") * 2 == len(names)
