@@ -14,7 +14,6 @@ from busi_demo.models import title_of
 from busi_demo.types import Prediction
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL import Image
 
 
@@ -93,17 +92,17 @@ class Answer:
         title: str | None = None,
         uncertainty: bool = False,
     ) -> Image.Image:
-        """The panels as an RGB image; arguments and errors as in `figure.draw_panels`.
+        """The panels as an RGB image; arguments and errors as in `figure.draw_figure`.
 
         Args:
             title: heading before the probabilities; `None`: `self.title`.
         """
-        from busi_demo.analysis.figure import figure_image, plain_image  # a table of answers needs no Matplotlib
+        from busi_demo.analysis.figure import draw_figure, plain_image  # a table of answers needs neither
 
+        prediction = self.prediction
         if self.withheld:
-            return plain_image(self.prediction.image)
-
-        return figure_image(self._panels(columns, opacity, title, uncertainty))
+            return plain_image(prediction.image)
+        return draw_figure(prediction, self.ground_truth.mask, title or self.title, columns, opacity, uncertainty)
 
     def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PNG file; arguments as in `figure`."""
@@ -113,16 +112,10 @@ class Answer:
 
     def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PDF of one page; arguments as in `figure`."""
-        from busi_demo.analysis.figure import figure_pdf
+        from busi_demo.analysis.figure_pdf import draw_panels, figure_pdf
 
-        return figure_pdf(self._panels(columns, opacity, uncertainty=uncertainty))
-
-    def _panels(
-        self, columns: int | None, opacity: float, title: str | None = None, uncertainty: bool = False
-    ) -> Figure:
-        from busi_demo.analysis.figure import draw_panels
-
-        return draw_panels(self.prediction, self.ground_truth.mask, title or self.title, columns, opacity, uncertainty)
+        truth = self.ground_truth.mask
+        return figure_pdf(draw_panels(self.prediction, truth, self.title, columns, opacity, uncertainty))
 
 
 def trust_record(trust: Trust | None) -> dict[str, Any]:

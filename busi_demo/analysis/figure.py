@@ -1,47 +1,61 @@
-"""The figure of a prediction: the panels of `panels.PANELS`.
-
-It uses Matplotlib's object interface without pyplot, which has global state, so it is thread-safe.
-"""
+"""The figure of a prediction: the panels of `panels.PANELS` as an image."""
 
 from __future__ import annotations
 
-import io
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
-from busi_demo.analysis.panels import FAINT, INK, PANELS, UNCERTAINTY, PanelContent
+from busi_demo.analysis.canvas import Canvas, colour_table, png_bytes, text_width, wrapped
+from busi_demo.analysis.panels import (
+    BELOW,
+    BLANK,
+    CAM_COLOURS,
+    DISCLAIMER,
+    EDGE,
+    FAINT,
+    FOOTER,
+    FRAME_COLOUR,
+    GAP,
+    INK,
+    MARGIN,
+    NARROWEST_BAR,
+    SLOT,
+    TITLE,
+    Layer,
+    PanelContent,
+    PanelPicture,
+    Style,
+    chosen_panels,
+    heading,
+    panel_size,
+)
 from busi_demo.analysis.view import CAM_OPACITY
-from busi_demo.imaging import GroundTruth
-from busi_demo.imaging.text import percent
-from busi_demo.types import InputError, Prediction
+from busi_demo.types import Prediction
 
-DISCLAIMER = "Research demo, not a medical device"
+__all__ = ["DISCLAIMER", "DPI", "draw_figure", "plain_image", "png_bytes"]
 
 DPI = 160
 """Twice the density at which a figure of five columns is 1200 px wide, for sharp text on screens of high density."""
 
-# All lengths in inches.
-_SLOT, _GAP, _MARGIN = 2.8, 0.2, 0.2
-_TALLEST = 1.5 * _SLOT
-_TITLE, _BELOW, _FOOTER = 0.34, 0.16, 0.34
-_BLANK = "#e9e9e9"
+# Lengths in inches, sizes of letters in points.
+_CAPTION, _SMALL, _SENTENCE = 10.5, 9.5, 12
+_LINE = 1.45 / 72  # from one line to the next, for each point of the letters
+_PAD = 6 / 72
+_BAR, _TICK = 0.1, 2.5 / 72
+_SAMPLE, _ENTRY_GAP, _COLUMN_GAP = 1.75 * _CAPTION / 72, 0.12, 0.18
 
 
-def draw_panels(
+def draw_figure(
     prediction: Prediction,
     ground_truth: np.ndarray | None = None,
     title: str | None = None,
     columns: int | None = None,
     opacity: float = CAM_OPACITY,
     uncertainty: bool = False,
-) -> Figure:
+    dpi: int = DPI,
+) -> Image.Image:
     """Draw a prediction.
 
     Args:
@@ -51,44 +65,35 @@ def draw_panels(
         columns: panels per row, from 1 to the number of panels: 1 or 2 for a phone. `None`: all in one row.
         opacity: of the strongest pixel of the CAM in the overlay, 0 to 1.
         uncertainty: whether the panel `UNCERTAINTY` follows the others.
+        dpi: pixels per inch; five columns are 15.2 inches wide.
     Returns:
-        A figure with its own Agg canvas, about 3 inches wide per column; `figure_image` and `figure_pdf` convert it.
+        An "RGB" image, about 3 inches wide per column.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
         ValueError: columns is not 1 to the number of panels.
     """
-    panels = (*PANELS, UNCERTAINTY) if uncertainty else PANELS
-    columns = len(panels) if columns is None else columns
-    if columns not in range(1, len(panels) + 1):
-        raise ValueError(f"columns must be 1 to {len(panels)}, got {columns}.")
-    if not 0 <= opacity <= 1:
-        raise InputError(f"The opacity of the CAM must lie between 0 and 1, got {opacity}.")
-    GroundTruth(ground_truth).check(prediction.image.shape)
-    figure, all_axes = _titled_axes([panel.title_of(prediction) for panel in panels], prediction.image.shape, columns)
+    panels, columns = chosen_panels(columns, uncertainty)
     content = PanelContent(prediction, ground_truth, opacity)
-    for panel, axes in zip(panels, all_axes, strict=True):
-        panel.draw(axes, content)
-    heading = _write_heading(figure, prediction, title or prediction.approach, columns)
-    _arrange(figure, all_axes, heading, columns)
-    return figure
-
-
-def panel_names(uncertainty: bool = False) -> list[str]:
-    """What the panels show, from left to right, in words for a sentence."""
-    return [panel.name for panel in ((*PANELS, UNCERTAINTY) if uncertainty else PANELS)]
-
-
-def figure_image(figure: Figure, dpi: int = DPI) -> Image.Image:
-    """Render a figure as an "RGB" image.
-
-    Args:
-        figure: from `draw_panels`.
-        dpi: pixels per inch; five columns are 15.2 inches wide.
-    """
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    size = panel_size(prediction.image.shape)
+    pictures = [_placed_sentence(panel.show(content), size) for panel in panels]
+    width = 2 * MARGIN + columns * SLOT + (columns - 1) * GAP
+    lines = _heading_lines(heading(prediction, title or prediction.approach, columns), width - 2 * MARGIN)
+    top = MARGIN + sum(points * _LINE for _, points, _, _ in lines)
+    below = [_below(picture) for picture in pictures]
+    rows = [TITLE + size[1] + max(below[i : i + columns]) + BELOW for i in range(0, len(panels), columns)]
+    canvas = Canvas(width, top + sum(rows) + FOOTER, dpi)
+    y = MARGIN
+    for text, points, colour, bold in lines:
+        canvas.text(MARGIN, y + points / 72, text, points, colour, bold)
+        y += points * _LINE
+    for i, (panel, picture) in enumerate(zip(panels, pictures, strict=True)):
+        row, column = divmod(i, columns)
+        x = MARGIN + column * (SLOT + GAP) + (SLOT - size[0]) / 2
+        y = top + sum(rows[:row]) + TITLE
+        canvas.text(x + size[0] / 2, y - 5 / 72, panel.title_of(prediction), 13, INK, bold=True, align=0.5)
+        _draw(canvas, picture, (x, y, *size), prediction.image.shape)
+    canvas.text(MARGIN, top + sum(rows) + FOOTER - 0.16, DISCLAIMER, _SMALL, FAINT)
+    return Image.fromarray(canvas.pixels)
 
 
 def plain_image(image: np.ndarray) -> Image.Image:
@@ -96,84 +101,95 @@ def plain_image(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image).convert("RGB")
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """An image as the bytes of a PNG file."""
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return file.getvalue()
+def _placed_sentence(picture: PanelPicture, size: tuple[float, float]) -> PanelPicture:
+    """The picture with its sentence below the panel if the panel is too small for it."""
+    if picture.sentence is None:
+        return picture
+    lines = picture.sentence.split("\n")
+    if max(text_width(line, _SENTENCE) for line in lines) <= size[0] and len(lines) * _SENTENCE * _LINE <= size[1]:
+        return picture
+    return PanelPicture(caption=tuple(lines))
 
 
-def figure_pdf(figure: Figure) -> bytes:
-    """A figure as a PDF file of one page, with text and lines as vectors.
-
-    Args:
-        figure: from `draw_panels`.
-    """
-    page = io.BytesIO()
-    figure.savefig(page, format="pdf", metadata={"Title": "Breast ultrasound", "Subject": DISCLAIMER})
-    return page.getvalue()
+def _heading_lines(texts: Sequence[str], room: float) -> list[tuple[str, float, str, bool]]:
+    """Lines with the size, the colour and the weight of their letters."""
+    lines = []
+    for i, text in enumerate(texts):
+        points, colour, bold = (16.0, INK, True) if i == 0 else (11.5, FAINT, False)
+        lines += [(line, points, colour, bold) for line in wrapped(text, points, bold, room)]
+    return lines
 
 
-def _titled_axes(names: Sequence[str], shape: tuple[int, int], columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of its final width, and titled axes of the image's aspect ratio and of their final size in inches.
-    `_arrange` later sets their positions and the height of the figure, which depend on the captions."""
-    aspect = shape[0] / shape[1]
-    size = np.array((min(_SLOT, _TALLEST / aspect), min(_SLOT * aspect, _TALLEST)))
-    width = 2 * _MARGIN + columns * _SLOT + (columns - 1) * _GAP
-    figure = Figure(figsize=(width, size[1]), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    all_axes = []
-    for name in names:
-        axes = figure.add_axes((0, 0, *(size / figure.get_size_inches())), label=name)
-        axes.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=5)
-        axes.set(xticks=[], yticks=[], facecolor=_BLANK)
-        for spine in axes.spines.values():
-            spine.set(color="#808080", linewidth=0.6)
-        all_axes.append(axes)
-    return figure, all_axes
+def _below(picture: PanelPicture) -> float:
+    """Height of what stands below a panel."""
+    if picture.bar:
+        return 0.18 + _TICK + (1 + len(picture.bar)) * _SMALL * _LINE
+    return _PAD + (len(picture.caption) + len(_legend_rows(picture))) * _CAPTION * _LINE
 
 
-def _write_heading(figure: Figure, prediction: Prediction, title: str, columns: int) -> float:
-    """Write the heading above the panels, wrapped to the figure's width; returns its height in inches."""
-    answer = f"Predicted class: {prediction.predicted_class} ({percent(prediction.confidence)})"
-    # Lines may only be broken after a dot, so that a name and its number stay together.
-    all_classes = "\N{NO-BREAK SPACE}· ".join(
-        f"{name}\N{NO-BREAK SPACE}{percent(p)}" for name, p in prediction.probabilities.items()
-    )
-    top = _MARGIN
-    for text in (answer, f"{title} · {all_classes}") if columns > 2 else (answer, title, all_classes):
-        style = {"fontsize": 11.5, "color": FAINT}
-        if text is answer:
-            style = {"fontsize": 16, "fontweight": "bold", "color": INK}
-        top += _write_lines(figure, text, top, style)
-    return top
+def _legend_rows(picture: PanelPicture) -> list[list[tuple[str, Style]]]:
+    """The entries of the legend in two columns, filled one after the other."""
+    entries = list(picture.legend)
+    half = -(-len(entries) // 2)
+    return [entries[row::half] for row in range(half)]
 
 
-def _write_lines(figure: Figure, text: str, top: float, style: dict) -> float:
-    """Write text `top` inches below the figure's upper edge, in as few lines as fit between the margins; returns
-    their height in inches."""
-    place = figure.transFigure + ScaledTranslation(_MARGIN, -top, figure.dpi_scale_trans)
-    written = figure.text(0, 1, "", va="top", transform=place, linespacing=1.25, parse_math=False, **style)
-    room = (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
-    longest = len(text)
-    while True:
-        lines = textwrap.wrap(text, longest)
-        written.set_text("\n".join(lines))
-        if longest == 1 or written.get_window_extent().width <= room:
-            return len(lines) * style["fontsize"] * 1.45 / 72
-        longest = max(1, max(map(len, lines)) - 1)
+def _draw(canvas: Canvas, picture: PanelPicture, box: tuple[float, ...], shape: tuple[int, ...]) -> None:
+    """Draw a picture of an image of shape (H, W) into a box x, y, width, height, and what belongs below it."""
+    x, y, width, height = box
+    if not picture.layers:
+        canvas.fill(box, BLANK)
+    for layer in picture.layers:
+        canvas.layer(box, layer)
+    canvas.edge(box, EDGE)
+    for mask, style in picture.areas:
+        canvas.hatch(box, mask, style)
+    for mask, style in picture.outlines:
+        canvas.outline(box, mask, style)
+    if picture.frame:
+        x0, y0, x1, y1 = picture.frame
+        across, down = width / shape[1], height / shape[0]
+        canvas.edge((x + x0 * across, y + y0 * down, (x1 - x0) * across, (y1 - y0) * down), FRAME_COLOUR, 1.2)
+    middle = x + width / 2
+    if picture.sentence:
+        lines = picture.sentence.split("\n")
+        first = y + height / 2 - len(lines) * _SENTENCE * _LINE / 2
+        _write(canvas, middle, first, lines, _SENTENCE, FAINT)
+    bottom = y + height
+    _write(canvas, middle, bottom + _PAD, picture.caption, _CAPTION, INK)
+    if picture.bar:
+        _draw_bar(canvas, middle, bottom + 0.08, max(width, NARROWEST_BAR), picture.bar)
+    _draw_legend(canvas, middle, bottom + _PAD + len(picture.caption) * _CAPTION * _LINE, picture)
 
 
-def _arrange(figure: Figure, all_axes: list[Axes], heading: float, columns: int) -> None:
-    """Place the axes row by row below the heading, each row as high as its content, and write the footer."""
-    size = all_axes[0].bbox.size / figure.dpi
-    below = [(axes.bbox.y0 - axes.get_tightbbox().y0) / figure.dpi for axes in all_axes]
-    rows = [_TITLE + size[1] + max(below[i : i + columns]) + _BELOW for i in range(0, len(all_axes), columns)]
-    width, height = figure.get_figwidth(), heading + sum(rows) + _FOOTER
-    for i, axes in enumerate(all_axes):
-        row, column = divmod(i, columns)
-        left = _MARGIN + column * (_SLOT + _GAP) + (_SLOT - size[0]) / 2
-        bottom = height - heading - sum(rows[:row]) - _TITLE - size[1]
-        axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
-    figure.set_figheight(height)
-    figure.text(_MARGIN / width, 0.12 / height, DISCLAIMER, va="bottom", fontsize=9.5, color=FAINT)
+def _write(canvas: Canvas, middle: float, top: float, lines: Sequence[str], points: float, colour: str) -> None:
+    """Write centred lines below `top`."""
+    for i, line in enumerate(lines):
+        canvas.text(middle, top + (i + 0.72) * points * _LINE, line, points, colour, align=0.5)
+
+
+def _draw_bar(canvas: Canvas, middle: float, top: float, width: float, lines: Sequence[str]) -> None:
+    left, below = middle - width / 2, top + _BAR
+    box = (left, top, width, _BAR)
+    canvas.layer(box, Layer(np.linspace(0, 1, len(colour_table(CAM_COLOURS)))[None], CAM_COLOURS, 1))
+    canvas.edge(box, INK, 0.8)
+    for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+        at = left + place * (width - 1 / canvas.dpi)
+        canvas.line(at, below, at, below + _TICK, INK)
+        canvas.text(at, below + _TICK + 0.78 * _SMALL * _LINE, text, _SMALL, INK, align=0.5)
+    _write(canvas, middle, below + _TICK + _SMALL * _LINE, lines, _SMALL, INK)
+
+
+def _draw_legend(canvas: Canvas, middle: float, top: float, picture: PanelPicture) -> None:
+    rows = _legend_rows(picture)
+    widths = [
+        max(text_width(row[column][0], _CAPTION) for row in rows if column < len(row)) + _SAMPLE + _ENTRY_GAP
+        for column in range(max(map(len, rows), default=0))
+    ]
+    left = middle - (sum(widths) + _COLUMN_GAP * (len(widths) - 1)) / 2
+    for i, row in enumerate(rows):
+        baseline = top + (i + 0.72) * _CAPTION * _LINE
+        for column, (label, style) in enumerate(row):
+            x = left + sum(widths[:column]) + column * _COLUMN_GAP
+            canvas.sample((x, baseline - 0.7 * _CAPTION / 72, _SAMPLE, 0.7 * _CAPTION / 72), style)
+            canvas.text(x + _SAMPLE + _ENTRY_GAP, baseline, label, _CAPTION, INK)

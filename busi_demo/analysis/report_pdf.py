@@ -34,7 +34,7 @@ def report_pdf(content: Mapping[str, Any], panels: Image.Image) -> bytes:
 
     Args:
         content: from `report.report`.
-        panels: the panels, from `figure.figure_image`; three columns fill the page best.
+        panels: the panels, from `figure.draw_figure`; three columns fill the page best.
     Returns:
         The bytes of a PDF file of two pages.
     """

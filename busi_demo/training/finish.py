@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from busi_demo.analysis.figure import draw_panels, figure_image
+from busi_demo.analysis.figure import draw_figure
 from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.history import history_csv, stages_of
 from busi_demo.evaluation.metrics import summarise
@@ -138,5 +138,6 @@ def _draw_examples(predictor: Predictor, folder: Path) -> None:
     """Draw the panels of one phantom of each class, as predicted by the weights that were written."""
     for label in CLASSES:
         phantom = make_phantom(label, _EXAMPLE_SEED, *_EXAMPLE_SIZE)
-        figure = draw_panels(predictor.predict(phantom.image), phantom.mask, f"{predictor.title}, {label} phantom")
-        figure_image(figure, _EXAMPLE_DPI).save(folder / f"example_{label}.png")
+        title = f"{predictor.title}, {label} phantom"
+        figure = draw_figure(predictor.predict(phantom.image), phantom.mask, title, dpi=_EXAMPLE_DPI)
+        figure.save(folder / f"example_{label}.png")

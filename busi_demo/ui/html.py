@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def figure_alt(answer: Answer, uncertainty: bool = False) -> str:
     """Text of the figure of an answer for screen readers; plain text, not HTML."""
-    from busi_demo.analysis.figure import panel_names  # loads what the first page need not wait for
+    from busi_demo.analysis.panels import panel_names  # loads what the first page need not wait for
 
     return texts.figure_alt(panel_names(uncertainty), answer.title, named(answer.prediction))
 

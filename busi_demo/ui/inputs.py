@@ -17,14 +17,14 @@ from busi_demo.ui import texts
 _BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
-class _WithoutStub(ComponentMeta):
+class WithoutStub(ComponentMeta):
     """Gradio's metaclass without the .pyi file that it writes beside the source of a subclass."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> Any:
         return ABCMeta.__new__(cls, name, bases, attributes)
 
 
-class ImageInput(gr.Image, metaclass=_WithoutStub):
+class ImageInput(gr.Image, metaclass=WithoutStub):
     """An image input that hands on the path of the uploaded file, unopened.
 
     Gradio itself would open the file first, and one that is no image would fail before our own reader can say what is
@@ -38,7 +38,7 @@ class ImageInput(gr.Image, metaclass=_WithoutStub):
         return payload.path if payload else None
 
 
-class TypedSlider(gr.Slider, metaclass=_WithoutStub):
+class TypedSlider(gr.Slider, metaclass=WithoutStub):
     """A slider whose number box may hold anything while a person types.
 
     Gradio refuses what is out of range, fails where nothing is, and shows the nearest number in range once the box

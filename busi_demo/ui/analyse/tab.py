@@ -17,6 +17,7 @@ from busi_demo.ui.analyse.steps import analyse_inputs, loading
 from busi_demo.ui.endpoints import declare_analyse_endpoint
 from busi_demo.ui.events import DRAW, MODEL, PRIVATE, QUICK
 from busi_demo.ui.intake import Intake
+from busi_demo.ui.outputs import figure_output
 from busi_demo.ui.session import Session
 from busi_demo.ui.theme import DRAG_CROP, NARROW
 
@@ -61,10 +62,7 @@ class AnalyseTab:
             self.intake.gallery.render()
         with gr.Column(visible=False, elem_id="results") as self.results:
             self.controls = Controls()
-            self.figure = gr.Image(
-                label=texts.FIGURE, show_label=False, format="png", interactive=False,
-                buttons=["download", "fullscreen"], elem_id="figure",
-            )  # fmt: skip
+            self.figure = figure_output(elem_id="figure")
             with gr.Row(elem_id="actions"):
                 self.reset_button = gr.Button(texts.RESET, size="sm", min_width=150, scale=0, elem_id="reset")
                 self.downloads = Downloads()

@@ -14,6 +14,7 @@ from busi_demo.ui import html, texts
 from busi_demo.ui.endpoints import declare_compare_endpoint
 from busi_demo.ui.events import MODEL, PRIVATE
 from busi_demo.ui.intake import Intake, read_inputs
+from busi_demo.ui.outputs import figure_output
 from busi_demo.ui.session import Session
 
 _NARROW_COLUMNS = 2
@@ -133,7 +134,4 @@ class CompareTab:
 
 
 def _figure(key: str, width: str) -> gr.Image:
-    return gr.Image(
-        label=texts.FIGURE, show_label=False, format="png", interactive=False, buttons=["download", "fullscreen"],
-        visible=False, elem_id=f"compare-{key}-{width}", elem_classes=f"figure-{width}",
-    )  # fmt: skip
+    return figure_output(visible=False, elem_id=f"compare-{key}-{width}", elem_classes=f"figure-{width}")
