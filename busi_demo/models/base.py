@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -12,6 +13,29 @@ from busi_demo.types import InputError, ModelOutput
 
 DETECTOR = "detector"
 """Name of the sub-module that can be the network of another approach, see `ApproachModel.outline_network`."""
+
+
+class Pass(NamedTuple):
+    """One run of a network that needs no other run of the same forward pass: `network.tensors(x)`."""
+
+    network: ApproachModel
+    x: torch.Tensor
+
+
+class Plan(NamedTuple):
+    """A forward pass in parts, so that an engine can run them in its own way, or side by side.
+
+    Attributes:
+        passes: independent runs of networks; none, if the approach cannot be taken apart.
+        join: makes the output from the tensors of each pass, in their order.
+    """
+
+    passes: list[Pass]
+    join: Callable[[Sequence[tuple[torch.Tensor, ...]]], ModelOutput]
+
+    def run(self) -> ModelOutput:
+        """Run the passes one after the other, and join them."""
+        return self.join([network.tensors(x) for network, x in self.passes])
 
 
 class ApproachModel(nn.Module, ABC):
@@ -84,6 +108,23 @@ class ApproachModel(nn.Module, ABC):
         Returns:
             Logits and the features behind the class logits, see `ModelOutput`.
         """
+
+    def plan(self, x: torch.Tensor, detected: ModelOutput | None = None) -> Plan:
+        """The parts of `forward(x)`, whose result is that of `plan(x).run()`.
+
+        Args:
+            x: as for `forward`.
+            detected: output of `outline_network` on `x`, for an approach that takes it.
+        """
+        return Plan([], lambda _: self(x) if detected is None else self(x, detected))
+
+    def tensors(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What a pass of this network computes, from tensors alone and for any batch.
+
+        Args:
+            x: of a `Pass`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no passes.")
 
     def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
         """`ModelOutput.descriptor` of an input, without the rest of the forward pass: float (N, D); `None` from a

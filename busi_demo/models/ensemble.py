@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
 
-from busi_demo.models.base import ApproachModel
+from busi_demo.models.base import ApproachModel, Plan
 from busi_demo.types import InputError, ModelOutput
 
 _MEMBERS, _FOLDS = "ensemble_of", "folds"
@@ -49,7 +50,19 @@ class Ensemble(ApproachModel):
         return MeanHead([member.head for member in self.members])  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
-        outputs: list[ModelOutput] = [member(x) for member in self.members]
+        return self.plan(x).run()
+
+    def plan(self, x: torch.Tensor, detected: ModelOutput | None = None) -> Plan:
+        plans: list[Plan] = [member.plan(x) for member in self.members]  # type: ignore[operator]
+        ends = list(accumulate(len(plan.passes) for plan in plans))
+
+        def join(views: Sequence[tuple[torch.Tensor, ...]]) -> ModelOutput:
+            parts = (views[end - len(plan.passes) : end] for plan, end in zip(plans, ends, strict=True))
+            return self._mean([plan.join(part) for plan, part in zip(plans, parts, strict=True)])
+
+        return Plan([one for plan in plans for one in plan.passes], join)
+
+    def _mean(self, outputs: Sequence[ModelOutput]) -> ModelOutput:
         features = torch.cat([output.features for output in outputs], dim=1)
         masks = torch.stack([output.mask_logits for output in outputs])
         mask_logits = masks.mean(0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from busi_demo.models.base import ApproachModel
+from busi_demo.models.base import ApproachModel, Pass, Plan
 from busi_demo.models.heads import ClassificationHead, describe
 from busi_demo.types import ModelOutput
 
@@ -42,13 +42,24 @@ class MultitaskModel(ApproachModel):
         """
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
+        return self.plan(x).run()
+
+    def plan(self, x: torch.Tensor, detected: ModelOutput | None = None) -> Plan:
         sizes = [x.shape[-1]] if self.training else [_size(x, scale) for scale in self.config["scales"]]
-        maps = [self.encode(_resized(x, size)) for size in sizes]
-        views = [self.decode(m, size) for m, size in zip(maps, sizes, strict=True)]
-        mask_logits = _mean([mask for mask, _ in views], x.shape[-1])
-        features = _mean([evidence for _, evidence in views], max(evidence.shape[-1] for _, evidence in views))
-        descriptor = None if self.training else describe(maps[0][_DESCRIBED])
-        return ModelOutput(mask_logits, self.head(features), features, self.head, descriptor=descriptor)
+
+        def join(views: Sequence[tuple[torch.Tensor, ...]]) -> ModelOutput:
+            mask_logits = _mean([view[0] for view in views], x.shape[-1])
+            features = _mean([view[1] for view in views], max(view[1].shape[-1] for view in views))
+            descriptor = None if self.training else views[0][2]
+            return ModelOutput(mask_logits, self.head(features), features, self.head, descriptor=descriptor)
+
+        return Plan([Pass(self, _resized(x, size)) for size in sizes], join)
+
+    def tensors(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Mask logits, input of the classification head and, in evaluation mode, the descriptor of one view."""
+        maps = self.encode(x)
+        mask_logits, features = self.decode(maps, x.shape[-1])
+        return (mask_logits, features) if self.training else (mask_logits, features, describe(maps[_DESCRIBED]))
 
     def descriptor(self, x: torch.Tensor) -> torch.Tensor:
         return describe(self.encode(_resized(x, _size(x, self.config["scales"][0])))[_DESCRIBED])

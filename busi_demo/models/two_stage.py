@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import nn
 
 from busi_demo.models.backbones import resnet50_encoder
-from busi_demo.models.base import ApproachModel
+from busi_demo.models.base import ApproachModel, Pass, Plan
 from busi_demo.models.ensemble import MeanHead, build
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
@@ -94,21 +94,27 @@ class TwoStage(ApproachModel):
             x: float32 (N, 1, S, S).
             detected: output of `outline_network` on `x`; `None` runs it.
         """
-        detected = self.detector(x) if detected is None else detected
-        masks = detected.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
-        output = self.classify(x, self.boxes(masks), detected.mask_logits)
-        detector_head = self._modules["detector_head"]
-        class_logits = detector_head(detected.features) if detector_head else detected.class_logits
-        head = _GivenALesion(self.head, normal_log_odds(class_logits))
-        return ModelOutput(
-            output.mask_logits,
-            head(output.features),
-            output.features,
-            head,
-            output.boxes,
-            detected.descriptor,
-            detected.disagreement,
-        )
+        return self.plan(x, detected).run()
+
+    def plan(self, x: torch.Tensor, detected: ModelOutput | None = None) -> Plan:
+        found: ModelOutput = self.detector(x) if detected is None else detected
+        masks = found.mask_logits.detach().float().sigmoid()[:, 0] >= self.config["threshold"]
+        boxes = self.boxes(masks)
+
+        def join(views: Sequence[tuple[torch.Tensor, ...]]) -> ModelOutput:
+            ((features,),) = views
+            detector_head = self._modules["detector_head"]
+            class_logits = detector_head(found.features) if detector_head else found.class_logits
+            head = _GivenALesion(self.head, normal_log_odds(class_logits))
+            return ModelOutput(
+                found.mask_logits, head(features), features, head, boxes, found.descriptor, found.disagreement
+            )
+
+        return Plan([Pass(self, self._crops(x, boxes))], join)
+
+    def tensors(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The features of crops, float (N, 1, C, C)."""
+        return (self.encoder(x)[-1],)
 
     def classify(self, x: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor) -> ModelOutput:
         """Classify the part of each input inside its box with the classifier alone.
@@ -118,13 +124,16 @@ class TwoStage(ApproachModel):
             boxes: float (N, 4) as x0, y0, x1, y1 in input pixels.
             mask_logits: float (N, 1, S, S), returned in the output.
         """
+        (features,) = self.tensors(self._crops(x, boxes))
+        return ModelOutput(mask_logits, self.head(features), features, self.head, boxes)
+
+    def _crops(self, x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """Cut boxes, float (N, 4), from float (N, 1, S, S) and bring them to the size of the classifier's input."""
         from torchvision.ops import roi_align  # loaded here, as in `backbones`
 
         # float32: roi_align has no bfloat16 kernel on every machine
         size = (self.config["crop_size"],) * 2
-        crops = roi_align(x.float(), list(boxes.float().split(1)), size, sampling_ratio=2, aligned=True)
-        features = self.encoder(crops)[-1]
-        return ModelOutput(mask_logits, self.head(features), features, self.head, boxes)
+        return roi_align(x.float(), list(boxes.float().split(1)), size, sampling_ratio=2, aligned=True)
 
     def boxes(self, masks: torch.Tensor) -> torch.Tensor:
         """Square boxes with a margin around the largest region of each mask; the whole input where there is none.
