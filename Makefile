@@ -28,12 +28,13 @@ train: venv  ## the default approach; options: make train ARGS="--data phantoms 
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt requirements-fast.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 	$(PIP_INSTALL) -r requirements.txt
+	$(PIP_INSTALL) -r requirements-fast.txt || echo "note: without requirements-fast.txt networks run more slowly" >&2
 	@touch $@
 
 $(VENV)/.dev-installed: requirements-dev.txt requirements-mcp.txt $(VENV)/.installed

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
+from busi_demo.ui.warm import warm_in_background
 
 demo = build_page()  # the name that Hugging Face Spaces look for
 
@@ -36,6 +37,7 @@ def main() -> None:
     print(f"The demo runs at {url} until Ctrl+C.", flush=True)
     if arguments.mcp:
         print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
+    warm_in_background()
     demo.block_thread()
 
 

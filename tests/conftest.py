@@ -32,6 +32,7 @@ from busi_demo.weights.store import save_weights
 # For such small inputs several threads are slower than one, here and in the scripts that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["BUSI_ENGINE"] = "eager"  # compiling such small networks takes longer than running them
 
 TESTS = Path(__file__).parent
 SLOW = ("training", "cli", "ui", "publishing", "test_fifth_approach.py", "test_packaging.py", "test_read_only.py",

@@ -61,7 +61,9 @@ def test_the_requirements_are_those_of_the_files(wheel):
 
     assert packages() == listed("requirements.txt")
     assert packages(extra="mcp") == listed("requirements-mcp.txt")
-    assert packages(extra="dev") == listed("requirements-dev.txt") | listed("requirements-mcp.txt")
+    assert packages(extra="fast") == listed("requirements-fast.txt") == listed("pre-requirements.txt")
+    tools = [f"requirements-{name}.txt" for name in ("dev", "fast", "mcp")]
+    assert packages(extra="dev") == set().union(*map(listed, tools))
 
 
 def test_the_command_is_the_one_of_the_module(wheel):

@@ -11,6 +11,7 @@ from busi_demo.analysis.measurements import Measurements, measure
 from busi_demo.analysis.trust import Trust, assess
 from busi_demo.analysis.view import DEFAULT_VIEW, View
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, Source, read_image
+from busi_demo.inference.accelerate import Choice
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.types import InputError, Prediction
@@ -31,12 +32,14 @@ class ImageFacts:
         known_image: the known image that this one matches; `None` if there is none.
         known_images_available: whether there is a list of known images; without one no match can be found.
         config: config.json of the weights.
+        engine: what runs the networks; `None` if it is unknown.
     """
 
     trust: Trust | None = None
     known_image: KnownImage | None = None
     known_images_available: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+    engine: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,5 +129,5 @@ def analyse_image(
     withheld = forward_pass.input_check.withheld
     trust = None if withheld else assess(forward_pass.prediction(), predictor.trust_fit)
     known = seen_before(grey.pixels) or (seen_before(grey.framed) if grey.frame else None)
-    facts = ImageFacts(trust, known, known_images_available(), predictor.config)
+    facts = ImageFacts(trust, known, known_images_available(), predictor.config, predictor.engine)
     return AnalysedImage(forward_pass, ground_truth, facts)

@@ -32,12 +32,12 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
         created: with a time zone; `None`: now.
     Returns:
         schema, schema_version, created (ISO 8601, UTC), disclaimer; then `model` (approach, title, weights_sha256,
-        git_commit), `settings` (mask_threshold, cam_class, cam_method, cam_opacity), `image` (width, height in pixels,
-        spacing_mm as row, column, frame), `answer` (predicted_class, probabilities, lesion_area_fraction),
-        `input_check`, `ground_truth` (dice, iou), `measurements`, `trust` (level, checks, reservation, rate),
-        `prediction_set`, `expected_dice`, `seen` (image, source, split, sentence of the known image that this one
-        matches), `known_images_available` and `warnings`; unknown values are null. If `known_images_available` is
-        false, no match can be found and `seen` is null.
+        git_commit, engine: what ran the networks, why, and what was timed), `settings` (mask_threshold, cam_class,
+        cam_method, cam_opacity), `image` (width, height in pixels, spacing_mm as row, column, frame), `answer`
+        (predicted_class, probabilities, lesion_area_fraction), `input_check`, `ground_truth` (dice, iou),
+        `measurements`, `trust` (level, checks, reservation, rate), `prediction_set`, `expected_dice`, `seen` (image,
+        source, split, sentence of the known image that this one matches), `known_images_available` and `warnings`;
+        unknown values are null. If `known_images_available` is false, no match can be found and `seen` is null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
     config, known, measurements = facts.config, facts.known_image, analysis.measurements
@@ -53,6 +53,7 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "title": answer.title,
             "weights_sha256": config.get("sha256"),
             "git_commit": config.get("git_commit"),
+            "engine": None if facts.engine is None else asdict(facts.engine),
         },
         "settings": {
             "mask_threshold": prediction.threshold,

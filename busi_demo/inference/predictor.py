@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from busi_demo.imaging import Source, read_image
+from busi_demo.inference.accelerate import Choice, accelerate, choice_of, run_plan
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.input_check import Known, check_input, known_pictures
 from busi_demo.models import ALL, approaches_of
@@ -47,7 +48,7 @@ class SharedPasses:
         for other, y, output in self._passes:
             if other is network and torch.equal(x, y):
                 return output
-        output = network(x)
+        output = run_plan(network.plan(x))
         self._passes.append((network, x, output))
         return output
 
@@ -124,6 +125,27 @@ class Predictor:
             input_check=replace(check, overridden=analyse_anyway),
         )
 
+    @property
+    def engine(self) -> Choice:
+        """The engine that runs its networks."""
+        return choice_of(self._weights.model)
+
+    @torch.no_grad()
+    def accelerate(self, image: np.ndarray, engine: str | None = None) -> Choice:
+        """Compile the networks of the approach for this machine, see `inference.accelerate`.
+
+        Args:
+            image: uint8 (H, W), typical of those to come.
+            engine: key of the engine; `None`: the fastest one that agrees with PyTorch.
+        Raises:
+            InputError: there is no such engine, or it is not installed.
+        """
+        model, x = self._weights.model, self._weights.preprocess(image)
+        if model.outline_network is model:
+            return accelerate(model.plan(x), engine)
+        accelerate(model.outline_network.plan(x), engine)
+        return accelerate(model.plan(x, run_plan(model.outline_network.plan(x))), engine)
+
     @torch.no_grad()
     def probabilities(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Classify many images in batches, without maps.
@@ -198,7 +220,7 @@ def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOu
     outline_network = model.outline_network
     if outline_network is model:
         return shared.output(model, x)
-    return model(x, shared.output(outline_network, x))
+    return run_plan(model.plan(x, shared.output(outline_network, x)))
 
 
 def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:

@@ -42,13 +42,13 @@ def mask_guided(features: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tens
     here: the class loss may not bend it.
 
     Args:
-        features: float (N, C, h, w).
-        mask_logits: float (N, 1, S, S).
+        features: float (N, C, h, h).
+        mask_logits: float (N, 1, S, S), S a multiple of h.
     Returns:
-        float (N, 2C, h, w).
+        float (N, 2C, h, h).
     """
-    height, width = features.shape[-2:]
-    mask = F.adaptive_avg_pool2d(mask_logits.detach().float().sigmoid(), (height, width))
+    stride = int(mask_logits.shape[-1]) // int(features.shape[-1])  # a number: compilers know no adaptive pooling
+    mask = F.avg_pool2d(mask_logits.detach().float().sigmoid(), stride)
     weight = mask / (mask.mean(dim=(2, 3), keepdim=True) + _EMPTY_MASK_SHARE)
     return torch.cat([features, features * weight.to(features.dtype)], dim=1)
 

@@ -19,6 +19,7 @@ from busi_demo.analysis.report import NOT_A_DEVICE, report, report_json
 from busi_demo.analysis.report_pdf import report_pages, report_pdf
 from busi_demo.analysis.trust import assess
 from busi_demo.imaging import GroundTruth
+from busi_demo.inference.accelerate import Choice
 from busi_demo.models import APPROACHES
 from busi_demo.types import CLASSES
 from busi_demo.weights.known_images import KnownImage
@@ -38,7 +39,8 @@ FITTED = replace(FIT, dice={"inside": 1.0, "constant": -0.1} | dict.fromkeys(out
 def full() -> dict:
     truth = disc(72, 96, 30, 40, 12)
     seen = KnownImage("benign (1).png", "BUSI", "benign", "train", "0" * 16)
-    facts = ImageFacts(assess(PREDICTION, FITTED), seen, True, CONFIG)
+    engine = Choice("openvino", "It is fast.", {"eager": 2.0, "openvino": 1.0})
+    facts = ImageFacts(assess(PREDICTION, FITTED), seen, True, CONFIG, engine)
     created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
     return report(Analysis(Answer(PREDICTION, GroundTruth(truth)), facts), created)
 
@@ -61,6 +63,7 @@ def test_the_report_has_the_model_the_settings_and_the_time():
     assert content["model"] == {
         "approach": "multitask_cnn", "title": APPROACHES["multitask_cnn"].title, "weights_sha256": "ab" * 32,
         "git_commit": "cd" * 20,
+        "engine": {"engine": "openvino", "reason": "It is fast.", "milliseconds": {"eager": 2.0, "openvino": 1.0}},
     }  # fmt: skip
     assert content["settings"] == {
         "mask_threshold": 0.4,

@@ -1,0 +1,194 @@
+"""Which engine runs a network: chosen once by a short timing and an agreement check, then used by every forward pass.
+
+Networks run in PyTorch until `accelerate` has compiled them, so that the first answers need not wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from weakref import WeakKeyDictionary
+
+import torch
+
+from busi_demo.inference.engines import EAGER, ENGINES, Run, Tensors, find_engine
+from busi_demo.models.base import ApproachModel, Pass, Plan
+from busi_demo.types import ModelOutput
+
+ENGINE_VARIABLE = "BUSI_ENGINE"
+"""Environment variable with the key of an engine, which then is used without a choice."""
+
+MASK_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.005
+"""Largest difference of a mask probability, and of a class probability, from those of PyTorch."""
+
+_REPEATS = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine of a network, and why.
+
+    Attributes:
+        engine: key of `engines.ENGINES`.
+        reason: a sentence.
+        milliseconds: key -> estimated time of the forward pass, of the engines that were timed.
+    """
+
+    engine: str
+    reason: str
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compiled:
+    choice: Choice
+    runs: dict[tuple[int, ...], Run]
+
+
+_compiled: WeakKeyDictionary[ApproachModel, _Compiled] = WeakKeyDictionary()
+_compiling = threading.Lock()
+
+
+def choice_of(model: ApproachModel) -> Choice:
+    """The engine that was chosen for a model, or for its members."""
+    found = [_compiled[network] for network in model.modules() if network in _compiled]  # type: ignore[index]
+    return found[0].choice if found else Choice(EAGER, "No engine was chosen.")
+
+
+def engine_of(plan: Plan) -> str:
+    """Key of the engine that runs a plan."""
+    engines = {_engine(one) for one in plan.passes}
+    return engines.pop() if len(engines) == 1 else EAGER
+
+
+def run_plan(plan: Plan) -> ModelOutput:
+    """Run a forward pass with the engine of its networks; in PyTorch where they have none for its inputs."""
+    key = engine_of(plan)
+    if key == EAGER:
+        return plan.run()
+    return plan.join(_run_all([_compiled[one.network].runs[tuple(one.x.shape)] for one in plan.passes], plan, key))
+
+
+def accelerate(plan: Plan, wanted: str | None = None) -> Choice:
+    """Choose an engine for the networks of a plan, and compile them for its inputs.
+
+    Args:
+        plan: of an image that is typical of those to come; its inputs are timed and compared.
+        wanted: key of the engine, which is then not timed; `None`: what `ENGINE_VARIABLE` names, else the fastest one
+            that agrees with PyTorch.
+    Raises:
+        InputError: there is no such engine, or it is not installed.
+    """
+    wanted = wanted or os.environ.get(ENGINE_VARIABLE) or None
+    with _compiling, torch.no_grad():
+        if not plan.passes:
+            return Choice(EAGER, "This approach has no parts to compile.")
+        if engine_of(plan) != EAGER:
+            return _compiled[plan.passes[0].network].choice
+        if wanted:
+            find_engine(wanted)
+            return _install(plan, Choice(wanted, f"It was asked for, by ${ENGINE_VARIABLE} or an option."))
+        times = _times(plan)
+        faster = sorted((key for key in times if times[key] < times[EAGER]), key=times.__getitem__)
+        for key in faster:
+            choice = _install(plan, Choice(key, "It is the fastest one that agrees with PyTorch.", times))
+            if choice.engine == key:
+                return choice
+        return Choice(EAGER, "No other engine is faster and agrees with it.", times)
+
+
+def _engine(one: Pass) -> str:
+    compiled = _compiled.get(one.network)
+    return compiled.choice.engine if compiled and tuple(one.x.shape) in compiled.runs else EAGER
+
+
+def _install(plan: Plan, choice: Choice) -> Choice:
+    """Compile all networks of a plan and keep them, if their answer agrees with that of PyTorch; else PyTorch stays."""
+    key, times = choice.engine, choice.milliseconds
+    if key == EAGER:
+        return choice
+    try:
+        runs = compile_plan(plan, key)
+        outputs = _run_all(runs, plan, key)
+    except Exception as error:  # whatever a compiler raises: PyTorch still runs
+        _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
+        return Choice(EAGER, f"{ENGINES[key].title} failed: {type(error).__name__}.", times)
+    if gap := disagreement(plan.run(), plan.join(outputs)):
+        _log.warning("%s is not used: %s", key, gap)
+        return Choice(EAGER, f"{ENGINES[key].title} does not agree with PyTorch: {gap}.", times)
+    for network in {id(one.network): one.network for one in plan.passes}.values():
+        own = {tuple(p.x.shape): run for p, run in zip(plan.passes, runs, strict=True) if p.network is network}
+        _compiled[network] = _Compiled(choice, own)
+    return choice
+
+
+def compile_plan(plan: Plan, key: str) -> list[Run]:
+    """A function for each pass of a plan, by one engine."""
+    engine, runs = ENGINES[key], dict[int, Run]()
+    for network in {id(one.network): one.network for one in plan.passes}.values():
+        places = [i for i, one in enumerate(plan.passes) if one.network is network]
+        threads = 1 if engine.side_by_side and len(plan.passes) > 1 else torch.get_num_threads()
+        runs |= dict(zip(places, engine.compile(network, [plan.passes[i].x for i in places], threads), strict=True))
+    return [runs[i] for i in range(len(plan.passes))]
+
+
+def disagreement(expected: ModelOutput, output: ModelOutput) -> str | None:
+    """By how much an output differs from the expected one, in words; `None` within the tolerances."""
+    mask = float((expected.mask_logits.sigmoid() - output.mask_logits.sigmoid()).abs().max())
+    classes = float((expected.class_logits.softmax(1) - output.class_logits.softmax(1)).abs().max())
+    if not mask <= MASK_TOLERANCE or not classes <= PROBABILITY_TOLERANCE:
+        return f"mask probabilities differ by up to {mask:.3g}, class probabilities by {classes:.3g}"
+    return None
+
+
+def _times(plan: Plan) -> dict[str, float]:
+    """Engine -> estimated milliseconds of the whole plan, from its first pass."""
+    first, times = plan.passes[0], {}
+    for key, engine in ENGINES.items():
+        if not engine.available or not engine.by_default:
+            continue
+        several = engine.side_by_side and len(plan.passes) > 1
+        try:
+            threads = 1 if several else torch.get_num_threads()
+            (run,) = engine.compile(first.network, [first.x], threads)
+            seconds = median_seconds(partial(run, first.x))
+        except Exception as error:  # whatever a compiler raises: the others remain
+            _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
+            continue
+        times[key] = 1000 * seconds * len(plan.passes) / (_workers() if several else 1)
+    return times
+
+
+def median_seconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
+    """Median wall time of some calls, after two that do not count."""
+    times = []
+    for i in range(repeats + 2):
+        start = time.perf_counter()
+        run()
+        if i >= 2:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _run_all(runs: Sequence[Run], plan: Plan, key: str) -> list[Tensors]:
+    inputs = [one.x for one in plan.passes]
+    if ENGINES[key].side_by_side and len(runs) > 1:
+        return list(_pool().map(lambda run, x: run(x), runs, inputs))
+    return [run(x) for run, x in zip(runs, inputs, strict=True)]
+
+
+def _workers() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_workers(), thread_name_prefix="passes")
