@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from importlib.util import find_spec
 
+from busi_demo.ui import warm
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
-from busi_demo.ui.warm import warm_in_background
 
 demo = build_page()  # the name that Hugging Face Spaces look for
 
@@ -24,6 +25,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.mcp and not find_spec("mcp"):
         sys.exit('error: --mcp needs a further package: pip install "gradio[mcp]", then start again.')
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger(warm.__name__).setLevel(logging.INFO)
     try:
         _, url, _ = demo.launch(
             server_name=arguments.host,
@@ -37,7 +40,7 @@ def main() -> None:
     print(f"The demo runs at {url} until Ctrl+C.", flush=True)
     if arguments.mcp:
         print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
-    warm_in_background()
+    warm.warm_in_background()
     demo.block_thread()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from busi_demo.cli import batch, examples, predict, publish
+from busi_demo.cli import batch, benchmark, examples, predict, publish
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     batch.add_batch(subcommands)
     examples.add_examples(subcommands)
     publish.add_publish(subcommands)
+    benchmark.add_benchmark(subcommands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 

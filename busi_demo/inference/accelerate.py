@@ -10,7 +10,7 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -96,7 +96,7 @@ def accelerate(plan: Plan, wanted: str | None = None) -> Choice:
         if wanted:
             find_engine(wanted)
             return _install(plan, Choice(wanted, f"It was asked for, by ${ENGINE_VARIABLE} or an option."))
-        times = _times(plan)
+        times = estimate(plan, [key for key, engine in ENGINES.items() if engine.available and engine.by_default])
         faster = sorted((key for key in times if times[key] < times[EAGER]), key=times.__getitem__)
         for key in faster:
             choice = _install(plan, Choice(key, "It is the fastest one that agrees with PyTorch.", times))
@@ -140,6 +140,11 @@ def compile_plan(plan: Plan, key: str) -> list[Run]:
     return [runs[i] for i in range(len(plan.passes))]
 
 
+def run_passes(plan: Plan, key: str) -> Callable[[], list[Tensors]]:
+    """Compile the passes of a plan by one engine; returns a function that runs them without joining them."""
+    return partial(_run_all, compile_plan(plan, key), plan, key)
+
+
 def disagreement(expected: ModelOutput, output: ModelOutput) -> str | None:
     """By how much an output differs from the expected one, in words; `None` within the tolerances."""
     mask = float((expected.mask_logits.sigmoid() - output.mask_logits.sigmoid()).abs().max())
@@ -149,12 +154,15 @@ def disagreement(expected: ModelOutput, output: ModelOutput) -> str | None:
     return None
 
 
-def _times(plan: Plan) -> dict[str, float]:
-    """Engine -> estimated milliseconds of the whole plan, from its first pass."""
+def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
+    """Time the first pass of a plan by some engines.
+
+    Returns:
+        key -> estimated milliseconds of the whole plan; engines that fail are left out.
+    """
     first, times = plan.passes[0], {}
-    for key, engine in ENGINES.items():
-        if not engine.available or not engine.by_default:
-            continue
+    for key in keys:
+        engine = ENGINES[key]
         several = engine.side_by_side and len(plan.passes) > 1
         try:
             threads = 1 if several else torch.get_num_threads()

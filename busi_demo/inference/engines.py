@@ -171,7 +171,8 @@ ENGINES: dict[str, Engine] = {
     EAGER: Engine("PyTorch", _eager),
     "channels_last": Engine("PyTorch, channels last", _channels_last),
     "openvino": Engine("OpenVINO", _openvino, needs="openvino", side_by_side=True),
-    "onnxruntime": Engine("ONNX Runtime", _onnxruntime, needs="onnxruntime", side_by_side=True),
+    # its export takes ten times as long as that of OpenVINO, and its passes are no faster
+    "onnxruntime": Engine("ONNX Runtime", _onnxruntime, needs="onnxruntime", side_by_side=True, by_default=False),
     "inductor": Engine("torch.compile", _inductor, by_default=False),
     "cuda": Engine("PyTorch on a GPU", _cuda, needs="cuda"),
     "cuda_bf16": Engine("PyTorch on a GPU, bfloat16", _cuda_bf16, needs="cuda"),

@@ -125,6 +125,10 @@ class Predictor:
             input_check=replace(check, overridden=analyse_anyway),
         )
 
+    def network(self, pixels: np.ndarray) -> tuple[ApproachModel, torch.Tensor]:
+        """The network, and its input for uint8 (H, W) pixels: float32 (1, 1, S, S)."""
+        return self._weights.model, self._weights.preprocess(pixels)
+
     @property
     def engine(self) -> Choice:
         """The engine that runs its networks."""

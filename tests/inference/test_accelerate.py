@@ -51,7 +51,7 @@ def changed(amount: float, seconds: float = 0.0) -> Engine:
 
 
 def timed(monkeypatch, **milliseconds: float) -> None:
-    monkeypatch.setattr(module, "_times", lambda plan: milliseconds)
+    monkeypatch.setattr(module, "estimate", lambda plan, keys: milliseconds)
 
 
 @pytest.mark.parametrize("key", SEVERAL)
@@ -134,5 +134,6 @@ def test_an_unknown_engine_and_one_that_is_not_installed_get_a_sentence(plan, mo
 
 def test_engines_are_timed(plan, monkeypatch):
     offer(monkeypatch, several=replace(ENGINES[EAGER], side_by_side=True), hidden=replace(changed(0), by_default=False))
-    times = module._times(plan)
-    assert set(times) == {EAGER, "several"} and all(value > 0 for value in times.values())
+    times = module.estimate(plan, module.ENGINES)
+    assert set(times) == {EAGER, "several", "hidden"} and all(value > 0 for value in times.values())
+    assert "hidden" not in accelerate(plan).milliseconds
