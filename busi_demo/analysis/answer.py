@@ -106,9 +106,12 @@ class Answer:
 
     def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PNG file; arguments as in `figure`."""
-        from busi_demo.analysis.figure import png_bytes
+        from busi_demo.analysis.figure import figure_pixels, png_bytes
 
-        return png_bytes(self.figure(columns, opacity, uncertainty=uncertainty))
+        prediction, truth = self.prediction, self.ground_truth.mask
+        if self.withheld:
+            return png_bytes(prediction.image)
+        return png_bytes(figure_pixels(prediction, truth, self.title, columns, opacity, uncertainty))
 
     def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PDF of one page; arguments as in `figure`."""

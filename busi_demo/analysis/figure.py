@@ -34,7 +34,7 @@ from busi_demo.analysis.panels import (
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.types import Prediction
 
-__all__ = ["DISCLAIMER", "DPI", "draw_figure", "plain_image", "png_bytes"]
+__all__ = ["DISCLAIMER", "DPI", "draw_figure", "figure_pixels", "plain_image", "png_bytes"]
 
 DPI = 160
 """Twice the density at which a figure of five columns is 1200 px wide, for sharp text on screens of high density."""
@@ -56,6 +56,19 @@ def draw_figure(
     uncertainty: bool = False,
     dpi: int = DPI,
 ) -> Image.Image:
+    """Draw a prediction as an image, see `figure_pixels`."""
+    return Image.fromarray(figure_pixels(prediction, ground_truth, title, columns, opacity, uncertainty, dpi))
+
+
+def figure_pixels(
+    prediction: Prediction,
+    ground_truth: np.ndarray | None = None,
+    title: str | None = None,
+    columns: int | None = None,
+    opacity: float = CAM_OPACITY,
+    uncertainty: bool = False,
+    dpi: int = DPI,
+) -> np.ndarray:
     """Draw a prediction.
 
     Args:
@@ -67,7 +80,7 @@ def draw_figure(
         uncertainty: whether the panel `UNCERTAINTY` follows the others.
         dpi: pixels per inch; five columns are 15.2 inches wide.
     Returns:
-        An "RGB" image, about 3 inches wide per column.
+        uint8 (height, width, 3), RGB, about 3 inches wide per column.
     Raises:
         InputError: opacity is not 0 to 1, or ground_truth is not bool or has another shape than the image.
         ValueError: columns is not 1 to the number of panels.
@@ -93,7 +106,7 @@ def draw_figure(
         canvas.text(x + size[0] / 2, y - 5 / 72, panel.title_of(prediction), 13, INK, bold=True, align=0.5)
         _draw(canvas, picture, (x, y, *size), prediction.image.shape)
     canvas.text(MARGIN, top + sum(rows) + FOOTER - 0.16, DISCLAIMER, _SMALL, FAINT)
-    return Image.fromarray(canvas.pixels)
+    return canvas.pixels
 
 
 def plain_image(image: np.ndarray) -> Image.Image:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter
 
 SIDE = 256
 """The longest side at which properties are measured, pixels."""
@@ -36,8 +36,8 @@ def properties(pixels: np.ndarray) -> np.ndarray:
 
 def _measured(pixels: np.ndarray) -> Mapping[str, float]:
     grey = _resized(pixels)
-    mean = uniform_filter(grey, _WINDOW)
-    deviation = np.sqrt(np.maximum(uniform_filter(grey**2, _WINDOW) - mean**2, 0))
+    mean = _local_mean(grey)
+    deviation = np.sqrt(np.maximum(_local_mean(grey * grey) - mean * mean, 0))
     return {
         **_tones(grey),
         **_profiles(grey, deviation),
@@ -52,6 +52,10 @@ def _resized(pixels: np.ndarray) -> np.ndarray:
     size = [max(2 ** (_OCTAVES - 1) * 2, round(side * scale)) for side in pixels.shape[::-1]]
     resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(pixels).resize((size[0], size[1]), resample), dtype=np.float32)
+
+
+def _local_mean(values: np.ndarray) -> np.ndarray:
+    return cv2.blur(values, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT)
 
 
 def _tones(grey: np.ndarray) -> dict[str, float]:
@@ -95,11 +99,11 @@ def _gradients(grey: np.ndarray) -> dict[str, float]:
     for octave in range(_OCTAVES):
         step = np.diff(grey, axis=0)
         down, across = np.abs(step)[:, :-1], np.abs(np.diff(grey, axis=1))[:-1]
-        size = down + across
+        size, steps = down + across, np.abs(step)
         values[f"anisotropy {octave}"] = float(np.log((down.mean() + 0.5) / (across.mean() + 0.5)))
         values[f"gradient {octave}"] = float(np.log((size.mean() + 0.5) / (grey.mean() + 4)))
-        values[f"sparseness {octave}"] = float(np.log((np.sqrt((size**2).mean()) + 0.5) / (size.mean() + 0.5)))
-        values[f"downwards {octave}"] = float((step**3).mean() / ((np.abs(step) ** 3).mean() + 1))
+        values[f"sparseness {octave}"] = float(np.log((np.sqrt((size * size).mean()) + 0.5) / (size.mean() + 0.5)))
+        values[f"downwards {octave}"] = float((step * step * step).mean() / ((steps * steps * steps).mean() + 1))
         if octave < _OCTAVES - 1:
             height, width = grey.shape[0] // 2, grey.shape[1] // 2
             grey = grey[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
@@ -115,19 +119,19 @@ def _speckle(grey: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> dict[
     means, deviations = mean[lit], deviation[lit]
     log_mean, log_deviation = np.log(means + 2), np.log(deviations + 1)
     contrast, z = deviations / (means + 2), (grey[lit] - means) / (deviations + 2)
-    spread = float(log_mean.var())
+    spread, squares = float(log_mean.var()), z * z
     slope = float(((log_mean - log_mean.mean()) * (log_deviation - log_deviation.mean())).mean()) / (spread + 1e-3)
     values = (
         _correlation(log_mean, log_deviation), np.clip(slope, -3, 3),
         np.log(np.median(contrast) + 0.01), np.log(np.quantile(contrast, 0.1) + 0.01),
-        (z**3).mean(), (z**4).mean(), _correlation(means, deviations),
+        (z * squares).mean(), (squares * squares).mean(), _correlation(means, deviations),
     )  # fmt: skip
     return dict(zip(names, map(float, values), strict=True))
 
 
 def _correlations(residual: np.ndarray) -> dict[str, float]:
     """Correlation of the texture with itself some pixels to the right and below."""
-    variance = float((residual**2).mean()) + 1e-3
+    variance = float((residual * residual).mean()) + 1e-3
     return {
         f"{name} {lag}": float((moved * residual[: moved.shape[0], : moved.shape[1]]).mean()) / variance
         for lag in (1, 2, 4)

@@ -59,12 +59,14 @@ def test_the_two_stage_detector_is_the_network_of_multitask_unet():
     tensors = load_file(WEIGHTS / "two_stage" / "model.safetensors")
     assert not any(name.startswith("detector.") for name in tensors)
     networks = []
-    handle = unet._weights.model.register_forward_hook(lambda *_: networks.append("run"))
-    image, shared = load_examples()[0].image, SharedPasses()
+    handle = unet._weights.model.members[0].unet.segmentation_head.register_forward_hook(
+        lambda *_: networks.append("run")
+    )
+    image, shared, views = load_examples()[0].image, SharedPasses(), len(unet._weights.model.config["scales"])
     together = [predictor.predict(image, shared) for predictor in (unet, two_stage)]
-    assert len(networks) == 1
+    assert len(networks) == views
     alone = [predictor.predict(image) for predictor in (unet, two_stage)]
-    assert len(networks) == 3
+    assert len(networks) == 3 * views
     handle.remove()
     for one, other in zip(together, alone, strict=True):
         assert one.probabilities == other.probabilities and one.cam_peak == other.cam_peak
