@@ -8,9 +8,10 @@ import os
 import sys
 from importlib.util import find_spec
 
-from busi_demo.ui import warm
+from busi_demo.ui import uploads, warm
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
+uploads.keep_files_private()
 demo = build_page()  # the name that Hugging Face Spaces look for
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.mcp and not find_spec("mcp"):
         sys.exit('error: --mcp needs a further package: pip install "gradio[mcp]", then start again.')
+    uploads.end_on_sigterm()
     logging.basicConfig(format="%(message)s")
     logging.getLogger(warm.__name__).setLevel(logging.INFO)
     try:

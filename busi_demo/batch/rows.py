@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ DIGITS = 4
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Characters with which a spreadsheet starts a formula, also in full width or after white space that it cuts."""
 
+_log = logging.getLogger(__name__)
 _NO_ULTRASOUND = ("{} has two grey values, as a mask or a drawing has: expected an ultrasound image; if it is the mask "
                   "of an image, name it NAME_mask.png.")  # fmt: skip
 
@@ -80,11 +82,11 @@ def analyse_item(item: BatchItem, predictors: Sequence[Predictor], analyse_anywa
     except InputError as error:
         return [Result(error_row(item, str(error)))]
     except OSError as error:
-        logging.getLogger(__name__).warning("%s: %s", item.name, error)  # contains a path, which pages must not show
+        _log.warning("an image could not be read (%s)", reason_of(error))  # neither its name nor its place
         return [Result(error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
     except Exception as error:  # one image must not stop the others
-        logging.getLogger(__name__).exception("%s", item.name)
         kind = type(error).__name__
+        _log.error("an image could not be analysed (%s)\n%s", kind, "".join(traceback.format_tb(error.__traceback__)))
         return [Result(error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
     return [Result(_row(item, answer), answer) for answer in answers]
 

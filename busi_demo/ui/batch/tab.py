@@ -109,7 +109,7 @@ class BatchTab:
                     self.stop: gr.Button(interactive=now.table is None),
                 }
         except (InputError, OSError) as error:  # a full disk, say
-            logging.getLogger(__name__).warning("%s", error)
+            logging.getLogger(__name__).warning("a batch ended with %s", type(error).__name__)
             sentence = texts.batch_failed(reason_of(error)) if isinstance(error, OSError) else str(error)
             buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
             yield {self.card: html.alert(sentence), **buttons}

@@ -1,0 +1,78 @@
+"""The folder of uploads, figures and reports: of this server alone, and removed when it ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
+"""Environment variable that Gradio reads when the page is built."""
+
+_PREFIX, _LOCK = "busi_demo_", "in_use.lock"
+_held: list[object] = []  # locks are released when their files are closed
+
+
+def keep_files_private() -> Path:
+    """Make a new folder that only this user can read, and let Gradio keep all files of people there. It lies in the
+    folder that `FOLDER_VARIABLE` names, else in the system's temporary folder. It is removed when this process ends;
+    what a killed server left is removed by the next one. Call it before the page is built.
+
+    Returns:
+        The folder.
+    """
+    base = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
+    base.mkdir(parents=True, exist_ok=True)
+    for other in base.glob(f"{_PREFIX}*"):
+        _remove_if_left(other)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))  # readable by its owner alone
+    _lock(folder)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the process as `sys.exit` does, so that what is registered for its end happens."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _lock(folder: Path) -> bool:
+    """Mark a folder as in use until this process ends, however it ends; False if another process has marked it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: an open file there cannot be removed, which marks the folder as well
+        fcntl = None  # type: ignore[assignment]
+    file = (folder / _LOCK).open("a")
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    _held.append(file)
+    return True
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove the folder of a server that does not run any more. Folders of other users stay."""
+    with suppress(OSError):
+        if (
+            folder.is_symlink()
+            or not folder.is_dir()
+            or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid())
+        ):
+            return
+        if _lock(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _held.pop().close()  # type: ignore[attr-defined]

@@ -1,0 +1,91 @@
+"""What people upload: who can read it, and that nothing of it stays when the server ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from helpers import ROOT, picture, save_grey
+
+NAME = "Jane_Doe_1961.png"
+
+
+@contextmanager
+def server(base: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The app with its files below `base`; yields the process and its address."""
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(base), "BUSI_DEMO_WEIGHTS": str(weights)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+    with (base.parent / "log.txt").open("a") as log:
+        process = subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
+    try:
+        end = time.monotonic() + 120
+        while not (found := re.findall(r"runs at (http://\S+) until", (base.parent / "log.txt").read_text())):
+            assert process.poll() is None and time.monotonic() < end, (base.parent / "log.txt").read_text()
+            time.sleep(0.1)
+        yield process, found[-1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def folders(base: Path) -> list[Path]:
+    return sorted(base.glob("busi_demo_*"))
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files"
+
+
+def test_uploads_are_private_and_gone_when_the_server_ends(base, weights_folder, tmp_path):
+    image = save_grey(tmp_path / NAME, picture(1, 72, 96))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with server(base, weights_folder) as (process, url):
+            (folder,) = folders(base)
+            Client(url, verbose=False).predict(handle_file(image), "multitask_cnn", api_name="/analyse")
+            assert list(folder.rglob(NAME)) and stat.S_IMODE(folder.stat().st_mode) == 0o700
+            process.send_signal(number)
+            assert process.wait(60) is not None
+        assert folders(base) == []
+        (tmp_path / "log.txt").write_text((tmp_path / "log.txt").read_text().replace("runs at", "ran at"))
+    assert NAME not in (tmp_path / "log.txt").read_text()
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_one_and_what_a_running_one_has_stays(
+    base, weights_folder, tmp_path
+):
+    with server(base, weights_folder) as (process, url):
+        with save_grey(tmp_path / NAME, picture(1, 72, 96)).open("rb") as file:
+            httpx.post(f"{url}gradio_api/upload", files={"files": (NAME, file)}).raise_for_status()
+        process.kill()
+        process.wait()
+    (left,) = folders(base)
+    assert list(left.rglob(NAME))
+    script = "from busi_demo.ui.uploads import keep_files_private as keep; import time; print(keep(), flush=True); "
+    words = [sys.executable, "-c", f"{script}time.sleep(60)"]
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(base)}
+    running = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        first = Path(running.stdout.readline().strip())  # type: ignore[union-attr]
+        assert folders(base) == [first]
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert Path(done.stdout.strip()) != first and folders(base) == [first]
+    finally:
+        running.kill()
+        running.wait()
