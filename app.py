@@ -8,7 +8,9 @@ import os
 import sys
 from importlib.util import find_spec
 
+from busi_demo.types import InputError
 from busi_demo.ui import uploads, warm
+from busi_demo.ui.accounts import read_accounts
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 uploads.keep_files_private()
@@ -31,12 +33,15 @@ def main() -> None:
     logging.getLogger(warm.__name__).setLevel(logging.INFO)
     try:
         _, url, _ = demo.launch(
+            auth=read_accounts(),
             server_name=arguments.host,
             server_port=arguments.port,
             mcp_server=arguments.mcp,
             prevent_thread_lock=True,
             **LAUNCH_OPTIONS,
         )
+    except InputError as error:
+        sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {arguments.host}:{arguments.port} cannot be served ({error}): choose another --port.")
     print(f"The demo runs at {url} until Ctrl+C.", flush=True)

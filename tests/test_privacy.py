@@ -19,6 +19,9 @@ import pytest
 from gradio_client import Client, handle_file
 from helpers import ROOT, picture, save_grey
 
+from busi_demo.types import InputError
+from busi_demo.ui.accounts import read_accounts
+
 NAME = "Jane_Doe_1961.png"
 
 
@@ -41,6 +44,33 @@ def server(base: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], s
     finally:
         process.kill()
         process.wait()
+
+
+def test_with_accounts_only_those_who_know_a_password_enter(base, weights_folder, tmp_path, monkeypatch):
+    (tmp_path / "accounts.txt").write_text("ada:secret:word\n\n")
+    monkeypatch.setenv("BUSI_AUTH_FILE", str(tmp_path / "accounts.txt"))
+    with server(base, weights_folder) as (_, url), httpx.Client(base_url=url) as person:
+        assert person.get("config").status_code == 401
+        files = {"files": ("a.png", b"1")}
+        assert person.post("gradio_api/upload", files=files).status_code == 401
+        assert person.post("login", data={"username": "ada", "password": "secret"}).status_code == 400
+        assert person.post("login", data={"username": "ada", "password": "secret:word"}).status_code == 200
+        assert person.get("config").status_code == 200
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    ("ada\n", "Line 1 of the file that $BUSI_AUTH_FILE names is not NAME:PASSWORD."),
+    ("ada:one\n:two\n", "Line 2 of"),
+    ("\n", "holds no NAME:PASSWORD: nobody could enter."),
+    (None, "cannot be read (No such file or directory)."),
+])  # fmt: skip
+def test_a_bad_file_of_accounts_gets_one_sentence(content, sentence, tmp_path, monkeypatch):
+    monkeypatch.setenv("BUSI_AUTH_FILE", str(tmp_path / "accounts.txt"))
+    if content is not None:
+        (tmp_path / "accounts.txt").write_text(content)
+    with pytest.raises(InputError, match=re.escape(sentence)) as error:
+        read_accounts()
+    assert "ada" not in str(error.value) and "two" not in str(error.value)
 
 
 def folders(base: Path) -> list[Path]:

@@ -143,17 +143,19 @@ def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_T
         consensus: the record of the answer of the consensus.
         approaches: the record of the answer of each member.
         classes_agree, median_dice, disagree: as in `Consensus`.
-        overlap: key -> key -> Dice of the two masks.
+        overlap: key -> key -> Dice of the two masks. These four are `None` where the consensus is withheld.
     Raises:
         InputError: the ground truth is not bool or has another shape than the image.
     """
     keys = [member.approach for member in consensus.members]
     overlap = [dict(zip(keys, row, strict=True)) for row in consensus.overlap.tolist()]
+    together = Answer(consensus.prediction, ground_truth)
+    told = not together.withheld
     return {
-        "consensus": Answer(consensus.prediction, ground_truth).record(),
+        "consensus": together.record(),
         "approaches": [Answer(member, ground_truth).record() for member in consensus.members],
-        "classes_agree": consensus.classes_agree,
-        "median_dice": consensus.median_dice,
-        "disagree": consensus.disagree,
-        "overlap": dict(zip(keys, overlap, strict=True)),
+        "classes_agree": consensus.classes_agree if told else None,
+        "median_dice": consensus.median_dice if told else None,
+        "disagree": consensus.disagree if told else None,
+        "overlap": dict(zip(keys, overlap, strict=True)) if told else None,
     }

@@ -37,11 +37,14 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
         (predicted_class, probabilities, lesion_area_fraction), `input_check`, `ground_truth` (dice, iou),
         `measurements`, `trust` (level, checks, reservation, rate), `prediction_set`, `expected_dice`, `seen` (image,
         source, split, sentence of the known image that this one matches), `known_images_available` and `warnings`;
-        unknown values are null. If `known_images_available` is false, no match can be found and `seen` is null.
+        unknown values, and those of an answer that is not told, are null. If `known_images_available` is false, no
+        match can be found and `seen` is null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
     config, known, measurements = facts.config, facts.known_image, analysis.measurements
     height, width = prediction.image.shape
+    told = not answer.withheld
+    scored = told and answer.ground_truth.mask is not None
     created = (created or datetime.now(UTC)).astimezone(UTC)
     return {
         "schema": SCHEMA,
@@ -68,13 +71,13 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "frame": list(prediction.frame_box),
         },
         "answer": {
-            "predicted_class": prediction.predicted_class,
-            "probabilities": dict(prediction.probabilities),
-            "lesion_area_fraction": prediction.lesion_area_fraction,
+            "predicted_class": prediction.predicted_class if told else None,
+            "probabilities": dict(prediction.probabilities) if told else None,
+            "lesion_area_fraction": prediction.lesion_area_fraction if told else None,
         },
         "input_check": answer.record()["input_check"],
-        "ground_truth": None if answer.ground_truth.mask is None else {"dice": answer.dice, "iou": answer.iou},
-        "measurements": None if measurements is None else asdict(measurements),
+        "ground_truth": {"dice": answer.dice, "iou": answer.iou} if scored else None,
+        "measurements": None if measurements is None or not told else asdict(measurements),
         **trust_record(facts.trust),
         "trust": None if facts.trust is None else _trust(facts.trust, prediction.threshold),
         "seen": None

@@ -143,7 +143,7 @@ def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: b
         raise InputError(item.fault or "There is no file.")
     with ExitStack() as files:
         grey = read_image(files.enter_context(item.image.on_disk()))
-        if is_two_valued(grey.pixels) and not analyse_anyway:
+        if is_two_valued(grey.pixels) and grey.pixels.min() < grey.pixels.max() and not analyse_anyway:
             raise InputError(_NO_ULTRASOUND.format(item.name))
         height, width = grey.pixels.shape
         truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])

@@ -95,11 +95,14 @@ def _predict_one(
     for predictor in predictors:
         answer = trusted_answer(predictor, grey, truth, shared, analyse_anyway)
         lines.append({"image": str(path), **answer.record()})
+        files = [output / file_name(path.stem, f".{predictor.key}{end}") for end in (".png", ".mask.png")]
         if answer.withheld:
+            for file in files:  # of an earlier answer, which is not that of this picture
+                file.unlink(missing_ok=True)
             continue
         mask = Image.fromarray(answer.prediction.mask.astype(np.uint8) * 255)
-        _save(output / file_name(path.stem, f".{predictor.key}.png"), answer.figure_png())
-        _save(output / file_name(path.stem, f".{predictor.key}.mask.png"), png_bytes(mask))
+        for file, content in zip(files, (answer.figure_png(), png_bytes(mask)), strict=True):
+            _save(file, content)
     return lines
 
 

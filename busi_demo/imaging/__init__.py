@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.imaging.frame import box_words, find_frame
-from busi_demo.imaging.grey import colour_share, to_grey
+from busi_demo.imaging.grey import colour_share, colours_of, to_grey
 from busi_demo.imaging.masks import is_inverted
 from busi_demo.imaging.picture import decode
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
@@ -59,7 +59,7 @@ class GreyImage:
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
         frame: the part that is ultrasound and that networks see; `None`: all of it.
         frame_note: a sentence for people on how the frame was found or chosen; `None` if there is nothing to say.
-        coloured: share of the pixels with a colour, apart from one even tint, 0 to 1.
+        colours: the picture in colour, small, see `grey.colours_of`; `None` if it is grey.
         header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
         ValueError: pixels is not uint8 (H, W), or the frame is empty or leaves the image.
@@ -70,7 +70,7 @@ class GreyImage:
     notes: tuple[str, ...] = ()
     format: str | None = None
     header: Mapping[str, str] = field(default_factory=dict)
-    coloured: float = 0.0
+    colours: np.ndarray | None = None
     frame: Box | None = None
     frame_note: str | None = None
 
@@ -91,6 +91,20 @@ class GreyImage:
     def frame_share(self) -> float:
         """Share of the image's pixels that lie in the frame, in (0, 1]."""
         return self.pixels[self._inside].size / self.pixels.size
+
+    @property
+    def coloured(self) -> float:
+        """Share of the pixels in the frame that have a colour, apart from one even tint, 0 to 1."""
+        if self.colours is None:
+            return 0.0
+        if self.frame is None:
+            return colour_share(self.colours)
+        (height, width), (rows, columns) = self.pixels.shape, self.colours.shape[:2]
+        x0, y0, x1, y1 = self.frame
+        # small pixels at the edge of the frame have colours of both sides
+        top, left = y0 * rows // height + 2, x0 * columns // width + 2
+        bottom, right = y1 * rows // height - 1, x1 * columns // width - 1
+        return colour_share(self.colours[top : max(bottom, top + 1), left : max(right, left + 1)])
 
     @property
     def framed(self) -> np.ndarray:
@@ -217,8 +231,8 @@ def read_image(source: Source, frame: int | None = None) -> GreyImage:
     if picture.spacing and _is_oblong(picture.spacing):
         down, across = picture.spacing
         notes += (f"Its pixels are not square ({across:.3g} mm across, {down:.3g} mm down): it was stretched first.",)
-    found, coloured = find_frame(pixels), colour_share(picture)
-    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header, coloured, found.box, found.note)
+    found, colours = find_frame(pixels), colours_of(picture)
+    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header, colours, found.box, found.note)
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from busi_demo.imaging.depth import depth_of
 from busi_demo.imaging.picture import Picture, is_deep
@@ -10,7 +11,7 @@ from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
 
 _COLOURED = 48  # difference of channels, more than JPEG changes grey
-_COLOUR_SIDE = 256  # pixels, at which colour is looked for
+_COLOUR_SIDE = 512  # pixels, at which colour is looked for
 _ONE_HUE, _TINTED = 0.99, 0.3  # concentration of the hues, and share of the pixels, of a tint
 
 
@@ -36,18 +37,27 @@ def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.array(image.convert("L")), (note,) if coloured > 0.005 else ()
 
 
-def colour_share(picture: Picture) -> float:
-    """The share of pixels with a colour, 0 to 1; 0 for a grey image and for one even tint, as screens have."""
+def colours_of(picture: Picture) -> np.ndarray | None:
+    """The colours of a picture, uint8 (h, w, 3), RGB, at most 512 pixels a side; `None` for a grey one."""
     image = picture.image
     if is_deep(image) or image.mode == "L":
-        return 0.0
+        return None
     small = image.convert("RGB")
     small.thumbnail((_COLOUR_SIDE, _COLOUR_SIDE))
-    channels = np.asarray(small).astype(np.int16)
-    coloured = channels.max(axis=2) - channels.min(axis=2) > _COLOURED
+    channels = np.asarray(small)
+    return channels if (channels.max(axis=2) - channels.min(axis=2) > _COLOURED).any() else None
+
+
+def colour_share(colours: np.ndarray) -> float:
+    """The share of pixels with a colour, 0 to 1; 0 for grey ones and for one even tint, as screens have.
+
+    Args:
+        colours: uint8 (h, w, 3), RGB.
+    """
+    coloured = colours.max(axis=2) - colours.min(axis=2) > _COLOURED
     if not coloured.any():
         return 0.0
-    hues = np.asarray(small.convert("HSV"))[..., 0][coloured] * (2 * np.pi / 256)
+    hues = np.asarray(Image.fromarray(colours).convert("HSV"))[..., 0][coloured] * (2 * np.pi / 256)
     is_tint = abs(np.exp(1j * hues).mean()) >= _ONE_HUE and float(coloured.mean()) >= _TINTED
     return 0.0 if is_tint else float(coloured.mean())
 

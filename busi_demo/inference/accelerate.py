@@ -28,6 +28,9 @@ ENGINE_VARIABLE = "BUSI_ENGINE"
 MASK_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.005
 """Largest difference of a mask probability, and of a class probability, from those of PyTorch."""
 
+SHARE = 0.01
+"""Largest difference of a feature and of a descriptor, as a share of the largest one."""
+
 _REPEATS = 5
 _log = logging.getLogger(__name__)
 
@@ -151,6 +154,10 @@ def disagreement(expected: ModelOutput, output: ModelOutput) -> str | None:
     classes = float((expected.class_logits.softmax(1) - output.class_logits.softmax(1)).abs().max())
     if not mask <= MASK_TOLERANCE or not classes <= PROBABILITY_TOLERANCE:
         return f"mask probabilities differ by up to {mask:.3g}, class probabilities by {classes:.3g}"
+    for name in ("features", "descriptor"):  # of the class activation maps, and of the input check
+        one, other = getattr(expected, name), getattr(output, name)
+        if one is not None and not (gap := float((one - other).abs().max() / one.abs().max().clamp(min=1e-6))) <= SHARE:
+            return f"{name} differ by up to {gap:.3g} of the largest"
     return None
 
 
@@ -171,7 +178,7 @@ def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
         except Exception as error:  # whatever a compiler raises: the others remain
             _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
             continue
-        times[key] = 1000 * seconds * len(plan.passes) / (_workers() if several else 1)
+        times[key] = 1000 * seconds * (-(-len(plan.passes) // _workers()) if several else len(plan.passes))
     return times
 
 
@@ -194,7 +201,8 @@ def _run_all(runs: Sequence[Run], plan: Plan, key: str) -> list[Tensors]:
 
 
 def _workers() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many passes run at the same time: as many as PyTorch uses threads, which OMP_NUM_THREADS limits."""
+    return torch.get_num_threads()
 
 
 @cache

@@ -93,6 +93,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     if verdict != "normal" and not mask.any():
         agreement = Agreement.CONTRADICTS
         warnings.append(f"The class is {verdict}, but no majority outlines a lesion: the two do not agree.")
+    check = joined_check([m.input_check for m in members])
     cam, peak = _mean_cam([m for m in members if m.cam_class == verdict], image.shape)
     together = Prediction(
         approach=CONSENSUS,
@@ -106,11 +107,11 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         cam_method=MEAN_GRAD_CAM,
         threshold=threshold,
         agreement=agreement,
-        warnings=tuple(warnings),
+        warnings=check.reasons if check.withheld else tuple(warnings),
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
         frame=members[0].frame,
-        input_check=joined_check([m.input_check for m in members]),
+        input_check=check,
     )
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
 

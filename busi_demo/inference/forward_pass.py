@@ -89,7 +89,9 @@ class ForwardPass:
             cam_peak=peak,
             threshold=self.threshold if threshold is None else threshold,
             agreement=agreement,
-            warnings=(
+            warnings=self.input_check.reasons
+            if self.input_check.withheld
+            else (
                 *self.input_check.reasons,
                 *self.grey.warnings,
                 *mask_notes,

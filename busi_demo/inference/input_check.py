@@ -85,10 +85,10 @@ def check_input(
     this verdict.
 
     Args:
-        pixels: uint8 (H, W), the part that the network sees.
+        pixels: uint8 (H, W), the part of the picture that the network sees.
         known: what it is compared with; `None`: only what needs no comparison is checked.
         descriptor: float32 (D,), `ModelOutput.descriptor` of the picture; `None` where the network makes none.
-        coloured: share of its pixels that have a colour, apart from one even tint, 0 to 1.
+        coloured: share of the pixels of that part that have a colour, apart from one even tint, 0 to 1.
         header: DICOM values `Modality` and `BodyPartExamined`, where the file tells them.
     """
     plain = _plain_findings(pixels)
@@ -177,7 +177,7 @@ def _is_confirmed(found: _Findings, pixels: np.ndarray, reference: InputReferenc
         if verdict is Verdict.REFUSED and reason in _TURNED.values():
             undone = (255 - pixels,) if reason == _TURNED["negative"] else (np.rot90(pixels), np.rot90(pixels, 3))
             rows = np.stack([properties(np.ascontiguousarray(copy)) for copy in undone])
-            return bool(reference.known.distance(rows).min() < reference.refused)
+            return bool(reference.known.distance(rows).min() < reference.doubtful)
     return True
 
 

@@ -52,7 +52,7 @@ document.addEventListener("click", event => {
 }, true);
 
 // Let a person drag a rectangle over the image. Resolves to "x0, y0, x1, y1" in pixels of the image; to null if nothing
-// was dragged, on Escape, or when another image appears.
+// was dragged or on Escape; to "" when another image, or none, has taken its place.
 let stopDragging = null;
 window.dragCrop = () => new Promise(resolve => {
   stopDragging?.();
@@ -73,14 +73,17 @@ window.dragCrop = () => new Promise(resolve => {
   const place = event => [
     Math.min(Math.max(event.pageX - left, 0), width), Math.min(Math.max(event.pageY - top, 0), height),
   ];
+  const gone = () => !image.isConnected || image.src !== source || image.offsetParent === null;
+  const watch = setInterval(() => gone() && cancel(), 250);
   const end = text => {
+    clearInterval(watch);
     cover.remove();
     removeEventListener("keydown", escape, true);
     removeEventListener("resize", cancel);
     stopDragging = null;
     resolve(text);
   };
-  const cancel = () => end(null);
+  const cancel = () => end(gone() ? "" : null);
   const escape = event => event.key === "Escape" && cancel();
   cover.addEventListener("pointerdown", event => {
     event.preventDefault();
@@ -98,8 +101,8 @@ window.dragCrop = () => new Promise(resolve => {
   });
   cover.addEventListener("pointercancel", cancel);
   cover.addEventListener("pointerup", () => {
-    const dragged = drawn && drawn[2] - drawn[0] > 4 && drawn[3] - drawn[1] > 4 && image.isConnected && image.src === source;
-    end(dragged ? drawn.map(value => Math.round(value / scale)).join(", ") : null);
+    const dragged = drawn && drawn[2] - drawn[0] > 4 && drawn[3] - drawn[1] > 4 && !gone();
+    end(gone() ? "" : dragged ? drawn.map(value => Math.round(value / scale)).join(", ") : null);
   });
   addEventListener("keydown", escape, true);
   addEventListener("resize", cancel);

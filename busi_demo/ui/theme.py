@@ -16,7 +16,7 @@ NARROW = "(...inputs) => [matchMedia('(max-width: 699px)').matches, ...inputs.sl
 
 DRAG_CROP = """async (before, dragged) => {
   const crop = await window.dragCrop();
-  return [crop ?? before, crop === null ? dragged : `${crop} ${Date.now()}`];
+  return [crop ?? before, crop ? `${crop} ${Date.now()}` : dragged];
 }"""
 """Script that waits until a person has dragged a rectangle over the image. Gives the crop as text, and a text that
 changes if something was dragged."""

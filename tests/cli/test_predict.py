@@ -233,6 +233,15 @@ def test_a_crop_is_what_is_analysed(predict, images):
     assert json.loads(line)["input_check"] == {"verdict": "accepted", "reasons": [], "frame": [0, 0, 120, 80]}
 
 
+def test_files_of_an_earlier_answer_do_not_stay_beside_a_refusal(predict, tmp_path):
+    mask = save_grey(tmp_path / "shape.png", disc(72, 96, 30, 40, 15))
+    words = (mask, "--approach", "multitask_cnn", "--json", "--output", str(tmp_path / "out"))
+    predict(*words, "--analyse-anyway")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    status, (line,), _ = predict(*words)
+    assert status == 0 and json.loads(line)["predicted_class"] is None and not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(("crop", "sentence"), [
     ("1,2,3", "A crop is four whole numbers"),
     ("50,0,10,70", "x0 below x1"),

@@ -45,3 +45,16 @@ def test_a_photograph_is_mostly_coloured_and_refused():
     picture = np.asarray(Image.fromarray(colours).resize((400, 300), Image.Resampling.BICUBIC))
     grey = read_image(as_png(picture))
     assert grey.coloured > 0.5 and check_input(grey.pixels, None, coloured=grey.coloured).verdict is Verdict.REFUSED
+
+
+def test_colour_counts_only_within_the_frame():
+    """A grey scan on a coloured page, where the frame is the scan; and a coloured scan on a white page."""
+    scan = make_phantom("benign", 3, 300, 400).image
+    page = np.full((700, 900, 3), (40, 60, 160), dtype=np.uint8)
+    page[200:500, 250:650] = scan[..., None]
+    whole = read_image(Image.fromarray(page))
+    assert whole.cropped((250, 200, 650, 500)).coloured == 0
+    page[:] = 255
+    page[200:500, 250:650] = scan[..., None]
+    page[200:350, 250:450] = (200, 30, 30)
+    assert read_image(Image.fromarray(page)).cropped((250, 200, 650, 500)).coloured == pytest.approx(0.25, abs=0.02)

@@ -152,7 +152,7 @@ def test_there_is_no_warning_if_mask_and_class_agree():
 
 
 def test_the_outline_of_a_normal_image_is_withdrawn_with_a_warning():
-    prediction = stub_predictor((0.0, 0.0, 9.0)).predict(spot())
+    prediction = stub_predictor((0.0, 0.0, 9.0)).predict(spot(), analyse_anyway=True)
     assert prediction.predicted_class == "normal" and not prediction.mask.any()
     assert prediction.mask_probability.max() > 0.9
     (warning,) = further_warnings(prediction)
@@ -160,20 +160,22 @@ def test_the_outline_of_a_normal_image_is_withdrawn_with_a_warning():
 
 
 def test_a_tumour_without_an_outline_gets_a_warning():
-    prediction = stub_predictor((9.0, 0.0, 0.0), mask_gain=-2000.0).predict(np.maximum(spot(), 200))
+    prediction = stub_predictor((9.0, 0.0, 0.0), mask_gain=-2000.0).predict(
+        np.maximum(spot(), 200), analyse_anyway=True
+    )
     assert prediction.predicted_class == "benign" and not prediction.mask.any()
     assert further_warnings(prediction) == ("The class is benign, but no lesion was outlined: the two do not agree.",)
 
 
 def test_a_cam_without_positive_evidence_is_zero_with_a_warning():
-    prediction = stub_predictor((-2.0, -1.0, -3.0)).predict(np.maximum(spot(), 200))
+    prediction = stub_predictor((-2.0, -1.0, -3.0)).predict(np.maximum(spot(), 200), analyse_anyway=True)
     assert prediction.predicted_class == "malignant"
     assert prediction.cam_peak == 0 and not prediction.cam.any()
     assert any("no positive evidence for malignant" in warning for warning in prediction.warnings)
 
 
 def test_notes_of_the_reader_are_among_the_warnings():
-    prediction = stub_predictor((0.0, 9.0, 0.0)).predict(np.zeros((64, 64), dtype=np.uint8))
+    prediction = stub_predictor((0.0, 9.0, 0.0)).predict(np.zeros((64, 64), dtype=np.uint8), analyse_anyway=True)
     assert any("same grey value" in warning for warning in prediction.warnings)
 
 

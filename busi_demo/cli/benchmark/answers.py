@@ -56,7 +56,7 @@ def answers(repeats: int, images: int, engine: str | None) -> Measured:
         key: in_turns(_parts(predictor, file), repeats) for key, predictor in predictors.items()
     }
     milliseconds["all approaches"] = in_turns({"compare": partial(_compare, list(predictors.values()), file)}, repeats)
-    times = _engines(predictors[DEFAULT_APPROACH], image.pixels, slow_ones=repeats >= FULL_RUN)
+    times = _engines(predictors[DEFAULT_APPROACH], image.pixels, repeats >= FULL_RUN, engine)
     own, resnet = milliseconds[DEFAULT_APPROACH], milliseconds[_RESNET50]
     used = chosen[DEFAULT_APPROACH].engine
     ratios = {
@@ -64,7 +64,7 @@ def answers(repeats: int, images: int, engine: str | None) -> Measured:
         "request_over_bare_resnet50": resnet["request"] / resnet["bare"],
         "notebook_over_request": resnet["notebook"] / resnet["request"],
         "figure_over_matplotlib": own["figure"] / own["matplotlib"],
-        "engine_best_over_used": min(times.values()) / times[used],
+        "engine_best_over_used": min(times.values()) / times.get(used, float("inf")),
         "compare_over_bare_sum": milliseconds["all approaches"]["compare"]
         / sum(milliseconds[key]["bare"] for key in APPROACHES),
         "batch_efficiency": _batch_efficiency(predictors[DEFAULT_APPROACH], images),
@@ -145,15 +145,13 @@ def _compare(predictors: list[Predictor], file: bytes) -> object:
     return consensus([predictor.predict(image, shared) for predictor in predictors])
 
 
-def _engines(predictor: Predictor, image: np.ndarray, slow_ones: bool) -> dict[str, float]:
+def _engines(predictor: Predictor, image: np.ndarray, slow_ones: bool, asked: str | None) -> dict[str, float]:
     """Estimated milliseconds of the passes of an approach by the engines that can be had here; `slow_ones`: those that
-    compile for minutes, too."""
+    compile for minutes, too; `asked`: one that is timed in any case."""
     model, x = predictor.network(image)
     with torch.no_grad():
-        return estimate(
-            model.plan(x),
-            [key for key, engine in ENGINES.items() if engine.available and (slow_ones or engine.by_default)],
-        )
+        wanted = [key for key, engine in ENGINES.items() if slow_ones or engine.by_default or key == asked]
+        return estimate(model.plan(x), [key for key in wanted if ENGINES[key].available])
 
 
 def _batch_efficiency(predictor: Predictor, images: int) -> float:

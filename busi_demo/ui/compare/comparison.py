@@ -115,7 +115,7 @@ def agreement(known: Comparison) -> str:
     if known.together:
         rows.append(_answer_row(CONSENSUS, known.together)[: len(columns)])
     tables = data_table(texts.ANSWERS, columns, rows)
-    if known.consensus:
+    if known.consensus and known.together and not known.together.withheld:
         titles = [title_of(member.approach) for member in known.consensus.members]
         matrix = known.consensus.overlap
         cells = [[title, *(f"{value:.2f}" for value in row)] for title, row in zip(titles, matrix, strict=True)]
