@@ -43,6 +43,13 @@ def drop(page: Page, file: Path, selector: str) -> None:
     )
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def serve_app(
     folder: Path, environment: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
@@ -54,9 +61,7 @@ def serve_app(
         environment: all environment variables.
         before, after: words of the command line before `python` and after `app.py`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url, log = f"http://127.0.0.1:{port}/", folder / "log.txt"
     command = [*before, sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port), *after]
     with log.open("w") as output:

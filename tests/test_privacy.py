@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from helpers import ROOT, picture, save_grey
+from serving import free_port
 
 from busi_demo.types import InputError
 from busi_demo.ui.accounts import read_accounts
@@ -29,9 +29,7 @@ NAME = "Jane_Doe_1961.png"
 def server(base: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The app with its files below `base`; yields the process and its address."""
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(base), "BUSI_DEMO_WEIGHTS": str(weights)}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
     with (base.parent / "log.txt").open("a") as log:
         process = subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)

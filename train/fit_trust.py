@@ -15,12 +15,13 @@ from typing import Any
 import _path  # noqa: F401
 from tqdm import tqdm
 
-from busi_demo.data.busi import index_folder
+from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.trust_fit import Case, fit_trust
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
+from busi_demo.inference.consensus import ConsensusPredictor
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main
@@ -83,23 +84,24 @@ def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
     single = len({held_out[s.label, s.name] for s in samples}) == 1
     cases = []
     for sample in tqdm(samples, key, leave=False, disable=None):
-        _, mask = sample.read()
-        prediction = predictor_for(sample).predict(read_image(sample.image_path))
         (fold,) = held_out[sample.label, sample.name]
         own = zlib.crc32(sample.group.encode()) if single or fold is None else fold
-        overlap = dice(prediction.mask, mask) if sample.mask_complete else None
-        cases.append(Case(prediction, sample.label, overlap, own % FOLDS))
+        cases.append(case_of(sample, predictor_for(sample), own % FOLDS))
     return cases
 
 
 def cases_elsewhere(predictor: Predictor, root: Path) -> list[Case]:
     """The answers of all that ships to the images of another data set."""
-    cases = []
-    for sample in tqdm(index_folder(root, facts=False), f"{predictor.key}, {root.name}", leave=False, disable=None):
-        _, mask = sample.read()
-        prediction = predictor.predict(read_image(sample.image_path))
-        cases.append(Case(prediction, sample.label, dice(prediction.mask, mask), 0))
-    return cases
+    samples = tqdm(index_folder(root, facts=False), f"{predictor.key}, {root.name}", leave=False, disable=None)
+    return [case_of(sample, predictor, fold=0) for sample in samples]
+
+
+def case_of(sample: FileSample, predictor: Predictor | ConsensusPredictor, fold: int) -> Case:
+    """The answer to an image, beside its truth."""
+    _, mask = sample.read()
+    prediction = predictor.predict(read_image(sample.image_path))
+    overlap = dice(prediction.mask, mask) if sample.mask_complete else None
+    return Case(prediction, sample.label, overlap, fold)
 
 
 if __name__ == "__main__":

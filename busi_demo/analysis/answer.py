@@ -14,6 +14,7 @@ from busi_demo.models import title_of
 from busi_demo.types import Prediction
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
@@ -97,21 +98,15 @@ class Answer:
         Args:
             title: heading before the probabilities; `None`: `self.title`.
         """
-        from busi_demo.analysis.figure import draw_figure, plain_image  # a table of answers needs neither
+        from PIL import Image
 
-        prediction = self.prediction
-        if self.withheld:
-            return plain_image(prediction.image)
-        return draw_figure(prediction, self.ground_truth.mask, title or self.title, columns, opacity, uncertainty)
+        return Image.fromarray(self._pixels(columns, opacity, title, uncertainty))
 
     def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PNG file; arguments as in `figure`."""
-        from busi_demo.analysis.figure import figure_pixels, png_bytes
+        from busi_demo.analysis.figure import png_bytes
 
-        prediction, truth = self.prediction, self.ground_truth.mask
-        if self.withheld:
-            return png_bytes(prediction.image)
-        return png_bytes(figure_pixels(prediction, truth, self.title, columns, opacity, uncertainty))
+        return png_bytes(self._pixels(columns, opacity, None, uncertainty))
 
     def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PDF of one page; arguments as in `figure`."""
@@ -119,6 +114,15 @@ class Answer:
 
         truth = self.ground_truth.mask
         return figure_pdf(draw_panels(self.prediction, truth, self.title, columns, opacity, uncertainty))
+
+    def _pixels(self, columns: int | None, opacity: float, title: str | None, uncertainty: bool) -> np.ndarray:
+        """The panels, or the picture alone where the answer is withheld: uint8 (height, width, 3)."""
+        from busi_demo.analysis.figure import draw_figure, plain_image  # a table of answers needs neither
+
+        prediction, truth = self.prediction, self.ground_truth.mask
+        if self.withheld:
+            return plain_image(prediction.image)
+        return draw_figure(prediction, truth, title or self.title, columns, opacity, uncertainty)
 
 
 def trust_record(trust: Trust | None) -> dict[str, Any]:
@@ -150,12 +154,14 @@ def consensus_record(consensus: Consensus, ground_truth: GroundTruth = UNKNOWN_T
     keys = [member.approach for member in consensus.members]
     overlap = [dict(zip(keys, row, strict=True)) for row in consensus.overlap.tolist()]
     together = Answer(consensus.prediction, ground_truth)
-    told = not together.withheld
+    agreement = {
+        "classes_agree": consensus.classes_agree,
+        "median_dice": consensus.median_dice,
+        "disagree": consensus.disagree,
+        "overlap": dict(zip(keys, overlap, strict=True)),
+    }
     return {
         "consensus": together.record(),
         "approaches": [Answer(member, ground_truth).record() for member in consensus.members],
-        "classes_agree": consensus.classes_agree if told else None,
-        "median_dice": consensus.median_dice if told else None,
-        "disagree": consensus.disagree if told else None,
-        "overlap": dict(zip(keys, overlap, strict=True)) if told else None,
+        **(dict.fromkeys(agreement) if together.withheld else agreement),
     }

@@ -95,10 +95,7 @@ class Canvas:
         x, y, width, height = (length * self.dpi for length in box)
         scale = np.array([width / mask.shape[1], height / mask.shape[0]])
         lines = [(line + 0.5) * scale + (x, y) - 0.5 for line in outline_lines(mask)]
-        if style["linestyle"] == "--":
-            dash, gap = (points * _POINT * self.dpi for points in _DASH)
-            lines = [piece for line in lines for piece in dashes(line, dash, gap)]
-        self._lines(lines, style["color"])
+        self._lines(lines, style)
 
     def sample(self, box: Sequence[float], style: Style) -> None:
         """Draw the sign of a style for a legend into a box x, y, width, height."""
@@ -108,19 +105,20 @@ class Canvas:
             self.hatch(box, np.ones((1, 1), dtype=bool), style)
             return
         middle = (y + height / 2) * self.dpi
-        line = np.array([[x * self.dpi, middle], [(x + width) * self.dpi, middle]])
-        dash, gap = (points * _POINT * self.dpi for points in _DASH)
-        self._lines(dashes(line, dash, gap) if style["linestyle"] == "--" else [line], style["color"])
+        self._lines([np.array([[x * self.dpi, middle], [(x + width) * self.dpi, middle]])], style)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, colour: str, points: float = 0.8) -> None:
         """Draw a straight line."""
         start, end = ((self.px(x), self.px(y)) for x, y in ((x0, y0), (x1, y1)))
         cv2.line(self.pixels, start, end, ImageColor.getrgb(colour), self._thickness(points))
 
-    def _lines(self, lines: Sequence[np.ndarray], colour: str) -> None:
-        """Draw lines, float (N, 2) as x, y in pixels, with a dark halo."""
+    def _lines(self, lines: Sequence[np.ndarray], style: Style) -> None:
+        """Draw lines, float (N, 2) as x, y in pixels, whole or dashed, with a dark halo."""
+        if style["linestyle"] == "--":
+            dash, gap = (points * _POINT * self.dpi for points in _DASH)
+            lines = [piece for line in lines for piece in dashes(line, dash, gap)]
         points = [np.round(line * 2**_SUBPIXELS).astype(np.int32) for line in lines]
-        for width, ink in ((_HALO, (0, 0, 0)), (_LINE, ImageColor.getrgb(colour))):
+        for width, ink in ((_HALO, (0, 0, 0)), (_LINE, ImageColor.getrgb(style["color"]))):
             cv2.polylines(self.pixels, points, False, ink, self._thickness(width), cv2.LINE_AA, _SUBPIXELS)
 
     def _thickness(self, points: float) -> int:

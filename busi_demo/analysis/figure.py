@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from busi_demo.analysis.canvas import Canvas, colour_table, png_bytes, text_width, wrapped
 from busi_demo.analysis.panels import (
@@ -34,7 +33,7 @@ from busi_demo.analysis.panels import (
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.types import Prediction
 
-__all__ = ["DISCLAIMER", "DPI", "draw_figure", "figure_pixels", "plain_image", "png_bytes"]
+__all__ = ["DISCLAIMER", "DPI", "draw_figure", "plain_image", "png_bytes"]
 
 DPI = 160
 """Twice the density at which a figure of five columns is 1200 px wide, for sharp text on screens of high density."""
@@ -48,19 +47,6 @@ _SAMPLE, _ENTRY_GAP, _COLUMN_GAP = 1.75 * _CAPTION / 72, 0.12, 0.18
 
 
 def draw_figure(
-    prediction: Prediction,
-    ground_truth: np.ndarray | None = None,
-    title: str | None = None,
-    columns: int | None = None,
-    opacity: float = CAM_OPACITY,
-    uncertainty: bool = False,
-    dpi: int = DPI,
-) -> Image.Image:
-    """Draw a prediction as an image, see `figure_pixels`."""
-    return Image.fromarray(figure_pixels(prediction, ground_truth, title, columns, opacity, uncertainty, dpi))
-
-
-def figure_pixels(
     prediction: Prediction,
     ground_truth: np.ndarray | None = None,
     title: str | None = None,
@@ -109,9 +95,9 @@ def figure_pixels(
     return canvas.pixels
 
 
-def plain_image(image: np.ndarray) -> Image.Image:
-    """A picture without an answer: uint8 (H, W) -> an RGB image."""
-    return Image.fromarray(image).convert("RGB")
+def plain_image(image: np.ndarray) -> np.ndarray:
+    """A picture without an answer: uint8 (H, W) -> uint8 (H, W, 3), RGB."""
+    return np.repeat(image[..., None], 3, axis=2)
 
 
 def _placed_sentence(picture: PanelPicture, size: tuple[float, float]) -> PanelPicture:

@@ -41,10 +41,9 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
         match can be found and `seen` is null.
     """
     answer, facts, prediction = analysis.answer, analysis.facts, analysis.prediction
-    config, known, measurements = facts.config, facts.known_image, analysis.measurements
+    config, known, record = facts.config, facts.known_image, answer.record()
+    measurements = None if answer.withheld else analysis.measurements
     height, width = prediction.image.shape
-    told = not answer.withheld
-    scored = told and answer.ground_truth.mask is not None
     created = (created or datetime.now(UTC)).astimezone(UTC)
     return {
         "schema": SCHEMA,
@@ -70,14 +69,10 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
             "spacing_mm": list(prediction.spacing) if prediction.spacing else None,
             "frame": list(prediction.frame_box),
         },
-        "answer": {
-            "predicted_class": prediction.predicted_class if told else None,
-            "probabilities": dict(prediction.probabilities) if told else None,
-            "lesion_area_fraction": prediction.lesion_area_fraction if told else None,
-        },
-        "input_check": answer.record()["input_check"],
-        "ground_truth": {"dice": answer.dice, "iou": answer.iou} if scored else None,
-        "measurements": None if measurements is None or not told else asdict(measurements),
+        "answer": {name: record[name] for name in ("predicted_class", "probabilities", "lesion_area_fraction")},
+        "input_check": record["input_check"],
+        "ground_truth": None if record["dice"] is None else {name: record[name] for name in ("dice", "iou")},
+        "measurements": None if measurements is None else asdict(measurements),
         **trust_record(facts.trust),
         "trust": None if facts.trust is None else _trust(facts.trust, prediction.threshold),
         "seen": None

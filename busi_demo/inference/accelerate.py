@@ -127,7 +127,7 @@ def _install(plan: Plan, choice: Choice) -> Choice:
     if gap := disagreement(plan.run(), plan.join(outputs)):
         _log.warning("%s is not used: %s", key, gap)
         return Choice(EAGER, f"{ENGINES[key].title} does not agree with PyTorch: {gap}.", times)
-    for network in {id(one.network): one.network for one in plan.passes}.values():
+    for network in plan.networks:
         own = {tuple(p.x.shape): run for p, run in zip(plan.passes, runs, strict=True) if p.network is network}
         _compiled[network] = _Compiled(choice, own)
     return choice
@@ -135,11 +135,11 @@ def _install(plan: Plan, choice: Choice) -> Choice:
 
 def compile_plan(plan: Plan, key: str) -> list[Run]:
     """A function for each pass of a plan, by one engine."""
-    engine, runs = ENGINES[key], dict[int, Run]()
-    for network in {id(one.network): one.network for one in plan.passes}.values():
+    engine, workers, runs = ENGINES[key], _workers(plan, key), dict[int, Run]()
+    for network in plan.networks:
         places = [i for i, one in enumerate(plan.passes) if one.network is network]
-        threads = 1 if engine.side_by_side and len(plan.passes) > 1 else torch.get_num_threads()
-        runs |= dict(zip(places, engine.compile(network, [plan.passes[i].x for i in places], threads), strict=True))
+        inputs = [plan.passes[i].x for i in places]
+        runs |= dict(zip(places, engine.compile(network, inputs, torch.get_num_threads() // workers), strict=True))
     return [runs[i] for i in range(len(plan.passes))]
 
 
@@ -169,16 +169,14 @@ def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
     """
     first, times = plan.passes[0], {}
     for key in keys:
-        engine = ENGINES[key]
-        several = engine.side_by_side and len(plan.passes) > 1
+        workers = _workers(plan, key)
         try:
-            threads = 1 if several else torch.get_num_threads()
-            (run,) = engine.compile(first.network, [first.x], threads)
+            (run,) = ENGINES[key].compile(first.network, [first.x], torch.get_num_threads() // workers)
             seconds = median_seconds(partial(run, first.x))
         except Exception as error:  # whatever a compiler raises: the others remain
             _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
             continue
-        times[key] = 1000 * seconds * (-(-len(plan.passes) // _workers()) if several else len(plan.passes))
+        times[key] = 1000 * seconds * -(-len(plan.passes) // workers)
     return times
 
 
@@ -195,16 +193,17 @@ def median_seconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
 
 def _run_all(runs: Sequence[Run], plan: Plan, key: str) -> list[Tensors]:
     inputs = [one.x for one in plan.passes]
-    if ENGINES[key].side_by_side and len(runs) > 1:
+    if _workers(plan, key) > 1:
         return list(_pool().map(lambda run, x: run(x), runs, inputs))
     return [run(x) for run, x in zip(runs, inputs, strict=True)]
 
 
-def _workers() -> int:
-    """How many passes run at the same time: as many as PyTorch uses threads, which OMP_NUM_THREADS limits."""
-    return torch.get_num_threads()
+def _workers(plan: Plan, key: str) -> int:
+    """How many passes of a plan an engine runs at the same time, with one thread each: as many as PyTorch has threads,
+    which OMP_NUM_THREADS limits; or one, with all threads."""
+    return torch.get_num_threads() if ENGINES[key].side_by_side and len(plan.passes) > 1 else 1
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_workers(), thread_name_prefix="passes")
+    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="passes")

@@ -91,10 +91,6 @@ def _cuda(network: ApproachModel, inputs: Sequence[torch.Tensor], threads: int, 
     return [run for _ in inputs]
 
 
-def _cuda_bf16(network: ApproachModel, inputs: Sequence[torch.Tensor], threads: int) -> list[Run]:
-    return _cuda(network, inputs, threads, half=True)
-
-
 def _inductor(network: ApproachModel, inputs: Sequence[torch.Tensor], threads: int) -> list[Run]:
     compiled = torch.compile(_Tensors(network))
     return [compiled for _ in inputs]
@@ -175,7 +171,7 @@ ENGINES: dict[str, Engine] = {
     "onnxruntime": Engine("ONNX Runtime", _onnxruntime, needs="onnxruntime", side_by_side=True, by_default=False),
     "inductor": Engine("torch.compile", _inductor, by_default=False),
     "cuda": Engine("PyTorch on a GPU", _cuda, needs="cuda"),
-    "cuda_bf16": Engine("PyTorch on a GPU, bfloat16", _cuda_bf16, needs="cuda"),
+    "cuda_bf16": Engine("PyTorch on a GPU, bfloat16", partial(_cuda, half=True), needs="cuda"),
 }
 """Key -> way to run networks."""
 

@@ -33,6 +33,11 @@ class Plan(NamedTuple):
     passes: list[Pass]
     join: Callable[[Sequence[tuple[torch.Tensor, ...]]], ModelOutput]
 
+    @property
+    def networks(self) -> list[ApproachModel]:
+        """The networks of the passes, each once."""
+        return list({id(network): network for network, _ in self.passes}.values())
+
     def run(self) -> ModelOutput:
         """Run the passes one after the other, and join them."""
         return self.join([network.tensors(x) for network, x in self.passes])

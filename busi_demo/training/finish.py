@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from busi_demo.analysis.figure import draw_figure
 from busi_demo.data.phantom import make_phantom
@@ -140,4 +141,4 @@ def _draw_examples(predictor: Predictor, folder: Path) -> None:
         phantom = make_phantom(label, _EXAMPLE_SEED, *_EXAMPLE_SIZE)
         title = f"{predictor.title}, {label} phantom"
         figure = draw_figure(predictor.predict(phantom.image), phantom.mask, title, dpi=_EXAMPLE_DPI)
-        figure.save(folder / f"example_{label}.png")
+        Image.fromarray(figure).save(folder / f"example_{label}.png")

@@ -67,12 +67,7 @@ def _lock(folder: Path) -> bool:
 def _remove_if_left(folder: Path) -> None:
     """Remove the folder of a server that does not run any more. Folders of other users stay."""
     with suppress(OSError):
-        if (
-            folder.is_symlink()
-            or not folder.is_dir()
-            or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid())
-        ):
-            return
-        if _lock(folder):
+        own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        if own and folder.is_dir() and not folder.is_symlink() and _lock(folder):
             shutil.rmtree(folder, ignore_errors=True)
             _held.pop().close()  # type: ignore[attr-defined]

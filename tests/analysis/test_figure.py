@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,15 @@ from helpers import disc
 from PIL import Image, ImageColor
 
 from busi_demo.analysis.canvas import Canvas, colour_table, dashes, png_bytes, text_width, wrapped
-from busi_demo.analysis.figure import DPI, draw_figure
+from busi_demo.analysis.figure import DPI
+from busi_demo.analysis.figure import draw_figure as draw_pixels
 from busi_demo.analysis.figure_pdf import draw_panels
 from busi_demo.analysis.panels import FRAME_COLOUR, MISSED, PREDICTED, TRUTH, panel_size
 from busi_demo.types import InputError, Prediction
+
+
+def draw_figure(*arguments: Any, **options: Any) -> Image.Image:
+    return Image.fromarray(draw_pixels(*arguments, **options))
 
 
 def share(figure: Image.Image | np.ndarray, colour: str, within: int = 40) -> float:

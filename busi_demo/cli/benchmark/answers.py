@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from busi_demo.analysis.analysis import AnalysedImage, analyse_image
-from busi_demo.analysis.figure import DPI
+from busi_demo.analysis.figure import DPI, png_bytes
 from busi_demo.analysis.view import DEFAULT_VIEW
 from busi_demo.batch.items import find_items
 from busi_demo.batch.rows import analyse_item
@@ -48,7 +48,7 @@ def answers(repeats: int, images: int, engine: str | None) -> Measured:
     Returns:
         `milliseconds`, `ratios` and `engines`: what was timed, by name.
     """
-    file = _file(make_phantom("malignant", 4_000_000, 420, 520).image)
+    file = png_bytes(make_phantom("malignant", 4_000_000, 420, 520).image)
     image = read_image(file)
     predictors = {key: load_predictor(key) for key in APPROACHES}
     chosen = {key: predictors[key].accelerate(image.pixels, engine) for key in APPROACHES}
@@ -78,12 +78,6 @@ _CONTROLS: dict[str, dict[str, Any]] = {
     "opacity": {"opacity": 0.9},
     "class": {"cam_class": "normal"},
 }
-
-
-def _file(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
 
 
 def _parts(predictor: Predictor, file: bytes) -> dict[str, Callable[[], object]]:
@@ -160,7 +154,7 @@ def _batch_efficiency(predictor: Predictor, images: int) -> float:
     with TemporaryDirectory() as folder:
         for i in range(images):
             phantom = make_phantom(CLASSES[i % 3], 4_100_000 + i, 400, 500)
-            (Path(folder) / f"{i}.png").write_bytes(_file(phantom.image))
+            (Path(folder) / f"{i}.png").write_bytes(png_bytes(phantom.image))
         items = find_items([Path(folder)])
         model, x = predictor.network(read_image(Path(folder) / "0.png").framed)
         with torch.no_grad():

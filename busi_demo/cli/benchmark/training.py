@@ -12,6 +12,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from busi_demo.analysis.figure import png_bytes
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.data.phantom import phantom_samples
@@ -85,10 +86,7 @@ class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, int]]):
 
     @staticmethod
     def _png(tensor: torch.Tensor) -> bytes:
-        stream = io.BytesIO()
-        # published images have about 500 pixels a side
-        Image.fromarray(tensor[0].numpy()).resize((500, 500)).save(stream, format="PNG")
-        return stream.getvalue()
+        return png_bytes(Image.fromarray(tensor[0].numpy()).resize((500, 500)))  # as large as published images
 
     def __len__(self) -> int:
         return len(self.files)
