@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+# A process that crashes fails the run: with a new one in its place pytest-xdist can wait for ever.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := demo
 .PHONY: demo test test-fast check train venv
@@ -13,10 +15,10 @@ demo: venv  ## start the app on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev-installed  ## all tests, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-fast: $(VENV)/.dev-installed  ## the tests that need neither a browser nor training
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not slow"
+	$(PYTEST) -m "not browser and not slow"
 
 check: $(VENV)/.dev-installed  ## style and types
 	$(BIN)/ruff check .

@@ -25,6 +25,11 @@ from busi_demo.ui.accounts import read_accounts
 NAME = "Jane_Doe_1961.png"
 
 
+def _heed_ctrl_c() -> None:
+    """A shell ignores SIGINT for what it runs in the background, and children of the tests would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def server(base: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The app with its files below `base`; yields the process and its address."""
@@ -32,7 +37,9 @@ def server(base: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], s
     port = free_port()
     words = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
     with (base.parent / "log.txt").open("a") as log:
-        process = subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            words, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True, preexec_fn=_heed_ctrl_c
+        )
     try:
         end = time.monotonic() + 120
         while not (found := re.findall(r"runs at (http://\S+) until", (base.parent / "log.txt").read_text())):
