@@ -13,8 +13,8 @@ import gradio as gr
 from busi_demo.gallery.load import Example
 from busi_demo.imaging import MaskSizeError, read_ground_truth, read_image
 from busi_demo.types import InputError
-from busi_demo.ui import texts
-from busi_demo.ui.events import INPUTS
+from busi_demo.ui import held, texts
+from busi_demo.ui.events import INPUTS, QUICK
 from busi_demo.ui.gallery import example_gallery
 from busi_demo.ui.inputs import mask_input, stand_in, ultrasound_input
 from busi_demo.ui.session import KEPT_SECONDS, Session, session_state
@@ -28,7 +28,7 @@ class Intake:
     Args:
         examples: the gallery.
         height: of the image input, in pixels.
-        prefix: of the `elem_id` of each component.
+        prefix: of the `elem_id` of each component, and the part of the page that holds the files.
         spacing: the input of the pixel spacing, in a tab that has one. Such a tab keeps a mask and a spacing that are
             given before their image; without it, every new image removes the mask.
 
@@ -42,7 +42,7 @@ class Intake:
     def __init__(
         self, examples: Sequence[Example], height: int, prefix: str = "", spacing: gr.Number | None = None
     ) -> None:
-        self.examples, self.spacing = examples, spacing
+        self.examples, self.spacing, self.part = examples, spacing, prefix
         self.image = ultrasound_input(height, elem_id=f"{prefix}image", render=False)
         self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id=f"{prefix}open-file", render=False)
         self.mask = mask_input(elem_id=f"{prefix}mask", render=False)
@@ -73,6 +73,7 @@ class Intake:
         placed = [*self.contents, self.request]
         self.image.upload(self.place, [self.image, *kept], placed, **change)
         self.file.upload(self.place, [self.file, *kept], placed, **change)
+        self.mask.upload(lambda path: held.hold(self.part, path), self.mask, None, **QUICK)
         if self.gallery:
             self.gallery.select(self.pick, None, placed, **change)
         return self.image.clear(reset or self.reset, None, [*outputs, *self.contents], **options, **change)
@@ -90,15 +91,18 @@ class Intake:
             Component -> its new value, with the request to analyse it.
         """
         opened = open_file(path, self.image.GRADIO_CACHE, session, mask, spacing) if path else Session()
+        held.hold_only(self.part, path, opened.shown, opened.mask)
         return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
 
     def pick(self, event: gr.SelectData) -> dict[Any, Any]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
+        held.release(self.part)
         return self._fill(example.image, example.mask, None, Session(pending=True)) | self._request(Session())
 
     def reset(self) -> dict[Any, Any]:
-        """What the inputs hold after the image was removed."""
+        """What the inputs hold after the image was removed, and its files with it."""
+        held.release(self.part)
         return self._fill(None, None, None, Session())
 
     def _fill(self, image: Any, mask: Any, spacing: float | None, session: Session) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.tab import AnalyseTab
 from busi_demo.ui.batch.tab import BatchTab
 from busi_demo.ui.compare.tab import CompareTab
@@ -55,4 +55,6 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
                 BatchTab()
             with gr.Tab(texts.TAB_QUALITY, id="quality") as quality:
                 QualityTab(quality)
+        demo.unload(held.release_page)
+    held.share()
     return demo.queue(max_size=64)

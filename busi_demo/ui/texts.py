@@ -15,7 +15,7 @@ INTRO = (
 )
 DISCLAIMER = (
     "<strong>Research demo, not a medical device.</strong> Do not use it for diagnosis or treatment. Images are sent "
-    "nowhere else and deleted within two hours."
+    "nowhere else. They are deleted when you remove them or close the page, and within two hours at the latest."
 )
 
 TAB_ANALYSE = "Analyse"

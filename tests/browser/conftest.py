@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,13 +17,31 @@ expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
-def url(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app runs and keeps the files of people."""
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="session")
+def url(weights_folder: Path, app_folder: Path) -> Iterator[str]:
     """Address of `python app.py`, started from another folder with untrained weights."""
-    folder = tmp_path_factory.mktemp("app")
-    with serve_app(
-        folder, {**os.environ, "BUSI_DEMO_WEIGHTS": str(weights_folder), "GRADIO_TEMP_DIR": str(folder)}
-    ) as url:
+    environment = {**os.environ, "BUSI_DEMO_WEIGHTS": str(weights_folder), "GRADIO_TEMP_DIR": str(app_folder)}
+    with serve_app(app_folder, environment) as url:
         yield url
+
+
+@pytest.fixture
+def files_left(app_folder: Path) -> Callable[..., set[str]]:
+    """Which of these names are files of the app: files_left(*names). Waits a while until there are none."""
+
+    def files_left(*names: str) -> set[str]:
+        for _ in range(200):
+            if not (left := {path.name for path in app_folder.rglob("*")}.intersection(names)):
+                break
+            time.sleep(0.1)
+        return left
+
+    return files_left
 
 
 @pytest.fixture(scope="session")

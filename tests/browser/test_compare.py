@@ -46,7 +46,7 @@ def expect_no_sideways_scroll(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_an_upload_is_compared_and_taken_away(open_compare, tmp_path, predictors):
+def test_an_upload_is_compared_and_taken_away(open_compare, tmp_path, predictors, files_left):
     page = open_compare(1440)
     expect(page.locator("#compare-card")).to_have_text(texts.COMPARE_WAITING)
     scan = save_grey(tmp_path / "scan.png", picture(1))
@@ -63,11 +63,13 @@ def test_an_upload_is_compared_and_taken_away(open_compare, tmp_path, predictors
     expect(page.locator("#compare-card")).to_contain_text(re.compile(r"Dice \d\.\d{3}"))
     page.set_input_files("#compare-image input[type=file]", save_grey(tmp_path / "other.png", picture(2)))
     expect_comparison(page, tmp_path / "other.png", predictors)
+    assert files_left("scan.png", "t.png") == set()  # another image has taken their place
     expect(page.locator("#compare-card")).not_to_contain_text(texts.DICE)  # the mask went with its image
     page.locator("#compare-image").get_by_label("Remove Image").click()
     expect(page.locator("#compare-card")).to_have_text(texts.COMPARE_WAITING)
     expect(page.locator("#compare-tables")).to_be_hidden()
     expect(page.locator("#compare-two_stage-wide")).to_be_hidden()
+    assert files_left("other.png", "figure.png") == set()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -49,7 +49,7 @@ def expect_no_sideways_scroll(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_upload_and_every_approach_in_turn(open_page, scan, predictors):
+def test_upload_and_every_approach_in_turn(open_page, scan, predictors, files_left):
     page = open_page(1440)
     expect(page.locator("#card")).to_have_text(texts.WAITING)
     expect(page.locator("#header")).to_contain_text("not a medical device")
@@ -62,6 +62,8 @@ def test_upload_and_every_approach_in_turn(open_page, scan, predictors):
     assert len(figures) == len(APPROACHES)
     page.click("#analyse")
     assert expect_verdict(page, key, scan, predictors) in figures
+    page.close()
+    assert files_left(scan.name, "figure.png") == set()
 
 
 def test_an_example_is_analysed_with_its_mask_by_the_chosen_approach(open_page, predictors):

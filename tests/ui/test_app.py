@@ -103,7 +103,8 @@ def refused(tab: AnalyseTab, session: Session) -> str:
 
 
 def value(figure: gr.Image) -> Image.Image:
-    return figure.constructor_args["value"]
+    with Image.open(figure.constructor_args["value"]) as picture:
+        return picture.convert("RGB")
 
 
 # ---- handlers

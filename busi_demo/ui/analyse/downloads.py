@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from busi_demo.types import InputError
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.controls import view_of
 from busi_demo.ui.events import DRAW, PRIVATE
 from busi_demo.ui.session import Session
@@ -26,12 +25,16 @@ file => Object.assign(document.createElement("a"), { href: file.url, download: f
 class Downloads:
     """Buttons, made inside an open row.
 
+    Args:
+        part: of the page that holds the files, as in `held.hold`.
+
     Attributes:
         file: the hidden links behind the buttons; to be rendered outside of what is shown and hidden.
         files: button -> ending of its file's name, and what makes the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, part: str) -> None:
+        self._part = part
         self.files: dict[gr.Button, tuple[str, Callable[[Analysis], bytes]]] = {
             _button(texts.FIGURE_PNG, "figure-png"): ("figure.png", lambda analysis: analysis.figure_png()),
             _button(texts.FIGURE_PDF, "figure-pdf"): ("figure.pdf", lambda analysis: analysis.figure_pdf()),
@@ -50,7 +53,7 @@ class Downloads:
             controls: what `view_of` takes after the session.
         """
         for (button, (ending, make)), link in zip(self.files.items(), self._links, strict=True):
-            made = button.click(maker(ending, make, link.GRADIO_CACHE), [session, *controls], link, **DRAW)
+            made = button.click(maker(ending, make, self._part), [session, *controls], link, **DRAW)
             made.success(None, link, None, js=_SAVE, **PRIVATE)
 
 
@@ -71,13 +74,13 @@ def _button(text: str, elem_id: str) -> gr.Button:
     return gr.Button(text, size="sm", min_width=150, scale=0, elem_id=elem_id)
 
 
-def maker(ending: str, make: Callable[[Analysis], bytes], folder: str) -> Callable[..., str]:
+def maker(ending: str, make: Callable[[Analysis], bytes], part: str) -> Callable[..., str]:
     """The listener behind a button.
 
     Args:
         ending: of the file's name.
         make: makes the file's bytes.
-        folder: receives the file.
+        part: of the page that holds the file.
     """
 
     def file(session: Session, *controls: Any) -> str:
@@ -88,6 +91,6 @@ def maker(ending: str, make: Callable[[Analysis], bytes], folder: str) -> Callab
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
         name = f"{Path(session.original).stem}.{session.analysed.forward_pass.approach}.{ending}"
-        return save_bytes_to_cache(content, name, folder)
+        return held.save(content, name, part)
 
     return file

@@ -10,7 +10,7 @@ import gradio as gr
 from busi_demo.gallery.load import Example
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError
-from busi_demo.ui import html, texts
+from busi_demo.ui import held, html, texts
 from busi_demo.ui.analyse.controls import Controls, view_of
 from busi_demo.ui.analyse.downloads import Downloads
 from busi_demo.ui.analyse.steps import analyse_inputs, loading
@@ -65,7 +65,7 @@ class AnalyseTab:
             self.figure = figure_output(elem_id="figure")
             with gr.Row(elem_id="actions"):
                 self.reset_button = gr.Button(texts.RESET, size="sm", min_width=150, scale=0, elem_id="reset")
-                self.downloads = Downloads()
+                self.downloads = Downloads(self.intake.part)
             self.findings = gr.HTML(elem_id="findings", padding=False)
         self.downloads.file.render()
         self.narrow = gr.Checkbox(visible=False)
@@ -139,6 +139,9 @@ class AnalyseTab:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
         inputs = self.intake
+        if image and held.was_removed(image):  # while this run waited for its turn
+            yield {inputs.session: gr.skip()}
+            return
         if image is None:
             yield {inputs.session: session if session.refusal else Session(refusal=texts.NO_IMAGE)}
             return
@@ -207,7 +210,7 @@ class AnalyseTab:
             self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
             self.figure: gr.Image(
-                analysis.figure(1 if narrow else None),
+                held.save_figure(analysis.figure(1 if narrow else None), self.intake.part),
                 alt_text=html.figure_alt(analysis.answer, analysis.view.uncertainty),
             ),
             self.findings: findings(analysis),

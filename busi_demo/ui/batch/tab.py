@@ -11,10 +11,11 @@ import gradio as gr
 
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import InputError, reason_of
-from busi_demo.ui import html, texts
+from busi_demo.ui import held, html, texts
 from busi_demo.ui.endpoints import declare_batch_endpoint
 from busi_demo.ui.events import LONG, PRIVATE, QUICK
 
+_FILES, _RUN, _RESULTS = "batch-files", "batch-run", "batch-results"  # what `held` keeps apart
 _NUMBERS = ("number",) * 5
 _WIDTHS = [
     "140px",
@@ -70,7 +71,7 @@ class BatchTab:
             self.run, [self.files, self.approach, self.anyway], outputs, trigger_mode="once", show_progress="hidden",
             **PRIVATE, **LONG,
         )  # fmt: skip
-        self.files.change(self.mark_as_old, self.csv, self.card, **QUICK)
+        self.files.change(self.mark_as_old, [self.csv, self.files], self.card, **QUICK)
         self.folder.upload(lambda files: files, self.folder, self.files, **QUICK)
         self.stop.click(self.ask_to_stop, None, [self.card, self.stop], **QUICK)
 
@@ -95,11 +96,14 @@ class BatchTab:
 
         session = str(request.session_hash)
         self._stopping.discard(session)
+        held.hold(_RUN, *(files or []))
         try:
             batch = run_batch(
                 files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping, analyse_anyway
             )
             for now in batch:
+                if now.table:
+                    held.hold_only(_RESULTS, now.table, now.figures)
                 changed = {} if session in self._stopping and not now.table else {self.card: progress_card(now)}
                 yield changed | {
                     self.table: gr.Dataframe([cells(row) for row in now.rows], visible=True),
@@ -115,9 +119,12 @@ class BatchTab:
             yield {self.card: html.alert(sentence), **buttons}
         finally:
             self._stopping.discard(session)
+            held.release(_RUN)
 
-    def mark_as_old(self, table: str | None) -> Any:
-        """Say, once files are added or taken away, that the table that may stand below is of others."""
+    def mark_as_old(self, table: str | None, files: list[str] | None) -> Any:
+        """Say, once files are added or taken away, that the table that may stand below is of others. What was taken
+        away is removed."""
+        held.hold_only(_FILES, *(files or []))
         return html.hint(texts.BATCH_CHANGED) if table else gr.skip()
 
     def ask_to_stop(self, request: gr.Request) -> dict[Any, Any]:

@@ -10,7 +10,7 @@ import gradio as gr
 from busi_demo.gallery.load import Example
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import InputError
-from busi_demo.ui import html, texts
+from busi_demo.ui import held, html, texts
 from busi_demo.ui.endpoints import declare_compare_endpoint
 from busi_demo.ui.events import MODEL, PRIVATE
 from busi_demo.ui.intake import Intake, read_inputs
@@ -76,6 +76,9 @@ class CompareTab:
         Yields:
             Component -> what it shows now, first of all and after each approach.
         """
+        if image and held.was_removed(image):  # while this run waited for its turn
+            yield {self.card: gr.skip()}
+            return
         if image is None:
             yield self._refusal(session.refusal or texts.NO_IMAGE)
             return
@@ -114,9 +117,10 @@ class CompareTab:
 
     def _draw(self, key: str, answer: Any) -> dict[Any, Any]:
         alt, (wide, narrow) = html.figure_alt(answer), self.figures[key]
+        part = self.intake.part
         return {
-            wide: gr.Image(answer.figure(), alt_text=alt, visible=True),
-            narrow: gr.Image(answer.figure(_NARROW_COLUMNS), alt_text=alt, visible=True),
+            wide: gr.Image(held.save_figure(answer.figure(), part), alt_text=alt, visible=True),
+            narrow: gr.Image(held.save_figure(answer.figure(_NARROW_COLUMNS), part), alt_text=alt, visible=True),
         }
 
     def reset(self) -> dict[Any, Any]:

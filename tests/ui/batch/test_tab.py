@@ -51,8 +51,8 @@ def shown(tab: BatchTab, step: dict[Any, Any]) -> list[list[Any]]:
 
 
 def test_a_table_of_other_files_is_marked(tab):
-    assert texts.BATCH_CHANGED in tab.mark_as_old("batch.csv")
-    assert tab.mark_as_old(None) == gr.skip()
+    assert texts.BATCH_CHANGED in tab.mark_as_old("batch.csv", [])
+    assert tab.mark_as_old(None, None) == gr.skip()
 
 
 def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):

@@ -1,0 +1,72 @@
+"""Files of people are removed when their page does not need them any more. The page itself is in tests/browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from gradio.context import LocalContext
+
+from busi_demo.ui import held
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def page():
+    """Answer from now on a page of this name."""
+    before = LocalContext.request.get(None)
+    yield lambda name: LocalContext.request.set(SimpleNamespace(session_hash=name) if name else None)
+    LocalContext.request.set(before)
+
+
+def test_a_part_gives_its_files_back_and_what_it_keeps_stays(page):
+    page("ada")
+    figure, mask, report = (held.save(name.encode(), name, "analyse") for name in ("figure", "mask", "report"))
+    other = held.save(b"other", "other", "compare")
+    held.release("analyse", keep=[mask, None])
+    assert [Path(path).exists() for path in (figure, mask, report, other)] == [False, True, False, True]
+    assert not Path(figure).parent.exists()
+    assert held.was_removed(figure) and not held.was_removed(mask)
+    page("bob")
+    assert not held.was_removed(figure)
+
+
+def test_a_file_that_two_people_hold_stays_until_the_last_leaves(page):
+    page("ada")
+    path = held.save(b"the same", "scan.png", "analyse")
+    page("bob")
+    assert held.save(b"the same", "scan.png", "analyse") == path
+    held.release_page()
+    held.release_page()  # twice does not count twice
+    assert Path(path).exists()
+    page("ada")
+    held.hold_only("analyse", held.save(b"another", "scan.png", "analyse"))
+    assert not Path(path).exists()
+    held.hold("analyse", held.save(b"the same", "scan.png", "analyse"))
+    assert not held.was_removed(path)
+
+
+def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_path):
+    example, elsewhere = folder / "hash" / "example.png", tmp_path / "weights.json"
+    example.parent.mkdir(parents=True)
+    example.write_bytes(b"1")
+    elsewhere.write_bytes(b"2")
+    held.share()
+    page("ada")
+    held.hold("analyse", example, elsewhere, None)
+    held.release_page()
+    assert example.exists() and elsewhere.exists()
+
+
+def test_outside_of_a_listener_nothing_is_held(page):
+    page(None)
+    path = held.save(b"1", "1.png", "analyse")
+    held.release("analyse")
+    held.release_page()
+    assert Path(path).exists() and not held.was_removed(path)
