@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from busi_demo.types import InputError
 from busi_demo.ui import uploads, warm
 from busi_demo.ui.accounts import read_accounts
+from busi_demo.ui.guard import guarded, read_rate_limit
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 uploads.keep_files_private()
@@ -37,6 +38,7 @@ def main() -> None:
             server_name=arguments.host,
             server_port=arguments.port,
             mcp_server=arguments.mcp,
+            app_kwargs=guarded(read_rate_limit()),
             prevent_thread_lock=True,
             **LAUNCH_OPTIONS,
         )

@@ -10,3 +10,15 @@ BATCH_MOST_IMAGES = 200
 
 BATCH_UNPACKED_MB = 500
 """Largest archive, unpacked, in megabytes."""
+
+LARGEST_REQUEST_MB = 1000
+"""Largest upload of several files in one request, in megabytes."""
+
+LARGEST_MESSAGE_MB = 70
+"""Largest request of another kind, in megabytes: one file as base64 text."""
+
+LOGINS = "20/minute"
+"""Most attempts of one client to log in."""
+
+QUEUE_SIZE = 64
+"""Most requests that wait; others are told to try again."""

@@ -12,7 +12,7 @@ from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.tab import AnalyseTab
 from busi_demo.ui.batch.tab import BatchTab
 from busi_demo.ui.compare.tab import CompareTab
-from busi_demo.ui.limits import LARGEST_UPLOAD_MB
+from busi_demo.ui.limits import LARGEST_UPLOAD_MB, QUEUE_SIZE
 from busi_demo.ui.quality.tab import QualityTab
 from busi_demo.ui.session import KEPT_SECONDS
 from busi_demo.ui.theme import CSS_FILE, SCRIPT, make_theme
@@ -57,4 +57,4 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
                 QualityTab(quality)
         demo.unload(held.release_page)
     held.share()
-    return demo.queue(max_size=64)
+    return demo.queue(max_size=QUEUE_SIZE)

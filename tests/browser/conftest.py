@@ -57,7 +57,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """Open the page in a window of a given width; afterwards, check that no request left this machine."""
+    """Open the page in a window of a given width; afterwards, check that no request left this machine,
+    and that the page did nothing that its own headers forbid."""
     requests, errors, contexts = [], [], []
 
     def open_page(width: int, height: int = 900, colours: str = "light") -> Page:
@@ -67,6 +68,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if "Content Security" in said.text else None)
         page.goto(url)
         page.locator("#gallery img").first.wait_for()
         return page

@@ -1,0 +1,213 @@
+"""What stands between the network and the page: headers that tell browsers what the page may do, and requests that are
+refused before anything of them is read into memory, fetched or run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from busi_demo.types import InputError
+from busi_demo.ui.limits import LARGEST_MESSAGE_MB, LARGEST_REQUEST_MB, LOGINS, QUEUE_SIZE
+
+RATE_VARIABLE = "BUSI_RATE_LIMIT"
+"""Environment variable with the most requests of one client, such as 120/minute; by default there is no such limit."""
+
+HEADERS = {
+    "Content-Security-Policy": "; ".join((
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # Gradio's page holds its configuration inline
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self' https://huggingface.co https://*.hf.space",  # a Space is shown inside that page
+    )),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}  # fmt: skip
+"""Headers of every answer."""
+
+_FILE, _UPLOAD, _MCP = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/mcp"
+_UNUSED = (
+    "/proxy=",
+    "/process_recording",
+    "/vibe-",
+    "/undo-vibe-edit",
+    "/deep_link",
+    "/dev/reload",
+    "/custom_component/",
+)
+"""Parts of addresses of what Gradio offers and this page does not use."""
+
+BUSY = f"The demo is busy: {QUEUE_SIZE} requests wait already. Try again in about a minute."
+NO_URLS = "Files are not fetched from addresses on the web: upload the file, then name what the upload answered."
+
+
+def read_rate_limit() -> RateLimitItem | None:
+    """The limit that `RATE_VARIABLE` names; `None` where it is not set.
+
+    Raises:
+        InputError: it is not NUMBER/UNIT.
+    """
+    text = os.environ.get(RATE_VARIABLE)
+    try:
+        return parse(text) if text else None
+    except ValueError as error:
+        raise InputError(f"${RATE_VARIABLE} is {text!r}, expected NUMBER/UNIT, such as 120/minute.") from error
+
+
+def guarded(rate: RateLimitItem | None = None) -> dict[str, Any]:
+    """The `app_kwargs` of `launch` that put a `Guard` before the page."""
+    return {"middleware": [Middleware(Guard, rate=rate)]}
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what answers the requests that are let through.
+        rate: most requests of one client that run, upload or log in; by default any number.
+    """
+
+    def __init__(self, app: ASGIApp, rate: RateLimitItem | None = None) -> None:
+        self._app, self._rate, self._logins = app, rate, parse(LOGINS)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _polite(scope, receive, _with_headers(scope["path"], send))
+        refusal = self._refusal(scope)
+        kind = Headers(scope=scope).get("content-type", "json")  # FastAPI takes a body of no kind for JSON
+        if not refusal and scope["method"] == "POST" and "json" in kind:
+            body = await _whole(receive)
+            receive = _replay(body, receive)
+            refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        """The answer to a request that is refused for its address, size or number."""
+        path, headers = scope["path"], Headers(scope=scope)
+        if any(part in path for part in _UNUSED) or (_FILE in path and _is_url(path.split(_FILE, 1)[1])):
+            return _answer(404, "There is nothing at this address.")
+        if scope["method"] != "POST":
+            return None
+        length, most = headers.get("content-length", ""), LARGEST_MESSAGE_MB
+        if path.rstrip("/").endswith(_UPLOAD):
+            most = LARGEST_REQUEST_MB
+        if not length.isdecimal():
+            return _answer(411, "A request needs the header Content-Length.")
+        if int(length) > most * 10**6:
+            return _answer(413, f"The request has {int(length) / 1e6:.0f} MB, at most {most} MB are taken.")
+        client = scope["client"][0] if scope.get("client") else ""
+        for rate, counts in ((self._logins, path.rstrip("/").endswith("/login")), (self._rate, "/gradio_api/" in path)):
+            if rate and counts and not self._limiter.hit(rate, client):
+                sentence = f"Too many requests: at most {rate} are taken from one client. Try again later."
+                return _answer(429, sentence, {"Retry-After": str(rate.get_expiry())})
+        return None
+
+
+def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status, headers)
+
+
+def _with_headers(path: str, send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            if _FILE in path:
+                headers["Cache-Control"] = "private, no-store"  # pictures of people do not stay in the browser's cache
+        await send(message)
+
+    return send_with_headers
+
+
+def _polite(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Tell those who meet a full queue when to try again. For status 503 Gradio's page has a sentence of its own that
+    does not, so that browsers are sent 429, whose sentence it shows."""
+    replaced = False
+
+    async def send_polite(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] == 503 and scope["method"] == "POST":
+            replaced = True
+            status = 429 if "sec-fetch-mode" in Headers(scope=scope) else 503
+            await _answer(status, BUSY, {"Retry-After": "60"})(scope, receive, send)
+        elif not replaced:
+            await send(message)
+
+    return send_polite
+
+
+async def _whole(receive: Receive) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body that was read before, then what comes after it."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _refusal_of(body: bytes, is_mcp: bool) -> JSONResponse | None:
+    """The answer to a message that names a file on the web; Gradio would fetch it."""
+    if not body:
+        return None
+    try:
+        content = json.loads(body)
+        if is_mcp:  # the rest of such a message may tell of the client's own site
+            content = [
+                message.get("params", {}).get("arguments")
+                for message in (content if isinstance(content, list) else [content])
+            ]
+        named = any(map(_is_url, _strings(content)))
+    except (ValueError, AttributeError, RecursionError):
+        return _answer(400, "The request is not a message in JSON that this page understands.")
+    return _answer(400, NO_URLS) if named else None
+
+
+def _strings(content: Any) -> Iterator[str]:
+    """All texts of a message but those under "url", which tells where a browser finds a file and is never fetched."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            if name != "url":
+                yield from _strings(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _strings(value)
+
+
+def _is_url(text: str) -> bool:
+    return text.strip().lower().startswith(("http:", "https:"))
