@@ -20,10 +20,11 @@ test: $(VENV)/.dev-installed  ## all tests, in two processes
 test-fast: $(VENV)/.dev-installed  ## the tests that need neither a browser nor training
 	$(PYTEST) -m "not browser and not slow"
 
-check: $(VENV)/.dev-installed  ## style and types
+check: $(VENV)/.dev-installed  ## style, types and known advisories
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.ci/audit $(BIN)
 
 train: venv  ## the default approach; options: make train ARGS="--data phantoms --epochs 1"
 	$(BIN)/python train/train_multitask.py $(ARGS)
