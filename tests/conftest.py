@@ -36,7 +36,8 @@ os.environ["BUSI_ENGINE"] = "eager"  # compiling such small networks takes longe
 
 TESTS = Path(__file__).parent
 SLOW = ("training", "cli", "ui", "publishing", "test_deploy.py", "test_fifth_approach.py", "test_packaging.py",
-        "test_privacy.py", "test_read_only.py", "test_readme.py", "weights/test_shipped.py",
+        "test_privacy.py", "test_read_only.py", "test_readme.py", "test_same_answer.py", "test_security.py",
+        "weights/test_shipped.py",
         "inference/test_consensus_predictor.py", "evaluation/card/test_card.py")  # fmt: skip
 """Folders and files, relative to `tests`, that train, start processes or the app, or run the networks at full size."""
 
