@@ -60,6 +60,7 @@ class GreyImage:
         frame: the part that is ultrasound and that networks see; `None`: all of it.
         frame_note: a sentence for people on how the frame was found or chosen; `None` if there is nothing to say.
         colours: the picture in colour, small, see `grey.colours_of`; `None` if it is grey.
+        number, frames: which of how many frames or pages of the file this is, from 1 on.
         header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
         ValueError: pixels is not uint8 (H, W), or the frame is empty or leaves the image.
@@ -73,6 +74,8 @@ class GreyImage:
     colours: np.ndarray | None = None
     frame: Box | None = None
     frame_note: str | None = None
+    number: int = 1
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
@@ -232,7 +235,10 @@ def read_image(source: Source, frame: int | None = None) -> GreyImage:
         down, across = picture.spacing
         notes += (f"Its pixels are not square ({across:.3g} mm across, {down:.3g} mm down): it was stretched first.",)
     found, colours = find_frame(pixels), colours_of(picture)
-    return GreyImage(pixels, picture.spacing, notes, picture.format, picture.header, colours, found.box, found.note)
+    return GreyImage(
+        pixels, picture.spacing, notes, picture.format, picture.header, colours, found.box, found.note,
+        picture.number, picture.frames,
+    )  # fmt: skip
 
 
 def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -33,6 +33,7 @@ class Picture:
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
         header: of a DICOM file, see `dicom.HEADER`; else empty.
         white_is_zero: low values are bright, in an image of more than 8 bits.
+        number, frames: which of how many frames or pages of the file this is, from 1 on.
     """
 
     image: Image.Image
@@ -41,6 +42,8 @@ class Picture:
     format: str | None = None
     header: Mapping[str, str] = field(default_factory=dict)
     white_is_zero: bool = False
+    number: int = 1
+    frames: int = 1
 
 
 def decode(source: Undecoded, frame: int | None = None) -> Picture:
@@ -66,7 +69,10 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
             from busi_demo.imaging.dicom import read_dicom  # slow to import
 
             shown = read_dicom(stream, name, frame)
-            return Picture(Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header)
+            return Picture(
+                Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header,
+                number=shown.number, frames=shown.frames,
+            )  # fmt: skip
         image = _open_pillow(stream, name, head)
         return _from_pillow(image, name, frame, stream)
 
@@ -132,7 +138,14 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
     if frames > 1:
         chosen = f"Number {number}" if number is not None else "The first"
         notes = (f"{chosen} of {frames} pages or frames was used.", *notes)
-    return Picture(upright, notes=notes, format=form, white_is_zero=white_is_zero and is_deep(upright))
+    return Picture(
+        upright,
+        notes=notes,
+        format=form,
+        white_is_zero=white_is_zero and is_deep(upright),
+        number=index + 1,
+        frames=frames,
+    )
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -80,7 +80,7 @@ def mask_input(**options: Any) -> ImageInput:
 
 
 def stand_in(path: str, image: GreyImage, folder: str) -> str | None:
-    """A picture to show instead of an upload that browsers cannot show, such as TIFF or DICOM.
+    """A picture to show instead of an upload that browsers cannot show, such as TIFF, DICOM or a later frame.
 
     Args:
         path: the upload.
@@ -89,6 +89,6 @@ def stand_in(path: str, image: GreyImage, folder: str) -> str | None:
     Returns:
         Path of a PNG; `None` where none is needed.
     """
-    if image.format in _BROWSERS_SHOW:
+    if image.format in _BROWSERS_SHOW and image.number == 1:
         return None
     return save_pil_to_cache(Image.fromarray(image.pixels), folder, Path(path).stem, format="png")

@@ -140,6 +140,26 @@ def open_file(
     return Session(shown, path, mask, spacing, grey, pending=True)
 
 
+def another_frame(session: Session, number: int, folder: str) -> Session:
+    """The session with another frame or page of its upload.
+
+    Args:
+        session: one that holds an image.
+        number: of the frame, from 1 on.
+        folder: Gradio's temporary files.
+    Returns:
+        A pending session whose `shown` is that frame, or one with a refusal.
+    """
+    if session.original is None or not Path(session.original).is_file():
+        return Session(refusal=texts.EXPIRED)
+    try:
+        grey = read_image(session.original, number)
+    except InputError as error:
+        return replace(session, refusal=str(error))
+    shown = stand_in(session.original, grey, folder) or session.original
+    return replace(session, shown=shown, grey=grey, pending=True)
+
+
 def read_inputs(image: str, mask: str | None, spacing: float | None, session: Session) -> Session:
     """Read the files in the inputs, as far as the session does not hold them already.
 

@@ -88,6 +88,8 @@ ANYWAY = "Analyse anyway"
 OVERRIDDEN = "Analysed although the picture was refused"
 DOUBTFUL = "Doubtful picture"
 
+FRAME = "Frame"
+FRAME_INFO = "The file holds several; each is analysed alone."
 DRAG_CROP = "Choose the part that is ultrasound"
 CROP = "Part that is ultrasound: x0, y0, x1, y1"
 CROP_INFO = "In pixels of the image; empty: found automatically. Press Enter to analyse that part."

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, disc, picture, save_grey, write_dicom
+from PIL import Image
 from playwright.sync_api import Download, Page, expect
 from serving import drop, paste
 
+from busi_demo.imaging import read_image
 from busi_demo.imaging.text import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import texts
@@ -196,6 +198,26 @@ def test_every_control_changes_the_view_and_the_network_rests(open_page, scan, p
     expect(page.locator("#figure img")).to_have_attribute("src", first["figure"])
     expect(page.locator("#threshold input[type=number]")).to_have_value("0.5")
     assert shown(page) == first
+
+
+def test_each_frame_of_a_file_with_several_is_analysed(open_page, tmp_path, predictors):
+    pages = [Image.fromarray(picture(seed)) for seed in (1, 2, 3)]
+    pages[0].save(tmp_path / "loop.tiff", save_all=True, append_images=pages[1:])
+    page, address = open_page(1440), None
+    upload(page, tmp_path / "loop.tiff")
+    for number in (1, 3, 2):
+        if number > 1:
+            page.locator("#frame input[type=range]").evaluate(
+                "(slider, n) => { slider.value = n; for (const kind of ['input', 'change', 'pointerup'])"
+                " slider.dispatchEvent(new Event(kind, { bubbles: true })) }", number)  # fmt: skip
+            expect(page.locator("#image img")).not_to_have_attribute("src", address)
+        expect_verdict(page, DEFAULT_APPROACH, read_image(tmp_path / "loop.tiff", number), predictors)
+        expect(page.locator("#frame")).to_be_visible()
+        expect(page.locator("#card")).to_contain_text("of 3 pages or frames was used")
+        address = page.locator("#image img").get_attribute("src")
+    upload(page, save_grey(tmp_path / "scan.png", picture(1)), "#image")
+    expect_verdict(page, DEFAULT_APPROACH, tmp_path / "scan.png", predictors)
+    expect(page.locator("#frame")).to_be_hidden()
 
 
 def test_a_dicom_brings_its_scale_and_the_report_goes_along(open_page, tmp_path):

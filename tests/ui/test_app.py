@@ -259,6 +259,21 @@ def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_p
     assert (filled[tab.intake.mask], filled[tab.spacing]) == ("given first.png", 0.2)
 
 
+def test_a_frame_is_read_once_and_shown_and_a_new_image_starts_at_its_own(tab, image, tmp_path, decoded):
+    path, pages = tmp_path / "loop.tiff", [Image.fromarray(picture(seed, HEIGHT, WIDTH)) for seed in (1, 2, 3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    first = ask(tab, str(path))[tab.intake.session]
+    *_, changed = tab.run(first.shown, DEFAULT_APPROACH, None, None, first, frame=3)
+    third = changed[tab.intake.session]
+    assert (third.grey.number, third.grey.frames) == (3, 3) and changed[tab.intake.image] == third.shown != first.shown
+    assert np.array_equal(np.asarray(Image.open(third.shown)), np.asarray(pages[2]))
+    assert changed[tab.frame].constructor_args == {"minimum": 1, "maximum": 3, "value": 3, "visible": True}
+    *_, changed = tab.run(third.shown, "multitask_cnn", None, None, third, frame=3)
+    assert changed[tab.intake.session].analysed.forward_pass.grey is third.grey and len(decoded) == 2
+    *_, changed = tab.run(image, DEFAULT_APPROACH, None, None, changed[tab.intake.session], frame=3)
+    assert changed[tab.intake.session].grey.number == 1 and not changed[tab.frame].constructor_args["visible"]
+
+
 @pytest.mark.parametrize("order", ["before its image", "while it is analysed", "after its analysis", "example"])
 def test_a_typed_spacing_goes_with_its_image_whenever_it_was_typed(tab, image, tmp_path, order):
     """The spacing is no part of a run: it may be typed before or after the network has answered."""

@@ -52,12 +52,15 @@ class Frame:
         spacing: millimetres per pixel as (row, column); `None` where it is unknown.
         notes: sentences on what was chosen or looks unusual.
         header: attribute of `HEADER` -> its value in capitals, where the file has a valid one.
+        number, frames: which of how many frames this is, from 1 on.
     """
 
     pixels: np.ndarray
     spacing: tuple[float, float] | None
     notes: tuple[str, ...]
     header: Mapping[str, str]
+    number: int
+    frames: int
 
 
 def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
@@ -103,7 +106,7 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     notes += more
     if burnt_in:
         notes += ("The file says that text is burnt into its picture: see that it names no patient.",)
-    return Frame(pixels, spacing, notes, header)
+    return Frame(pixels, spacing, notes, header, index + 1, frames.count)
 
 
 def _open(stream: BinaryIO, name: str) -> Dataset:

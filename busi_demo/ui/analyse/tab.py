@@ -16,7 +16,7 @@ from busi_demo.ui.analyse.downloads import Downloads
 from busi_demo.ui.analyse.steps import analyse_inputs, loading
 from busi_demo.ui.endpoints import declare_analyse_endpoint
 from busi_demo.ui.events import DRAW, MODEL, PRIVATE, QUICK
-from busi_demo.ui.intake import Intake
+from busi_demo.ui.intake import Intake, another_frame
 from busi_demo.ui.outputs import figure_output
 from busi_demo.ui.session import Session
 from busi_demo.ui.theme import DRAG_CROP, NARROW
@@ -42,6 +42,17 @@ class AnalyseTab:
                 with gr.Column(elem_id="open"):
                     self.intake.file.render()
                     self.drag_crop = gr.Button(texts.DRAG_CROP, size="sm", elem_id="drag")
+                self.frame = gr.Slider(
+                    1,
+                    2,
+                    1,
+                    step=1,
+                    label=texts.FRAME,
+                    info=texts.FRAME_INFO,
+                    buttons=[],
+                    visible=False,
+                    elem_id="frame",
+                )
             with gr.Column(scale=4, min_width=280):
                 self.approach = gr.Radio(
                     [(model.title, key) for key, model in APPROACHES.items()],
@@ -83,17 +94,25 @@ class AnalyseTab:
             [*self.controls.components, self.spacing, self.controls.uncertainty],
         )
         image, mask, session, request = intake.image, intake.mask, intake.session, intake.request
-        inputs = [image, self.approach, mask, self.spacing, session, request, self.crop]
-        outputs = [self.card, session, image, mask, self.spacing, self.crop, controls.threshold]
+        inputs = [image, self.approach, mask, self.spacing, session, request, self.crop, self.frame]
+        outputs = [self.card, session, image, mask, self.spacing, self.crop, self.frame, controls.threshold]
         view_inputs = [self.narrow, image, session, *settings]
-        view_outputs = [self.card, self.results, self.figure, self.findings, self.anyway]
+        view_outputs = [self.card, self.results, self.figure, self.findings, self.anyway, self.frame]
         slow = {**PRIVATE, **MODEL, "show_progress_on": [self.card, self.figure]}
         draw = {**DRAW, "show_progress": "hidden", "js": NARROW, "trigger_mode": "always_last"}
 
         drag = [self.crop, self.dragged]
         self.drag_crop.click(None, drag, drag, js=DRAG_CROP, **QUICK)
         cropped = [self.crop.submit, self.dragged.change]
-        triggers = [self.button.click, self.approach.input, mask.upload, mask.clear, *cropped, request.change]
+        triggers = [
+            self.button.click,
+            self.approach.input,
+            mask.upload,
+            mask.clear,
+            *cropped,
+            request.change,
+            self.frame.release,
+        ]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, view_inputs, view_outputs, **draw)
         overridden = self.anyway.click(self.run_anyway, inputs, outputs, trigger_mode="once", **slow)
@@ -123,6 +142,7 @@ class AnalyseTab:
         session: Session,
         request: tuple[Session, int] = (Session(), 0),
         crop: str = "",
+        frame: int = 1,
         analyse_anyway: bool = False,
     ) -> Iterator[dict[Any, Any]]:
         """Run the network over the inputs as they stand, and store its answer.
@@ -134,6 +154,7 @@ class AnalyseTab:
             session: what was analysed last.
             request: what was put into the inputs last, and when; a run that came late may have replaced the session.
             crop: the part that the person chose, as text; it belongs to one image and is dropped with it.
+            frame: number of the frame that the person chose, of a file with several.
             analyse_anyway: the person wants an answer on a picture that was refused.
         Yields:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
@@ -147,15 +168,23 @@ class AnalyseTab:
             return
         if message := loading(approach):
             yield {self.card: html.hint(message)}
-        before = session.analysed
+        before, given = session.analysed, image
         opened = request[0] if image == request[0].shown else session
-        kept = crop if image == session.shown and not session.pending else ""
+        known = image == session.shown and not session.pending
+        kept = crop if known else ""
+        if known and session.grey and frame != session.grey.number and session.grey.frames > 1:
+            opened = another_frame(session, frame, inputs.image.GRADIO_CACHE)
+            held.hold(inputs.part, opened.shown)
+            if opened.refusal or opened.shown is None:
+                yield {inputs.session: opened}
+                return
+            image = opened.shown
         after = analyse_inputs(image, approach, mask, spacing, opened, kept, analyse_anyway)
-        changed: dict[Any, Any] = {inputs.session: after}
+        changed: dict[Any, Any] = {inputs.session: after, self.frame: _frames(after)}
         if kept != crop:
             changed[self.crop] = kept
         for component, old, new in (
-            (inputs.image, image, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
+            (inputs.image, given, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
         ):  # fmt: skip
             if old != new:
                 changed[component] = new
@@ -172,9 +201,10 @@ class AnalyseTab:
         session: Session,
         request: tuple[Session, int],
         crop: str,
+        frame: int = 1,
     ) -> Iterator[dict[Any, Any]]:
         """`run` on a picture that was refused."""
-        yield from self.run(image, approach, mask, spacing, session, request, crop, analyse_anyway=True)
+        yield from self.run(image, approach, mask, spacing, session, request, crop, frame, analyse_anyway=True)
 
     def view(self, narrow: bool, image: str | None, session: Session, *settings: Any) -> Any:
         """Decide what is shown.
@@ -194,7 +224,7 @@ class AnalyseTab:
         if session.refusal:
             return hidden | {self.card: html.alert(session.refusal)}
         if image is None:
-            return hidden | {self.card: html.hint(texts.WAITING)}
+            return hidden | {self.card: html.hint(texts.WAITING), self.frame: _frames(Session())}
         if session.pending or (session.analysed and image != session.shown):
             return gr.skip()  # a newer image is being analysed, and viewed when that is done
         if session.analysed is None:
@@ -215,6 +245,14 @@ class AnalyseTab:
             ),
             self.findings: findings(analysis),
         }
+
+
+def _frames(session: Session) -> gr.Slider:
+    """The slider of frames, shown where there are several."""
+    grey = session.grey
+    if grey is None or grey.frames == 1:
+        return gr.Slider(visible=False)
+    return gr.Slider(1, grey.frames, grey.number, visible=True)
 
 
 def summary(approach: str) -> str:
