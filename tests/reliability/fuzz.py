@@ -1,7 +1,7 @@
 """Fuzz what reads people's files: python tests/reliability/fuzz.py [--cases N] [--seconds S] [--targets T ...]
 
-An image, a DICOM file or a zip archive of any bytes is read, or refused with an InputError of one sentence. Looked for are any
-other exception, a crash of the process, a case over 10 s, and a case that needs over 1 GB of memory.
+An image, a DICOM file or a zip archive of any bytes is read, or refused with an InputError of one sentence. Looked for
+are any other exception, a crash of the process, a case over 10 s, and a case that needs over 1 GB of memory.
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ _START = 120.0  # seconds in which a process imports what it needs
 def main() -> int:
     """Fuzz all targets; returns 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cases", type=int, default=100_000, metavar="N", help="for each target (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3600, metavar="S", help="for each target (default: %(default)s)")
+    parser.add_argument(
+        "--cases", type=int, default=100_000, metavar="N", help="for each target (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3600, metavar="S", help="for each target (default: %(default)s)"
+    )
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     arguments = parser.parse_args()
@@ -61,7 +65,15 @@ def fuzz(target: str, cases: int, seconds: float, seed: int, folder: Path) -> di
     """
     sources = [name for name in SOURCES if name != "guided" or find_spec("atheris")]
     start = time.monotonic()
-    result: dict[str, Any] = {"seed": seed, "cases": {}, "refused": 0, "crashes": 0, "slow": 0, "longest": 0.0, "grown": 0}
+    result: dict[str, Any] = {
+        "seed": seed,
+        "cases": {},
+        "refused": 0,
+        "crashes": 0,
+        "slow": 0,
+        "longest": 0.0,
+        "grown": 0,
+    }
     for i, source in enumerate(sources):
         left, end = cases - sum(result["cases"].values()), start + seconds * (i + 1) / len(sources)
         result["cases"][source] = 0
@@ -134,8 +146,8 @@ def text(targets: dict[str, Any], found: list[dict[str, Any]]) -> str:
             float(result["longest"]), round(result["grown"] / 2**20), result["seconds"] / 60,
         ])  # fmt: skip
     lines = [
-        "Structure: Hypothesis makes odd files; bytes: parts of whole files are changed; guided: Atheris changes them towards "
-        "code not yet reached. A refusal is an `InputError` of one sentence; the rest of the cases was read.",
+        "Structure: Hypothesis makes odd files; bytes: parts of whole files are changed; guided: Atheris changes them "
+        "towards code not yet reached. A refusal is an `InputError` of one sentence; the rest of the cases was read.",
         record.table(heads, rows),
     ]
     if found:

@@ -19,8 +19,8 @@ RUNS = ROOT / "runs" / "reliability"
 REPORT = ROOT / "RELIABILITY.md"
 _HEAD = """# Reliability
 
-What `make fuzz`, `make soak` and `make faults` found when they were last run. Each writes its own section; the figures lie in
-`runs/reliability/`, too, with every file that broke something.
+What `make fuzz`, `make soak` and `make faults` found when they were last run. Each writes its own section; the figures
+lie in `runs/reliability/`, too, with every file that broke something.
 """
 _PACKAGES = ("torch", "openvino", "gradio", "numpy", "Pillow", "pydicom", "imagecodecs", "opencv-python", "safetensors",
              "huggingface-hub", "hypothesis", "atheris")  # fmt: skip
@@ -46,7 +46,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def save(name: str, title: str, told: dict[str, Any], figures: dict[str, Any], text: str, report: Path = REPORT) -> None:
+def save(
+    name: str, title: str, told: dict[str, Any], figures: dict[str, Any], text: str, report: Path = REPORT
+) -> None:
     """Print a section and write it, with its figures as JSON. Other sections of the report stay as they are.
 
     Args:

@@ -49,7 +49,11 @@ def images() -> tuple[bytes, ...]:
     pages = {"save_all": True, "append_images": [grey.rotate(180), grey]}
     modes = {mode: colour.convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")}
     files = [file_of("PNG", modes[mode]) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
-    files += [file_of("PNG", DEEP), file_of("PNG", grey, **pages), imagecodecs.png_encode(COLOUR.astype(np.uint16) << 8)]
+    files += [
+        file_of("PNG", DEEP),
+        file_of("PNG", grey, **pages),
+        imagecodecs.png_encode(COLOUR.astype(np.uint16) << 8),
+    ]
     files += [file_of("JPEG", modes[mode], exif=turned) for mode in ("L", "RGB", "CMYK")]
     files += [file_of("JPEG", colour, progressive=True, icc_profile=b"profile" * 40)]
     files += [file_of("TIFF", grey, compression=c) for c in (None, "tiff_lzw", "tiff_deflate", "packbits", "jpeg")]

@@ -75,15 +75,17 @@ def changed(draw: st.DrawFn, whole: bytes) -> bytes:
 
 
 _KEYWORDS = (
-    "Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation SamplesPerPixel PlanarConfiguration "
-    "PhotometricInterpretation NumberOfFrames RescaleSlope RescaleIntercept RescaleType WindowCenter WindowWidth "
-    "VOILUTFunction PixelSpacing ImagerPixelSpacing PixelAspectRatio Modality BodyPartExamined BurnedInAnnotation "
-    "SmallestImagePixelValue PixelPaddingValue SOPClassUID SpecificCharacterSet ICCProfile LossyImageCompression "
-    "RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData "
-    "BluePaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData BluePaletteColorLookupTableData "
-    "SequenceOfUltrasoundRegions VOILUTSequence ModalityLUTSequence SharedFunctionalGroupsSequence FloatPixelData "
-    "PerFrameFunctionalGroupsSequence DirectoryRecordSequence ExtendedOffsetTable PatientName"
-).split()
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+    "PlanarConfiguration", "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelSpacing", "ImagerPixelSpacing",
+    "PixelAspectRatio", "Modality", "BodyPartExamined", "BurnedInAnnotation", "SmallestImagePixelValue",
+    "PixelPaddingValue", "SOPClassUID", "SpecificCharacterSet", "ICCProfile", "LossyImageCompression",
+    "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData", "BluePaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData", "SequenceOfUltrasoundRegions", "VOILUTSequence", "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence", "FloatPixelData", "PerFrameFunctionalGroupsSequence",
+    "DirectoryRecordSequence", "ExtendedOffsetTable", "PatientName",
+)  # fmt: skip
 _VRS = ("US", "SS", "UL", "DS", "IS", "CS", "OB", "OW", "UN", "SQ", "LO", "UI", "FD", "FL", "XX", "\0\0")
 _LONG = ("OB", "OW", "UN", "SQ", "OF", "OD", "UT", "UR", "UC")
 _KINDS = ("MONOCHROME2", "MONOCHROME1", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR", "?")
@@ -112,7 +114,9 @@ def _value(draw: st.DrawFn, keyword: str, depth: int) -> tuple[str, bytes]:
     if keyword == "PhotometricInterpretation":
         return vr, draw(st.sampled_from(_KINDS)).encode()
     if vr in ("US", "SS"):
-        number = st.one_of(st.sampled_from([0, 1, 2, 3, 7, 8, 12, 15, 16, 32, 40, 56, 255, 65535]), st.integers(0, 2**16 - 1))
+        number = st.one_of(
+            st.sampled_from([0, 1, 2, 3, 7, 8, 12, 15, 16, 32, 40, 56, 255, 65535]), st.integers(0, 2**16 - 1)
+        )
         return vr, b"".join(struct.pack("<H", draw(number)) for _ in range(draw(st.sampled_from([1, 1, 1, 3, 0]))))
     if vr == "SQ" and depth < 2:
         items = b"".join(
@@ -130,7 +134,8 @@ def _value(draw: st.DrawFn, keyword: str, depth: int) -> tuple[str, bytes]:
 
 @st.composite
 def _elements(draw: st.DrawFn, depth: int = 0) -> bytes:
-    extra = "RegionLocationMinX0 RegionLocationMaxX1 RegionSpatialFormat PhysicalUnitsXDirection PhysicalDeltaX".split()
+    extra = ("RegionLocationMinX0", "RegionLocationMaxX1", "RegionSpatialFormat", "PhysicalUnitsXDirection",
+             "PhysicalDeltaX")  # fmt: skip
     names = _KEYWORDS if depth == 0 else (*_KEYWORDS[:20], *extra, "LUTDescriptor", "LUTData")
     keywords = draw(st.lists(st.sampled_from(names), max_size=6, unique=True))
     parts = {int(tag_for_keyword(keyword) or 0): draw(_value(keyword, depth)) for keyword in keywords}
@@ -164,10 +169,11 @@ def dicom(draw: st.DrawFn) -> bytes:
 
 _NAMES = st.one_of(
     st.sampled_from([
-        "a.png", "a_mask.png", "../up.png", "/etc/absolute.png", "C:\\windows\\drive.png", "a/../../b.png", "", "/", ".",
-        "..", "a//b.png", "./a.png", "a\\b.png", "con.png", "nul", "a.png/", "x" * 300 + ".png", "images/a.png",
-        "masks/a.png", "benign/a.png", "pairs.csv", "DICOMDIR", "inner.zip", ".hidden.png", "__MACOSX/._a.png", "a\0b.png",
-        "a\nb.png", "\u202egnp.exe", "~/a.png", "\\\\server\\a.png", "a.PNG", "a.dcm", "noname", "a" + "/b" * 200,
+        "a.png", "a_mask.png", "../up.png", "/etc/absolute.png", "C:\\windows\\drive.png", "a/../../b.png", "", "/",
+        ".", "..", "a//b.png", "./a.png", "a\\b.png", "con.png", "nul", "a.png/", "x" * 300 + ".png", "images/a.png",
+        "masks/a.png", "benign/a.png", "pairs.csv", "DICOMDIR", "inner.zip", ".hidden.png", "__MACOSX/._a.png",
+        "a\0b.png", "a\nb.png", "\u202egnp.exe", "~/a.png", "\\\\server\\a.png", "a.PNG", "a.dcm", "noname",
+        "a" + "/b" * 200,
     ]),
     st.text(max_size=12).map(lambda text: text + ".png"),
     st.text(max_size=20),
@@ -175,7 +181,8 @@ _NAMES = st.one_of(
 _CONTENTS = st.one_of(
     st.sampled_from([
         b"", seeds.images()[1], seeds.images()[1][:50], seeds.scans()[0], seeds.file_of("PNG", seeds.GREY > 100),
-        b"image,mask\na.png,a_mask.png\n", b"image;mask\n../up.png;\n", b"\xff\xfeimage", seeds.archives()[1], bytes(10**6),
+        b"image,mask\na.png,a_mask.png\n", b"image;mask\n../up.png;\n", b"\xff\xfeimage", seeds.archives()[1],
+        bytes(10**6),
     ]),
     st.binary(max_size=60),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import hashlib
 import json
@@ -231,10 +232,10 @@ def _guided(trial: Trial) -> None:
 
 
 SOURCES: dict[str, Callable[[Trial], None]] = {"structure": _structure, "bytes": _bytes, "guided": _guided}
-"""Where cases come from: Hypothesis, changed bytes of whole files, and Atheris, which looks for new ways in the code."""
+"""Where cases come from: Hypothesis, changed bytes of whole files, and Atheris, which looks for new code."""
 
 
-def work(share: Share, state: Any, threads: int = 1) -> None:
+def work(share: Share, state: Any) -> None:
     """The main function of a process that tries cases."""
     log = (share.folder / f"{share.target}-{share.source}.log").open("a")
     os.dup2(log.fileno(), 1)
@@ -246,13 +247,11 @@ def work(share: Share, state: Any, threads: int = 1) -> None:
 
         with atheris.instrument_imports(include=["busi_demo", "pydicom", "PIL", "zipfile"]):
             import busi_demo.batch.items
-            import busi_demo.imaging.dicom  # noqa: F401
+            import busi_demo.imaging.dicom
     import busi_demo.batch.items
     import busi_demo.imaging  # noqa: F401
 
     with tempfile.TemporaryDirectory() as own:
         tempfile.tempdir = own
-        try:
+        with contextlib.suppress(Finished):
             SOURCES[share.source](Trial(share, state))
-        except Finished:
-            pass
