@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from gradio_client.utils import apply_diff
 
 PATIENCE = 300.0
 """Seconds after which an answer counts as lost."""
@@ -69,6 +70,7 @@ class Visitor:
                         event = line[7:]
                     elif line.startswith("data: ") and event == "complete":
                         figure, label, record = json.loads(line[6:])
+                        record.pop("seconds", None)
                         return Reply("answer", json.dumps([self._hash(figure), label, record], sort_keys=True))
                     elif line.startswith("data: ") and event == "error":
                         return Reply("error", line[6:])
@@ -126,7 +128,8 @@ class Visitor:
             if message.get("event_id") not in (None, joined["event_id"]):
                 continue
             if message["msg"] == "process_generating" and message["success"]:
-                outputs = message["output"]["data"]
+                new = message["output"]["data"]  # what is different from the message before
+                outputs = [apply_diff(*both) for both in zip(outputs, new, strict=True)] if outputs else new
             elif message["msg"] == "process_completed":
                 output = message["output"]
                 if not message["success"]:

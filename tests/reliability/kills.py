@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from reliability.record import ROOT
 
@@ -126,7 +127,7 @@ def kill_batch(times: int, folder: Path, moments: random.Random) -> dict[str, An
 
 def kill_saving(times: int, folder: Path, moments: random.Random) -> dict[str, Any]:
     """Weights of two values saved in turns in one folder: what lies there afterwards is the one or the other."""
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("forkserver")  # which imports torch once
     context.set_forkserver_preload(["reliability.saving"])
     from reliability.saving import save_for_ever, value_of
 
@@ -135,7 +136,8 @@ def kill_saving(times: int, folder: Path, moments: random.Random) -> dict[str, A
     for _ in range(times):
         before = place.stat().st_mtime_ns if place.is_dir() else 0
         process = context.Process(target=save_for_ever, args=(place,))
-        process.start()
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):  # for what is imported there
+            process.start()
         end = time.monotonic() + 60
         while not (place / "config.json").is_file() or place.stat().st_mtime_ns == before:
             assert process.is_alive() and time.monotonic() < end, "nothing was saved"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def main() -> int:
                 figures = soak(url, files, arguments.clients, arguments.minutes * 60, arguments.seed)
         log = (folder / "log.txt").read_text(errors="replace")
         figures |= {
+            "engines": dict(re.findall(r"^(\w+) runs with the engine (\w+)", log, re.MULTILINE)),
             "left_over": sum(p.is_file() for p in (folder / "files").rglob("*")),
             "tracebacks": log.count("Traceback"),
         }
@@ -213,8 +215,9 @@ def soak_text(figures: dict[str, Any]) -> str:
     ]
     first = (f"{figures['clients']} clients for {figures['minutes']:g} minutes, half of them over the page's queue "
              "(upload, networks, what is shown: three waits), half over the API; pictures of five kinds, noise, and "
-             "three files that are no pictures. Every answer is compared with that of a single user before.")  # fmt: skip
-    return f"{first}\n\n{record.table(['', 'measured'], lines)}"
+             "three files that are no pictures. Every answer is compared with a single user's.")  # fmt: skip
+    engines = ", ".join(f"{key} in {engine}" for key, engine in figures["engines"].items())
+    return f"{first} Networks: {engines}.\n\n{record.table(['', 'measured'], lines)}"
 
 
 def latency_text(figures: dict[str, Any]) -> str:
