@@ -1,4 +1,4 @@
-# make demo | test | test-fast | check | train | venv. Another interpreter: make demo PYTHON=python3.12
+# make demo | test | test-fast | check | train | fuzz | soak | faults | venv. Another interpreter: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-fast check train venv
+.PHONY: demo test test-fast check train fuzz soak faults venv
 .DELETE_ON_ERROR:
 
 demo: venv  ## start the app on http://127.0.0.1:7860
@@ -28,6 +28,16 @@ check: $(VENV)/.dev-installed  ## style, types and known advisories
 
 train: venv  ## the default approach; options: make train ARGS="--data phantoms --epochs 1"
 	$(BIN)/python train/train_multitask.py $(ARGS)
+
+# By hand; each writes its section of RELIABILITY.md.
+fuzz: $(VENV)/.dev-installed  ## damaged files; options: make fuzz ARGS="--cases 1000"
+	$(BIN)/python tests/reliability/fuzz.py $(ARGS)
+
+soak: $(VENV)/.dev-installed  ## the app under 64 clients; options: make soak ARGS="--minutes 2"
+	$(BIN)/python tests/reliability/soak.py $(ARGS)
+
+faults: $(VENV)/.dev-installed  ## processes that are killed, weights that are damaged, a full disk, no Hub
+	$(BIN)/python tests/reliability/faults.py $(ARGS)
 
 venv: $(VENV)/.installed
 

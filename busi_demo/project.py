@@ -31,7 +31,7 @@ def save_whole(path: Path, content: bytes) -> Path:
     Returns:
         `path`.
     Raises:
-        OSError: the folder cannot be written, or the disk is full.
+        OSError: the folder cannot be written, or the disk is full. It names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without `path.name` in it, which may be as long as the file system allows.
@@ -39,6 +39,9 @@ def save_whole(path: Path, content: bytes) -> Path:
     try:
         partial.write_bytes(content)
         os.replace(partial, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # that of a full disk has none
+        raise
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -6,12 +6,12 @@ without its path, so that no path in an archive can lead out of it and the space
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +67,7 @@ class StoredFile:
 
         Raises:
             InputError: the member is damaged or has an unknown compression.
+            OSError: the archive cannot be read, or the disk is full.
         """
         if self.member is None:
             yield self.path
@@ -77,8 +78,12 @@ class StoredFile:
             try:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed, target.open("wb") as f:
                     shutil.copyfileobj(packed, f)  # reads no more than the size that was checked
-            except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError, RuntimeError) as error:
-                raise InputError(f"{bare} is damaged in {self.path.name} ({error}): pack the archive again.") from error
+            except Exception as error:  # zipfile and the decompressors raise many types on damaged members
+                if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                    raise  # of the disk; those of bz2 have no number, and EINVAL is a place that no file has
+                reason = reason_of(error) or type(error).__name__
+                message = f"{bare} is damaged in {self.path.name} ({reason}): pack the archive again."
+                raise InputError(message) from error
             yield target
 
 
@@ -186,7 +191,7 @@ def in_archive(path: Path, limits: Limits) -> Contents:
     contents = Contents()
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             names = true_names(members)
             for member in members:
                 member.filename = names.get(id(member), member.filename)  # zipfile checks `orig_filename`
@@ -195,8 +200,9 @@ def in_archive(path: Path, limits: Limits) -> Contents:
                 fault = _fault_of(member, path.name, limits)
                 candidate = Candidate(shown, StoredFile(path, member), fault and f"{bare} {fault}")
                 contents.add(candidate, lambda member=member: _head_in(archive, member))  # type: ignore[misc]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        message = f"{path.name} cannot be read as a zip archive ({reason_of(error)}): pack it again."
+    except Exception as error:  # zipfile raises many types on damaged archives
+        reason = reason_of(error) or type(error).__name__
+        message = f"{path.name} cannot be read as a zip archive ({reason}): pack it again."
         raise InputError(message) from error
     unpacked = sum(c.file.member.file_size for c in contents.candidates + contents.tables if c.file.member)
     if unpacked > limits.archive_bytes:

@@ -20,7 +20,7 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard
 from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.training.tune import search
-from busi_demo.types import InputError
+from busi_demo.types import InputError, reason_of
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
 _RUNS = Path("runs")
@@ -127,8 +127,13 @@ def main(train: Callable[[], None]) -> None:
         train()
         leave()
     except (InputError, FloatingPointError, OSError) as error:
-        rank = int(os.environ.get("RANK", "0"))
-        print(f"error{f' in process {rank}' if rank else ''}: {error}", file=sys.stderr)
+        rank, message = int(os.environ.get("RANK", "0")), str(error)
+        if isinstance(error, OSError):
+            place = f" at {error.filename}" if error.filename else ""
+            message = (
+                f"The training stopped ({reason_of(error)}{place}): mend this, and repeat the command with --resume."
+            )
+        print(f"error{f' in process {rank}' if rank else ''}: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

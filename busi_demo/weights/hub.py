@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from busi_demo.types import InputError
 
 ENVIRONMENT_VARIABLE = "BUSI_WEIGHTS_REPO"
 PIN_FILE = "hub.json"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PATIENCE = 4.0  # seconds for the Hub to connect, and to answer
 
 
 @dataclass(frozen=True)
@@ -110,22 +115,39 @@ def _pin_of(value: Any) -> Pin:
 
 
 def fetch(pin: Pin, name: str) -> Path:
-    """Download one file of a repository; a file that was downloaded before comes from the cache of the Hub client.
+    """Download one file of a repository; what was downloaded before comes from the cache of the Hub client, where
+    the revision is a commit or the Hub does not answer.
 
     Args:
         name: path inside the repository, such as `multitask_unet/model.safetensors`.
     Returns:
         The local path. The sha256 of the file is not checked here.
     Raises:
-        InputError: the download failed; the message names the repository and the reason.
+        InputError: the download failed, or the Hub did not answer within seconds; the message names the repository and
+            the reason.
     """
-    from huggingface_hub import hf_hub_download
+    import huggingface_hub
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)
     folder = cache if _writable(cache) else Path(tempfile.gettempdir()) / "busi_demo_hub"
+
+    def download(**more: Any) -> Path:
+        more |= {"revision": pin.revision, "cache_dir": folder}
+        return Path(huggingface_hub.hf_hub_download(pin.repository, name, **more))
+
     try:
-        return Path(hf_hub_download(pin.repository, name, revision=pin.revision, cache_dir=folder))
+        if _COMMIT.fullmatch(pin.revision):
+            with suppress(LookupError, OSError):
+                return download(local_files_only=True)
+        try:  # the client itself tries a Hub that is silent again for minutes
+            url = huggingface_hub.hf_hub_url(pin.repository, name, revision=pin.revision)
+            huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE)
+        except Exception:
+            with suppress(LookupError, OSError):
+                return download(local_files_only=True)
+            raise
+        return download()
     except Exception as error:  # any exception of its HTTP layer
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

@@ -43,6 +43,8 @@ def default_folder() -> Path:
 WEIGHTS_FOLDER = default_folder()
 """Where the approaches lie, one folder each."""
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+NEXT_FILE = "model.next.safetensors"
+"""The model file while it is saved. It counts from the moment on when config.json describes it."""
 
 _DETECTOR_PREFIX = f"{DETECTOR}."
 _log = logging.getLogger(__name__)
@@ -113,7 +115,8 @@ def save_weights(
     detector: DetectorReference | None = None,
     facts: Mapping[str, Any],
 ) -> WeightsConfig:
-    """Write `folder/model.safetensors` (float16) and then `folder/config.json`, each whole or not at all.
+    """Write `folder/model.safetensors` (float16) and `folder/config.json`. However this ends, what `load_weights`
+    finds is the old weights or the new ones: config.json is replaced in one step, which makes the new ones count.
 
     Args:
         detector: the weights in the neighbouring folder that hold the detector; its tensors are then not stored.
@@ -123,6 +126,7 @@ def save_weights(
         The content of config.json.
     Raises:
         ValueError: a weight is not finite as float16.
+        OSError: the folder cannot be written, or the disk is full.
     """
     tensors = {}
     for name, tensor in model.state_dict().items():
@@ -146,8 +150,11 @@ def save_weights(
         detector=detector,
         facts=facts,
     )
-    save_whole(folder / MODEL_FILE, data)
+    if _next_model(folder) is not None:  # of a save that was killed before its last step
+        os.replace(folder / NEXT_FILE, folder / MODEL_FILE)
+    save_whole(folder / NEXT_FILE, data)
     save_whole(folder / CONFIG_FILE, json_bytes(config.to_json()))
+    os.replace(folder / NEXT_FILE, folder / MODEL_FILE)
     return config
 
 
@@ -163,12 +170,7 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
         InputError: weights are missing, damaged, or made for other classes, another architecture or another format; or
             the weights that they refer to are missing or others.
     """
-    config, data = read_config(folder), read_file(_find(folder, MODEL_FILE))
-    if hashlib.sha256(data).hexdigest() != config.sha256:
-        raise InputError(
-            f"{folder.name}/{MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch it "
-            "again, or train the approach again."
-        )
+    config, data = _read_both(folder)
     detector = _detector_of(folder, config, load_other or load_weights)
     try:
         model = build_model(config.approach, {**config.architecture, **({DETECTOR: detector} if detector else {})})
@@ -194,6 +196,31 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
     if reason:
         raise InputError(f"{folder.name}/{MODEL_FILE} does not fit the architecture of {config.approach}: {reason}")
     return Weights(model.eval(), config.preprocess, config.threshold, config.min_area, config.calibration, config)
+
+
+def _read_both(folder: Path) -> tuple[WeightsConfig, bytes]:
+    """config.json and the model file that it describes."""
+    config = read_config(folder)
+    while True:
+        data = _next_model(folder, config) or read_file(_find(folder, MODEL_FILE))
+        if hashlib.sha256(data).hexdigest() == config.sha256:
+            return config, data
+        before, config = config, read_config(folder)
+        if before.sha256 == config.sha256:  # else both were replaced in the meantime
+            raise InputError(
+                f"{folder.name}/{MODEL_FILE} is not the file that {CONFIG_FILE} describes (its sha256 differs): fetch "
+                "it again, or train the approach again."
+            )
+
+
+def _next_model(folder: Path, config: WeightsConfig | None = None) -> bytes | None:
+    """The bytes of `NEXT_FILE` where config.json describes them already."""
+    try:
+        data = (folder / NEXT_FILE).read_bytes()
+        described = (config or read_config(folder)).sha256
+    except (OSError, InputError):
+        return None
+    return data if hashlib.sha256(data).hexdigest() == described else None
 
 
 def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path], Weights]) -> ApproachModel | None:
@@ -276,7 +303,7 @@ def read_model(folder: Path) -> bytes:
     Raises:
         InputError: there is none.
     """
-    return read_file(folder / MODEL_FILE)
+    return _next_model(folder) or read_file(folder / MODEL_FILE)
 
 
 def available_approaches(weights_folder: Path | None = None) -> list[str]:
@@ -315,7 +342,7 @@ def _missing_of(weights_folder: Path | None) -> dict[str, str | None]:
     if _is_default(folder) and hub.configured(folder):
         return {key: None for key in APPROACHES if described and key not in described}
     _check_named(folder)
-    complete = [key for key in described if (folder / key / MODEL_FILE).is_file()]
+    complete = [key for key in described if any((folder / key / name).is_file() for name in (MODEL_FILE, NEXT_FILE))]
     detectors = {key: _detector_key(folder / key) for key in complete}
     return {key: detectors.get(key) for key in APPROACHES
             if key not in complete or detectors[key] not in (None, *complete)}  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import pack, picture, save_grey, write_busi
 
-from busi_demo.batch.items import BatchItem, Limits, StoredFile, find_items
+from busi_demo.batch.items import BatchItem, Limits, StoredFile, find_items, list_batch
 from busi_demo.types import InputError
 
 
@@ -186,3 +186,45 @@ def test_no_images_and_too_many_images_are_refused(tmp_path):
         find_items([])
     with pytest.raises(InputError, match="The batch has 3 images, at most 2 are taken at a time"):
         find_items([tmp_path / f"{i}.png" for i in range(3)], Limits(images=2))
+
+
+def damaged(archive: bytes, what: str) -> bytes:
+    """An archive of one member with its data, the place of its data, or its name in front of them changed."""
+    data, start = bytearray(archive), archive.index(b"PK\1\2")
+    if what == "data":
+        data[40:start] = b"\xff" * (start - 40)
+    elif what == "place":
+        data[start + 42 : start + 46] = b"\xf0\xff\xff\xff"
+    else:
+        data[6:8], data[30:35] = (0x800).to_bytes(2, "little"), b"\xff.png"
+    return bytes(data)
+
+
+@pytest.mark.parametrize("what", ["data", "place", "name"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_any_compression_is_one_sentence(tmp_path, png, method, what):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", png)
+    path.write_bytes(damaged(path.read_bytes(), what))
+    (item,) = find_items([path])
+    with pytest.raises(InputError, match=r"^a\.png is damaged in a\.zip \(.*\): pack the archive again\.$"), \
+            item.image.on_disk():  # fmt: skip
+        pass
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_member(tmp_path, png, monkeypatch):
+    (item,) = find_items([pack(tmp_path / "a.zip", {"a.png": png})])
+    monkeypatch.setattr("shutil.copyfileobj", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"), item.image.on_disk():
+        pass
+
+
+def test_a_member_without_a_name_is_left_out(tmp_path, png):
+    path = pack(tmp_path / "a.zip", {"a.png": png, "b": png})
+    data = bytearray(path.read_bytes())
+    start = data.rindex(b"PK\1\2")
+    data[start + 28 : start + 32] = (0).to_bytes(2, "little") + (1).to_bytes(2, "little")
+    path.write_bytes(data)
+    items, left_out = list_batch([path])
+    assert names(items) == ["a.png"] and "leads out of a.zip" in left_out[0].reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 
 import imagecodecs
@@ -380,3 +381,22 @@ def test_damaged_compressed_data_get_a_sentence(syntax):
             read_image(whole[:cut])
         except InputError as error:
             assert "\n" not in str(error)
+
+
+def test_boxes_that_lead_nowhere_do_not_hold_the_reader_up():
+    """A box of JPEG 2000 without a length, on which pydicom would stand still."""
+    stream = io.BytesIO()
+    Image.fromarray(GREY).save(stream, "JPEG2000")
+    boxed = bytearray(stream.getvalue())
+    boxed[12:16] = bytes(4)
+    image = read_image(scan(encapsulate([bytes(boxed)]), syntax=JPEG2000Lossless))
+    np.testing.assert_array_equal(image.pixels, GREY)
+
+
+def test_jpeg_ls_that_is_cut_short_is_refused_at_once():
+    whole = imagecodecs.jpegls_encode(GREY)
+    start = time.process_time()
+    for length in range(len(whole) - 700, len(whole) - 2, 35):
+        with pytest.raises(InputError, match="damaged DICOM file"):
+            read_image(scan(encapsulate([whole[:length]]), syntax=JPEGLSLossless))
+    assert time.process_time() - start < 8  # CharLS alone takes up to 20 for one

@@ -32,13 +32,17 @@ def test_an_input_error_is_one_line_and_status_2(capsys):
     assert capsys.readouterr().err == "error: There is no such folder.\n"
 
 
-@pytest.mark.parametrize("error", [FloatingPointError("The loss is nan."), OSError(28, "No space left on device")])
-def test_an_error_of_the_system_is_one_line(capsys, error):
+@pytest.mark.parametrize(("error", "message"), [
+    (FloatingPointError("The loss is nan."), "The loss is nan."),
+    (OSError(28, "No space left on device", "run/best.pt"), "The training stopped (No space left on device at "
+     "run/best.pt): mend this, and repeat the command with --resume."),
+])  # fmt: skip
+def test_an_error_of_the_system_is_one_line(capsys, error, message):
     def train() -> None:
         raise error
 
     assert status_of(train) == 2
-    assert capsys.readouterr().err == f"error: {error}\n"
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_an_error_of_the_program_is_not_hidden():

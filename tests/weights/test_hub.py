@@ -47,13 +47,16 @@ def asked(weights_folder, monkeypatch) -> list[tuple[str, str, str, Path]]:
     """The Hub has the repository `anna/busi` with the weights of the tests; returns what it is asked for."""
     requests = []
 
-    def download(repository: str, name: str, *, revision: str, cache_dir: Path) -> str:
+    def download(repository: str, name: str, *, revision: str, cache_dir: Path, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("Nothing was downloaded before.")
         requests.append((repository, name, revision, Path(cache_dir)))
         if repository != "anna/busi":
             raise LocalEntryNotFoundError("Cannot find the file on the Hub.\nA second line.")
         return str(weights_folder / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url, timeout: None)
     return requests
 
 
@@ -173,3 +176,32 @@ def test_a_pin_file_of_another_form_is_named(local, text, found):
     message = str(caught.value)
     assert found in message and ".)" not in message and ".." not in message and "Pin" not in message
     assert message.endswith("expected an object with the texts repository and revision, so mend or delete the file.")
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "main"])
+def test_a_hub_that_is_silent_is_asked_once_and_what_was_downloaded_before_is_used(
+    local, weights_folder, revision, monkeypatch
+):
+    """The Hub client would ask for minutes."""
+    asked, before = [], []
+
+    def metadata(url: str, timeout: float) -> None:
+        asked.append((url, timeout))
+        raise TimeoutError("The read operation timed out")
+
+    def download(repository: str, name: str, *, local_files_only: bool = False, **_: object) -> str:
+        assert local_files_only
+        if not before:
+            raise LocalEntryNotFoundError("Nothing was downloaded before.")
+        return str(weights_folder / name)
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", metadata)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{revision}")
+    with pytest.raises(InputError, match=r"could not be downloaded from anna/busi .* \(The read operation timed out\)"):
+        load_weights(approach_folder(KEY))
+    ((url, timeout),) = asked
+    assert url.endswith(f"anna/busi/resolve/{revision}/{KEY}/{CONFIG_FILE}") and 0 < timeout < 10
+    before.append(True)
+    load_weights(approach_folder(KEY))
+    assert len(asked) == (1 if revision == COMMIT else 3)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -461,3 +463,52 @@ def refer(folder: Path, key: str) -> None:
     path = folder / "config.json"
     config = json.loads(path.read_text()) | {"detector": {"approach": key, "sha256": "0" * 64}}
     path.write_text(json.dumps(config))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_killed_at_any_step_of_saving_the_old_or_the_new_weights_load(tmp_path, monkeypatch, first, new):
+    """Files appear by `os.replace` alone. Saves that are killed before one of these, or after the last."""
+    monkeypatch.setattr(store, "git_commit", lambda: None)  # a process each time
+    model = create_model(KEY, **TINY)
+
+    def save(value: float, killed_at: int | None = None) -> None:
+        steps, replace = iter(range(10)), os.replace
+
+        def step(*names: Path) -> None:
+            if next(steps) == killed_at:
+                raise Killed
+            replace(*names)
+
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(value)
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(os, "replace", step)
+            save_weights(tmp_path / KEY, model, Preprocess(size=64), facts={"data": {"value": value}})
+
+    def loaded() -> float:
+        weights = load_weights(tmp_path / KEY)
+        values = {value.item() for part in weights.model.parameters() for value in (part.min(), part.max())}
+        assert values == {weights.config.data["value"]} and available_approaches(tmp_path) == [KEY]
+        assert identity(tmp_path / KEY)["sha256"] == weights.config.sha256
+        return values.pop()
+
+    if not new:
+        save(1.0)
+    save(2.0, first)
+    if new and first < 2:  # before there is a config.json
+        assert available_approaches(tmp_path) == []
+    else:
+        assert loaded() == (1.0 if first < 2 else 2.0)
+        for second in range(4):
+            save(3.0 + second, second)
+            loaded()
+    save(9.0)
+    assert loaded() == 9.0
+    names = sorted(path.name for path in (tmp_path / KEY).iterdir() if not path.name.startswith("."))
+    assert names == [CONFIG_FILE, MODEL_FILE]

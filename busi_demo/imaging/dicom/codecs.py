@@ -7,6 +7,7 @@ from pydicom.uid import JPEG2000, JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLoss
 
 from busi_demo.imaging.dicom.codestream import Codestream
 
+_END = b"\xff\xd9"
 DECODED_HERE = (JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLossless)
 
 
@@ -25,7 +26,8 @@ def decode_frame(data: bytes, header: Codestream, signed_bits: int | None) -> np
     import imagecodecs  # large, and of use for few files
 
     if header.syntax == JPEGLSLossless:
-        stored = imagecodecs.jpegls_decode(data)
+        # In data that are cut short CharLS may search for a bit that is 1 for 20 seconds; it stops at an end marker.
+        stored = imagecodecs.jpegls_decode(data + _END)
     elif header.syntax == JPEG2000:
         stored = imagecodecs.jpeg2k_decode(data)
     else:

@@ -45,12 +45,17 @@ def starts_frame(data: bytes) -> bool:
     return data.startswith((JPEG_START, JPEG_2000_START, _BOX_START))
 
 
+def bare(data: bytes) -> bytes:
+    """A frame without the boxes of a JPEG 2000 file, which DICOM does not have: damaged ones can lead a reader in
+    circles. Any other frame, and one without pixels in its boxes, as it is."""
+    return data[max(data.find(JPEG_2000_START), 0) :] if data.startswith(_BOX_START) else data
+
+
 def parse(data: bytes) -> Codestream | None:
     """The header of a frame; `None` if it is in none of the formats that are read."""
     if data.startswith(JPEG_START):
         return _jpeg(data)
-    if data.startswith(_BOX_START):
-        data = data[max(data.find(JPEG_2000_START), 0) :]
+    data = bare(data)
     if data.startswith(JPEG_2000_START):
         return _jpeg_2000(data)
     segments, first = (int.from_bytes(data[i : i + 4], "little") for i in (0, 4))

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from busi_demo.imaging.dicom.codecs import DECODED_HERE, decode_frame
-from busi_demo.imaging.dicom.codestream import Codestream, parse, starts_frame
+from busi_demo.imaging.dicom.codestream import Codestream, bare, parse, starts_frame
 from busi_demo.imaging.dicom.mend import numbers
 
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -85,7 +85,7 @@ class Frames:
             if stored.ndim == 3 and kind.startswith("YBR_PARTIAL") and stored.itemsize == 1:
                 stored = convert_color_space(stored, "YBR_FULL", "RGB")  # a little too little contrast
             return stored
-        header, data = self._header(index), self._coded[index]
+        header, data = self._header(index), bare(self._coded[index])
         if header.syntax == JPEGBaseline8Bit:
             pixels = _decode_jpeg(data, header)
             dataset.BitsAllocated = dataset.BitsStored = 8

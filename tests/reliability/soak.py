@@ -1,0 +1,234 @@
+"""Many clients at once at the real app: python tests/reliability/soak.py [--minutes M] [--clients C] [--requests R]"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import httpx
+import numpy as np
+import psutil
+from helpers import write_dicom
+from PIL import Image
+from reliability import record
+from reliability.journeys import Reply, Visitor
+from serving import serve_app
+
+from busi_demo.data.phantom import make_phantom
+from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+
+_APPROACHES = (DEFAULT_APPROACH, "multitask_cnn")
+_INTERRUPTED = 10  # cancelled, and as many disconnected
+_WARM = 900.0  # seconds in which all networks are loaded and compiled
+_TARGET = 1.3  # p95 / (clients x single request)
+
+
+def main() -> int:
+    """Run the soak, or the short measurement of latency where --requests is given; returns 1 if something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10, metavar="M", help="default: %(default)s")
+    parser.add_argument("--clients", type=int, default=64, metavar="C", help="default: %(default)s")
+    parser.add_argument(
+        "--requests", type=int, metavar="R", help="of each client, instead of minutes: measure latency only"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    told = record.circumstances()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "files").mkdir()
+        files = make_files(folder / "inputs")
+        environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "files")}
+        with serve_app(folder, environment) as url:
+            wait_until_warm(folder / "log.txt")
+            if arguments.requests:
+                figures = latency(url, files["valid.png"], arguments.clients, arguments.requests)
+            else:
+                figures = soak(url, files, arguments.clients, arguments.minutes * 60, arguments.seed)
+        log = (folder / "log.txt").read_text(errors="replace")
+        figures |= {
+            "engines": dict(re.findall(r"^(\w+) runs with the engine (\w+)", log, re.MULTILINE)),
+            "left_over": sum(p.is_file() for p in (folder / "files").rglob("*")),
+            "tracebacks": log.count("Traceback"),
+        }
+    if arguments.requests:
+        record.save("latency", "Latency under load (`make soak ARGS=\"--clients 16 --requests 3\"`)", told, figures,
+                    latency_text(figures))  # fmt: skip
+        return int(figures["ratio"] >= _TARGET)
+    record.save("soak", "Soak (`make soak`)", told, figures, soak_text(figures))
+    counts = figures["counts"]
+    return int(bool(counts["wrong"] + counts["lost"] + figures["left_over"] + figures["tracebacks"]))
+
+
+def make_files(folder: Path) -> dict[str, Path]:
+    """Pictures of several kinds, and files that are no ultrasound or no pictures; name -> path."""
+    folder.mkdir()
+    for i, (label, name) in enumerate(
+        (("benign", "valid.png"), ("malignant", "b.jpg"), ("normal", "c.tif"), ("benign", "d.webp"))
+    ):
+        Image.fromarray(make_phantom(label, 4_400_000 + i, 360, 440).image).save(folder / name)
+    write_dicom(folder / "e.dcm", make_phantom("malignant", 4_400_009, 300, 400).image, 0.1)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    whole = (folder / "valid.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_bytes(b"this is no picture")
+    (folder / "page.html").write_bytes(b"<!DOCTYPE html><html></html>")
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def wait_until_warm(log: Path) -> None:
+    """Wait until every approach has its engine: answers of another engine differ in the last digits."""
+    end = time.monotonic() + _WARM
+    while log.read_text(errors="replace").count("runs with the engine") < len(APPROACHES):
+        assert time.monotonic() < end, f"the app did not warm up:\n{log.read_text()[-2000:]}"
+        time.sleep(1)
+
+
+def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: int) -> dict[str, Any]:
+    """Let clients ask for some time, and compare every answer with that of a single user."""
+    config = httpx.get(f"{url}config", timeout=60).json()
+    jobs = [(way, name, approach) for way in ("ask_page", "ask_api") for name in files for approach in _APPROACHES]
+    single = Visitor(url, config)
+    expected = {job: getattr(single, job[0])(files[job[1]], job[2]) for job in jobs}
+    counts, times = Counter[str](wrong=0, lost=0, full=0, error=0), dict[str, list[float]](ask_page=[], ask_api=[])
+    wrong, lock, memory, end = list[Any](), threading.Lock(), list[tuple[float, int]](), time.monotonic() + seconds
+    server = next(p for p in psutil.Process().children(recursive=True) if any("app.py" in word for word in p.cmdline()))
+
+    def client(number: int) -> None:
+        visitor, choice = Visitor(url, config), random.Random(seed * 1000 + number)
+        mine = [job for job in jobs if job[0] == ("ask_page", "ask_api")[number % 2]]
+        while time.monotonic() < end:
+            way, name, approach = job = choice.choice(mine)
+            start = time.monotonic()
+            reply = getattr(visitor, way)(files[name], approach)
+            with lock:
+                times[way].append(time.monotonic() - start)
+                counts[came_of(reply, expected[job])] += 1
+                if came_of(reply, expected[job]) == "wrong":
+                    wrong.append([job, reply.content[:300], expected[job].content[:300]])
+            if reply.kind == "full":
+                time.sleep(1)
+
+    def interrupt() -> None:
+        visitor, choice = Visitor(url, config), random.Random(seed)
+        for i in range(2 * _INTERRUPTED):
+            time.sleep(max(0.0, seconds / (2 * _INTERRUPTED + 1)))
+            way = ("cancel", "disconnect")[i % 2]
+            try:
+                done = getattr(visitor, way)(files["valid.png"], choice.choice(_APPROACHES))
+            except Exception:  # a full queue among others
+                done = False
+            with lock:
+                counts[f"{way} {'done' if done else 'not done'}"] += 1
+
+    def watch() -> None:
+        while time.monotonic() < end + 5:
+            memory.append((time.monotonic(), server.memory_info().rss))
+            time.sleep(10 if seconds > 60 else 2)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
+    threads += [threading.Thread(target=interrupt), threading.Thread(target=watch)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = {job: getattr(single, job[0])(files[job[1]], job[2]) == expected[job] for job in jobs}
+    mebibytes = [size / 2**20 for _, size in memory]
+    minutes = [(when - memory[0][0]) / 60 for when, _ in memory]
+    half = len(memory) // 2  # the first requests of all clients fill caches
+    slope = float(np.polyfit(minutes[half:], mebibytes[half:], 1)[0]) if len(memory) - half > 2 else 0.0
+    return {
+        "clients": clients, "minutes": seconds / 60, "counts": dict(counts), "wrong": wrong[:20],
+        "errors_of_a_single_user": sum(reply.kind != "answer" for reply in expected.values()),
+        "same_afterwards": sum(after.values()), "jobs": len(jobs),
+        "latency": {way: [statistics.median(t), float(np.quantile(t, 0.95)), len(t)] for way, t in times.items() if t},
+        "memory_mib": {"start": mebibytes[0], "end": mebibytes[-1], "most": max(mebibytes), "slope_per_minute": slope},
+    }  # fmt: skip
+
+
+def came_of(reply: Reply, expected: Reply) -> str:
+    """What a reply is worth: right, wrong, lost, full (politely refused), or another error than a single user gets."""
+    if reply.kind in ("lost", "full"):
+        return reply.kind
+    if reply == expected:
+        return "right" if reply.kind == "answer" else "right message"
+    return "error" if reply.kind == "error" else "wrong"
+
+
+def latency(url: str, file: Path, clients: int, requests: int) -> dict[str, Any]:
+    """Time of some requests of clients that all ask at once, beside that of a single request."""
+    config = httpx.get(f"{url}config", timeout=60).json()
+
+    def timed(visitor: Visitor) -> float:
+        start = time.perf_counter()
+        reply = visitor.ask_api(file, DEFAULT_APPROACH)
+        assert reply.kind == "answer", reply
+        return time.perf_counter() - start
+
+    visitor = Visitor(url, config)
+    single = statistics.median([timed(visitor) for _ in range(12)][2:])
+    times: list[float] = []
+    visitors = [Visitor(url, config) for _ in range(clients)]
+    threads = [threading.Thread(target=lambda v=v: times.extend(timed(v) for _ in range(requests))) for v in visitors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    p95 = float(np.quantile(times, 0.95))
+    return {"clients": clients, "requests": requests, "answers": len(times), "single_seconds": single,
+            "median_seconds": statistics.median(times), "p95_seconds": p95,
+            "ratio": p95 / (clients * single)}  # fmt: skip
+
+
+def soak_text(figures: dict[str, Any]) -> str:
+    """The section of the report."""
+    counts, memory, latency = figures["counts"], figures["memory_mib"], figures["latency"]
+    names = {"right": "the same answer as a single user's", "right message": "the same message as a single user's",
+             "wrong": "another answer", "lost": "no answer and no message",
+             "full": "politely refused, the queue was full", "error": "another message"}  # fmt: skip
+    lines = [(words, counts.get(name, 0)) for name, words in names.items()]
+    lines += [(f"interrupted: {name}", count) for name, count in sorted(counts.items()) if name not in names]
+    lines += [(f"same answers to a single user afterwards, of {figures['jobs']}", figures["same_afterwards"])]
+    lines += [(f"seconds, {'page' if way == 'ask_page' else 'API'}: median, p95", f"{median:.1f}, {p95:.1f}")
+              for way, (median, p95, _) in latency.items()]  # fmt: skip
+    lines += [
+        (
+            "memory, MiB: at the start, at the end, most",
+            ", ".join(f"{memory[k]:.0f}" for k in ("start", "end", "most")),
+        ),
+        ("memory, MiB a minute in the second half", f"{memory['slope_per_minute']:.2f}"),
+        ("files left when the server had ended", figures["left_over"]),
+        ("tracebacks in its log", figures["tracebacks"]),
+    ]
+    first = (f"{figures['clients']} clients for {figures['minutes']:g} minutes, half of them over the page's queue "
+             "(upload, networks, what is shown: three waits), half over the API; pictures of five kinds, noise, and "
+             "three files that are no pictures. Every answer is compared with a single user's.")  # fmt: skip
+    engines = ", ".join(f"{key} in {engine}" for key, engine in figures["engines"].items())
+    return f"{first} Networks: {engines}.\n\n{record.table(['', 'measured'], lines)}"
+
+
+def latency_text(figures: dict[str, Any]) -> str:
+    """The section of the report."""
+    met = "met" if figures["ratio"] < _TARGET else "missed"
+    lines = [(name.replace("_", " "), figures[name]) for name in ("single_seconds", "median_seconds", "p95_seconds")]
+    lines += [("p95 / (clients x single request)", f"{figures['ratio']:.2f}, target below {_TARGET}: {met}"),
+              ("files left when the server had ended", figures["left_over"])]  # fmt: skip
+    first = f"{figures['clients']} clients ask /analyse at once, {figures['requests']} times each."
+    return f"{first}\n\n{record.table(['', 'measured'], lines)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
