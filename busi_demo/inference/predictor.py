@@ -237,7 +237,7 @@ _flights: SingleFlight[ModelOutput] = SingleFlight()
 def _once(network: ApproachModel, x: torch.Tensor, compute: Callable[[], ModelOutput]) -> ModelOutput:
     """The output of a network on an input; threads that ask for it at the same time share one computation. Threshold
     and CAM are no part of it: each thread derives its own."""
-    digest = hashlib.sha256(x.contiguous().numpy()).digest()
+    digest = hashlib.sha256(x.numpy().tobytes()).digest()
     return _flights.run((network, tuple(x.shape), digest), compute)
 
 
