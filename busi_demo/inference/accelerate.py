@@ -32,8 +32,8 @@ SHARE = 0.01
 """Largest difference of a feature and of a descriptor, as a share of the largest one."""
 
 WORTH_COMPILING = 150
-"""Images from which on the time that compiling takes is made up for by faster passes: measured with the default approach
-on two cores, half a minute and 0.22 seconds an image."""
+"""Images from which on the time that compiling takes is made up for by faster passes: with the default approach on two
+cores, half a minute and 0.22 seconds an image."""
 
 _REPEATS = 5
 _log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 
 import pytest
@@ -25,6 +26,7 @@ from busi_demo.cli.benchmark.timing import in_turns, machine
 from busi_demo.imaging import read_image
 from busi_demo.models import APPROACHES
 from busi_demo.training import sources
+from busi_demo.types import InputError
 
 RESULT = {
     "date": "2026-01-02", "commit": "abc", "machine": {**machine(), "load": 0.1},
@@ -85,10 +87,25 @@ def test_other_sections_are_kept_where_only_those_apart_are_measured():
 
 
 def test_rates_are_without_the_start(monkeypatch):
-    monkeypatch.setattr(throughput, "_seconds", lambda words: 10.0 if "more_1" in " ".join(words) else 5.0)
-    measured = throughput.throughput(50, "eager")["throughput"]
-    assert measured["runs"]["batch, 1"] == {"images_per_second": 10.0, "start_seconds": pytest.approx(4.2)}
-    assert set(measured["runs"]) == {f"{what}, {count}" for what in ("batch", "training") for count in (1, 2)}
+    words = []
+    monkeypatch.setattr(throughput, "watch", lambda command, count: words.append(command) or [9.0, 10.0, 11.0])
+    measured = throughput.throughput(64, "eager")["throughput"]
+    assert measured["runs"]["batch, 1"] == {"images_per_second": 1.0, "start_seconds": 9.0}
+    assert measured["runs"]["training, 2"] == {"images_per_second": 32.0, "start_seconds": 9.0}
+    assert measured["cost"]["images_per_second"] == 1.0 and ["torch.distributed.run" in w for w in words] == [
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
+def test_results_are_counted_while_a_command_runs(tmp_path):
+    script = "import pathlib, sys; [pathlib.Path(sys.argv[1], str(i)).touch() for i in range(3)]"
+    times = throughput.watch([sys.executable, "-c", script, str(tmp_path)], lambda: len(list(tmp_path.iterdir())))
+    assert len(times) == 3 and times == sorted(times) and times[0] > 0
+    with pytest.raises(InputError, match=r"failed: \['ValueError: no'\]"):
+        throughput.watch([sys.executable, "-c", "raise ValueError('no')"], lambda: 2)
 
 
 def told(mask, *probabilities: float, cam=None) -> agreement.Told:
