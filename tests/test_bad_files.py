@@ -19,8 +19,9 @@ from helpers import pack, picture, save_grey
 from PIL import Image
 from pydicom.uid import JPEGBaseline8Bit
 
+from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import find_items, list_batch
-from busi_demo.batch.rows import analyse_item, csv_text
+from busi_demo.batch.rows import csv_text
 from busi_demo.imaging import read_image, read_mask
 from busi_demo.types import InputError
 

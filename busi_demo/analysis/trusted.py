@@ -5,6 +5,7 @@ from __future__ import annotations
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.trust import assess
 from busi_demo.imaging import GreyImage, GroundTruth
+from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import Predictor, SharedPasses
 
 
@@ -18,5 +19,10 @@ def trusted_answer(
         grey, shared, analyse_anyway: as for `Predictor.predict`.
         ground_truth: of the image.
     """
-    prediction = predictor.predict(grey, shared, analyse_anyway)
+    return trusted_view(predictor, predictor.forward_pass(grey, shared, analyse_anyway), ground_truth)
+
+
+def trusted_view(predictor: Predictor, forward_pass: ForwardPass, ground_truth: GroundTruth) -> Answer:
+    """Assess a forward pass of a predictor; the networks do not run."""
+    prediction = forward_pass.prediction()
     return Answer(prediction, ground_truth, assess(prediction, predictor.trust_fit))

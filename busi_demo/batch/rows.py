@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
-import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.trust import STRICTEST
-from busi_demo.analysis.trusted import trusted_answer
 from busi_demo.batch.items import BatchItem, LeftOut
-from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, read_image, read_mask
-from busi_demo.imaging.masks import is_two_valued
-from busi_demo.inference.consensus import consensus
-from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.project import file_name
-from busi_demo.types import CLASSES, InputError, reason_of
+from busi_demo.types import CLASSES
 
 COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", *(f"p_{name}" for name in CLASSES),
            "lesion_area_fraction", "trust", "set_95", "expected_dice", "refer", "dice", "iou",
@@ -34,10 +24,6 @@ DIGITS = 4
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Characters with which a spreadsheet starts a formula, also in full width or after white space that it cuts."""
-
-_log = logging.getLogger(__name__)
-_NO_ULTRASOUND = ("{} has two grey values, as a mask or a drawing has: expected an ultrasound image; if it is the mask "
-                  "of an image, name it NAME_mask.png.")  # fmt: skip
 
 Row = dict[str, Any]
 """Column -> text, number or `None`. For a file that could not be used, all columns except `image`, `true_class` and
@@ -68,27 +54,9 @@ class Result:
         return "/".join([*map(file_name, folders), file_name(name, f".{self.row['approach']}.png")])
 
 
-def analyse_item(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool = False) -> list[Result]:
-    """Analyse one image with one or more approaches. The image and its masks are read once.
-
-    Args:
-        analyse_anyway: as for `Predictor.predict`.
-    Returns:
-        One result per approach and, for several approaches, that of their consensus. If the image or its ground truth
-        cannot be used, a single result with an error in its row.
-    """
-    try:
-        answers = _answers(item, predictors, analyse_anyway)
-    except InputError as error:
-        return [Result(error_row(item, str(error)))]
-    except OSError as error:
-        _log.warning("an image could not be read (%s)", reason_of(error))  # neither its name nor its place
-        return [Result(error_row(item, f"{item.name} could not be read ({reason_of(error)}): try it again."))]
-    except Exception as error:  # one image must not stop the others
-        kind = type(error).__name__
-        _log.error("an image could not be analysed (%s)\n%s", kind, "".join(traceback.format_tb(error.__traceback__)))
-        return [Result(error_row(item, f"{item.name} could not be analysed ({kind}: {error}): leave it out."))]
-    return [Result(_row(item, answer), answer) for answer in answers]
+def result_of(item: BatchItem, answer: Answer) -> Result:
+    """The result of one approach on an image."""
+    return Result(_row(item, answer), answer)
 
 
 def error_row(item: BatchItem, sentence: str) -> Row:
@@ -135,30 +103,6 @@ def left_out_csv(left_out: Sequence[LeftOut]) -> str:
 def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """The number of images in the rows, and the number of those that could not be used."""
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
-
-
-def _answers(item: BatchItem, predictors: Sequence[Predictor], analyse_anyway: bool) -> list[Answer]:
-    """The answers of all predictors and, for several, of their consensus. Errors are not caught."""
-    if item.image is None:
-        raise InputError(item.fault or "There is no file.")
-    with ExitStack() as files:
-        grey = read_image(files.enter_context(item.image.on_disk()))
-        if is_two_valued(grey.pixels) and grey.pixels.min() < grey.pixels.max() and not analyse_anyway:
-            raise InputError(_NO_ULTRASOUND.format(item.name))
-        height, width = grey.pixels.shape
-        truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
-    shared = SharedPasses()
-    answers = [trusted_answer(predictor, grey, truth, shared, analyse_anyway) for predictor in predictors]
-    if len(answers) > 1:
-        answers.append(Answer(consensus([answer.prediction for answer in answers]).prediction, truth))
-    return answers
-
-
-def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
-    """The ground truth of an image from its masks, bool (H, W) each, and the notes on each."""
-    if not masks:
-        return UNKNOWN_TRUTH
-    return GroundTruth(np.logical_or.reduce([mask for mask, _ in masks]), tuple(n for _, notes in masks for n in notes))
 
 
 def _row(item: BatchItem, answer: Answer) -> Row:

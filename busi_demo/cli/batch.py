@@ -10,18 +10,19 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from busi_demo.batch.analyse import analyse_items
 from busi_demo.batch.items import BatchItem, list_batch
 from busi_demo.batch.rows import (
     COLUMNS,
     Result,
     Row,
-    analyse_item,
     counts,
     csv_text,
     error_row,
@@ -30,7 +31,9 @@ from busi_demo.batch.rows import (
     referred_first,
 )
 from busi_demo.cli import add_analyse_anyway, print_error
-from busi_demo.inference.predictor import choose, load_predictor
+from busi_demo.data.phantom import make_phantom
+from busi_demo.inference.accelerate import WORTH_COMPILING, worth_compiling
+from busi_demo.inference.predictor import Predictor, choose, load_predictor
 from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.processes import Processes, leave, total
 from busi_demo.project import check_file, make_folder, read_json, save_whole
@@ -83,6 +86,9 @@ def add_batch(subcommands: Any) -> None:
                         help=f"excel: mark {TABLE} and {LEFT_OUT} as UTF-8 (a byte order mark), without which Excel "
                              "misreads names that are not English (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-figures", action="store_true", help="write the table only, which is faster")
+    parser.add_argument("--engine", metavar="KEY", help="what runs the networks, such as eager or openvino (default: "
+                        f"$BUSI_ENGINE, else from {WORTH_COMPILING} images on the fastest one, below that "
+                        "PyTorch)")  # fmt: skip
     add_analyse_anyway(parser)
     parser.set_defaults(run=batch)
 
@@ -112,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = processes.from_main(lambda: _prepare(arguments))
     share = plan.pending[processes.index :: processes.count]
     try:
-        bad = _analyse(share, plan, arguments, quiet=not processes.is_main)
+        bad = _analyse(share, plan, arguments, processes)
         bad = int(total(torch.tensor(bad, device=processes.device)))  # also waits for the other processes
     except KeyboardInterrupt:
         if processes.is_main:
@@ -177,30 +183,45 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         check_file(file, "--output")
 
 
-def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namespace, quiet: bool) -> int:
-    """Write the figures and then the row of each image, so that a row means finished work; returns the number of images
-    that failed."""
+def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namespace, processes: Processes) -> int:
+    """Write the results of each image; returns the number of images that failed."""
     predictors = [load_predictor(key) for key in plan.approaches]
-    if plan.left_out and not quiet:
+    if plan.left_out and processes.is_main:
         print(f"note: {plan.left_out}", file=sys.stderr, flush=True)
+    if worth_compiling(len(plan.pending), arguments.engine):
+        engines = processes.from_main(lambda: _accelerate(predictors, [arguments.engine] * len(predictors)))
+        if not processes.is_main:
+            _accelerate(predictors, engines)  # those of the main process: the table has one origin
     bad = 0
-    for item in tqdm(items, "images", disable=True if quiet else None):
-        sha256, results = item.sha256(), analyse_item(item, predictors, arguments.analyse_anyway)
-        try:
-            for result in results if not arguments.no_figures else ():
-                if figure := result.figure_png():
-                    save_whole(_figure_path(arguments.output, result), figure)
-            rows = [result.row for result in results]
-        except OSError as error:
-            rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
-        try:
-            _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
-        except OSError as error:
-            rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
+    written = analyse_items(items, predictors, arguments.analyse_anyway, partial(_save, arguments))
+    shown = tqdm(written, "images", len(items), disable=None if processes.is_main else True)
+    for item, rows in zip(items, shown, strict=True):
         if sentence := rows[0]["error"]:
             bad += 1
             print_error(sentence if item.name in sentence else f"{item.name}: {sentence}")
     return bad
+
+
+def _accelerate(predictors: Sequence[Predictor], engines: Sequence[str | None]) -> list[str]:
+    """Compile the networks of each approach by an engine, `None`: the fastest; returns the keys of what runs them."""
+    typical = make_phantom("benign", 0, 320, 400).image
+    return [one.accelerate(typical, engine).engine for one, engine in zip(predictors, engines, strict=True)]
+
+
+def _save(arguments: argparse.Namespace, item: BatchItem, sha256: str | None, results: Sequence[Result]) -> list[Row]:
+    """Write the figures and then the rows of an image, so that a row means finished work; returns the rows."""
+    try:
+        for result in results if not arguments.no_figures else ():
+            if figure := result.figure_png():
+                save_whole(_figure_path(arguments.output, result), figure)
+        rows = [result.row for result in results]
+    except OSError as error:
+        rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
+    try:
+        _write(_row_path(arguments.output, item), json.dumps({"sha256": sha256, "rows": rows}) + "\n")
+    except OSError as error:
+        rows = [_unwritten(item, f"could not be written ({reason_of(error)})")]
+    return rows
 
 
 def _unwritten(item: BatchItem, reason: str) -> Row:

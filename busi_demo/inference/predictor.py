@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from busi_demo.imaging import Source, read_image
 from busi_demo.inference.accelerate import Choice, accelerate, choice_of, run_plan
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.input_check import Known, check_input, known_pictures
+from busi_demo.inference.single_flight import SingleFlight
 from busi_demo.models import ALL, approaches_of
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
@@ -48,13 +50,14 @@ class SharedPasses:
         for other, y, output in self._passes:
             if other is network and torch.equal(x, y):
                 return output
-        output = run_plan(network.plan(x))
+        output = _once(network, x, lambda: run_plan(network.plan(x)))
         self._passes.append((network, x, output))
         return output
 
 
 class Predictor:
-    """A trained approach for inference. It is thread-safe.
+    """A trained approach for inference. It is thread-safe; threads that ask for the same picture at the same time share
+    the passes of the networks.
 
     Args:
         weights: from `load_weights`.
@@ -224,7 +227,18 @@ def _run(model: ApproachModel, x: torch.Tensor, shared: SharedPasses) -> ModelOu
     outline_network = model.outline_network
     if outline_network is model:
         return shared.output(model, x)
-    return run_plan(model.plan(x, shared.output(outline_network, x)))
+    detected = shared.output(outline_network, x)
+    return _once(model, x, lambda: run_plan(model.plan(x, detected)))
+
+
+_flights: SingleFlight[ModelOutput] = SingleFlight()
+
+
+def _once(network: ApproachModel, x: torch.Tensor, compute: Callable[[], ModelOutput]) -> ModelOutput:
+    """The output of a network on an input; threads that ask for it at the same time share one computation. Threshold
+    and CAM are no part of it: each thread derives its own."""
+    digest = hashlib.sha256(x.numpy().tobytes()).digest()
+    return _flights.run((network, tuple(x.shape), digest), compute)
 
 
 def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:

@@ -15,7 +15,7 @@ from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES, InputError
 from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.controls import PREDICTED
-from busi_demo.ui.events import LONG, MODEL
+from busi_demo.ui.events import LONG, PROGRAM
 
 _PART = "api"
 """What holds the files of programs: they may need them until they close their connection."""
@@ -56,7 +56,7 @@ def declare_analyse_endpoint(image: gr.Image, approach: gr.Radio, mask: gr.Image
         [image, approach, mask, threshold, cam_class, cam_method, opacity, spacing, crop, anyway],
         [figure, probabilities, record],
         api_name="analyse",
-        **MODEL,
+        **PROGRAM,
     )
 
 
@@ -163,7 +163,7 @@ def declare_compare_endpoint(image: gr.Image, mask: gr.Image) -> None:
     record = gr.JSON(label="numbers", visible=False)
     anyway = gr.Checkbox(label="analyse anyway", visible=False)
     inputs = [image, mask, anyway]
-    gr.Button(visible=False).click(compare_endpoint, inputs, [figures, record], api_name="compare", **MODEL)
+    gr.Button(visible=False).click(compare_endpoint, inputs, [figures, record], api_name="compare", **PROGRAM)
 
 
 def compare_endpoint(

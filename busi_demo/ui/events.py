@@ -21,5 +21,9 @@ DRAW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "dr
 MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 """Runs a network: all of these wait in one queue, in order, so that the last request is answered last."""
 
+PROGRAM: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "programs"}
+"""Runs a network for programs, which wait for their own answers: several at the same time, so that equal requests share
+the passes of the networks, see `inference.single_flight`."""
+
 LONG: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "batch"}
 """Runs a network for minutes: in a queue of its own, so that no other request waits for it."""

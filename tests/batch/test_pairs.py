@@ -11,8 +11,8 @@ import pytest
 from dicom_files import scan
 from helpers import disc, pack, picture, save_grey
 
+from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import BatchItem, find_items, list_batch
-from busi_demo.batch.rows import analyse_item
 
 
 def layout(root: Path, *names: str, content: bytes = b"any") -> Path:

@@ -5,13 +5,15 @@ import errno
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import disc, picture, save_grey
 
+from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import BatchItem, StoredFile, find_items
-from busi_demo.batch.rows import COLUMNS, analyse_item, counts, csv_text
+from busi_demo.batch.rows import COLUMNS, counts, csv_text
 from busi_demo.imaging import GreyImage
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import CLASSES, Agreement, Prediction
@@ -25,9 +27,12 @@ class Fixed:
     def __init__(self, key: str, error: Exception | None = None) -> None:
         self.key, self.error, self.trust_fit = key, error, None
 
-    def predict(self, image: GreyImage, shared: object = None, analyse_anyway: bool = False) -> Prediction:
+    def forward_pass(self, image: GreyImage, shared: object, analyse_anyway: bool) -> SimpleNamespace:
         if self.error:
             raise self.error
+        return SimpleNamespace(prediction=self.prediction)
+
+    def prediction(self) -> Prediction:
         mask = np.zeros((72, 96), dtype=bool)
         mask[:, :48] = True
         return Prediction(

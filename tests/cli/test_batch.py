@@ -16,8 +16,11 @@ from helpers import ROOT, picture, save_grey, write_busi
 from PIL import Image
 
 from busi_demo.__main__ import main
+from busi_demo.batch import analyse
 from busi_demo.batch.items import find_items
 from busi_demo.cli import batch as batch_cli
+from busi_demo.inference.accelerate import ENGINE_VARIABLE
+from busi_demo.inference.predictor import Predictor
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights import store as weights
 
@@ -86,15 +89,15 @@ def test_an_archive_gives_the_same_table_as_its_folder(batch, source, tmp_path):
 
 def test_an_interrupted_run_continues(batch, source, monkeypatch):
     """Ctrl+C in the third image; the next run analyses the failed image, now repaired, and the remaining ones only."""
-    seen, answer = [], batch_cli.analyse_item
+    seen, run = [], analyse._run
 
-    def stumbling(item, predictors, analyse_anyway):
-        seen.append(item.name)
+    def stumbling(step, *rest):
+        seen.append(step.item.name)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return answer(item, predictors, analyse_anyway)
+        return run(step, *rest)
 
-    monkeypatch.setattr(batch_cli, "analyse_item", stumbling)
+    monkeypatch.setattr(analyse, "_run", stumbling)
     status, rows, complaints = batch(source, *FAST, "--no-figures")
     assert status == 130 and [row["image"] for row in rows] == ["bad.png", "benign/benign case (1).png"]
     assert complaints[-1] == "stopped: the same command continues from here"
@@ -118,8 +121,8 @@ def test_results_of_another_image_of_that_name_are_deleted(batch, tmp_path):
 
 
 def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_path, monkeypatch):
-    seen, answer = [], batch_cli.analyse_item
-    monkeypatch.setattr(batch_cli, "analyse_item", lambda item, *rest: seen.append(item.name) or answer(item, *rest))
+    seen, run = [], analyse._run
+    monkeypatch.setattr(analyse, "_run", lambda step, *rest: seen.append(step.item.name) or run(step, *rest))
     (source / "bad.png").unlink()
     before = batch(source, *FAST, "--no-figures")[1]
     del seen[:]
@@ -132,8 +135,8 @@ def test_only_changed_images_and_masks_are_analysed_again(batch, source, tmp_pat
 
 
 def test_failed_images_are_analysed_again(batch, source, monkeypatch):
-    seen, answer = [], batch_cli.analyse_item
-    monkeypatch.setattr(batch_cli, "analyse_item", lambda item, *rest: seen.append(item.name) or answer(item, *rest))
+    seen, run = [], analyse._run
+    monkeypatch.setattr(analyse, "_run", lambda step, *rest: seen.append(step.item.name) or run(step, *rest))
     first = batch(source, *FAST, "--no-figures")
     del seen[:]
     assert batch(source, *FAST, "--no-figures")[:2] == first[:2] and seen == ["bad.png"]
@@ -193,7 +196,7 @@ def test_a_result_that_cannot_be_written_costs_that_image_alone(batch, source, t
 def test_an_output_that_cannot_be_written_is_one_sentence_before_the_work(
     batch, source, tmp_path, monkeypatch, place, is_folder
 ):
-    monkeypatch.setattr(batch_cli, "analyse_item", None)
+    monkeypatch.setattr(batch_cli, "analyse_items", None)
     taken = tmp_path / "out" / place
     taken.mkdir(parents=True) if is_folder else (taken.parent.mkdir(), taken.write_text(""))
     status, _, (complaint,) = batch(source, *FAST)
@@ -272,3 +275,25 @@ def test_what_is_left_out_is_listed_and_excel_gets_a_mark(batch, source, tmp_pat
     assert [row["file"] for row in rows] == ["DICOMDIR", "notes.txt"] and "is no image" in rows[1]["reason"]
     with (tmp_path / "out" / "batch.csv").open(encoding="utf-8-sig", newline="") as file:
         assert '\'=cmd\n"quoted", \u4e73\u817a.png' in [row["image"] for row in csv.DictReader(file)]
+
+
+def test_the_engine_is_chosen_for_many_images_and_the_one_that_is_named_is_used(batch, source, tmp_path, monkeypatch):
+    asked, accelerate = [], Predictor.accelerate
+    monkeypatch.setattr(
+        Predictor, "accelerate", lambda self, image, key: asked.append(key) or accelerate(self, image, "eager")
+    )
+    monkeypatch.delenv(ENGINE_VARIABLE)
+    monkeypatch.setattr("busi_demo.inference.accelerate.WORTH_COMPILING", 5)
+    first = batch(source, *FAST, "--no-figures")[1]
+    assert asked == []  # there are four images
+    save_grey(source / "z.png", picture(3))
+    shutil.rmtree(tmp_path / "out")
+    assert batch(source, *FAST, "--no-figures")[1][:4] == first and asked == [None]
+    shutil.rmtree(tmp_path / "out")
+    batch(source, "--approach", "all", "--no-figures", "--engine", "openvino")
+    assert asked[1:] == ["openvino"] * len(APPROACHES)
+
+
+def test_an_engine_that_is_not_there_is_one_sentence(batch, source):
+    status, _, complaints = batch(source, *FAST, "--engine", "warp")
+    assert status == 2 and complaints[-1].startswith("error: There is no engine 'warp': choose one of eager,")

@@ -9,20 +9,20 @@ from typing import Any
 from busi_demo.cli import print_error
 from busi_demo.types import InputError
 
-PROFILE = "## Where the time goes"
-"""Heading of what is written by hand in BENCHMARKS.md; a new run keeps it."""
-
 
 def add_benchmark(subcommands: Any) -> None:
     """Add the subcommand `benchmark`."""
     parser = subcommands.add_parser("benchmark", help="measure how fast everything is on this machine, as ratios")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: all")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(USUAL),
+                        help=f"default: {', '.join(USUAL)}")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=20, metavar="N", help="calls, of which the median counts "
                         "(default: %(default)s); below 20, engines that compile for minutes are left out")  # fmt: skip
-    parser.add_argument("--images", type=int, default=200, metavar="N", help="images of the batch and of the training "
-                        "epoch (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--images", type=int, default=200, metavar="N", help="images of the batch, of the training "
+                        "epoch and of the comparison of engines (default: %(default)s)")  # fmt: skip
     parser.add_argument("--requests", type=int, default=1000, metavar="N", help="requests while memory is watched "
                         "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--data", metavar="DIR", help="real images in BUSI layout for the section agreement (else "
+                        "$BUSI_DATA, data/Dataset_BUSI_with_GT); none of the locked test set is taken")  # fmt: skip
     parser.add_argument("--engine", metavar="KEY", help="instead of the one that is chosen")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--compare", type=Path, metavar="FILE.json", help="show the ratios of an earlier run, too")
@@ -51,8 +51,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
         save_whole(arguments.json, json_bytes(result))
     if arguments.markdown:
         old = arguments.markdown.read_text(encoding="utf-8") if arguments.markdown.is_file() else ""
-        kept = old[old.index(PROFILE) :] if PROFILE in old else ""
-        save_whole(arguments.markdown, markdown(result, kept).encode())
+        save_whole(arguments.markdown, markdown(result, old).encode())
     return 0
 
 
@@ -104,4 +103,22 @@ def _training(arguments: argparse.Namespace) -> dict[str, Any]:
     return training(arguments.images)
 
 
-SECTIONS = {"start": _start, "memory": _memory, "training": _training, "answers": _answers}
+def _agreement(arguments: argparse.Namespace) -> dict[str, Any]:
+    from busi_demo.cli.benchmark.agreement import agreement
+    from busi_demo.cli.benchmark.answers import FULL_RUN
+    from busi_demo.data.locate import data_at_hand, find_data
+
+    root = find_data(arguments.data) if arguments.data else data_at_hand()
+    if root is None:
+        raise InputError("There is no data set here: give its folder with --data DIR, or set $BUSI_DATA.")
+    return agreement(root, arguments.images, arguments.engine, arguments.repeats >= FULL_RUN)
+
+
+def _throughput(arguments: argparse.Namespace) -> dict[str, Any]:
+    from busi_demo.cli.benchmark.throughput import throughput
+
+    return throughput(arguments.images, arguments.engine)
+
+
+USUAL = {"start": _start, "memory": _memory, "training": _training, "answers": _answers}
+SECTIONS = {**USUAL, "agreement": _agreement, "throughput": _throughput}

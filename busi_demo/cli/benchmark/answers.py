@@ -19,8 +19,8 @@ from PIL import Image
 from busi_demo.analysis.analysis import AnalysedImage, analyse_image
 from busi_demo.analysis.figure import DPI, png_bytes
 from busi_demo.analysis.view import DEFAULT_VIEW
+from busi_demo.batch.analyse import analyse_items
 from busi_demo.batch.items import find_items
-from busi_demo.batch.rows import analyse_item
 from busi_demo.cli.benchmark.timing import in_turns
 from busi_demo.data.phantom import make_phantom
 from busi_demo.imaging import read_image
@@ -160,5 +160,9 @@ def _batch_efficiency(predictor: Predictor, images: int) -> float:
         with torch.no_grad():
             bare = run_passes(model.plan(x), predictor.engine.engine)
             one = in_turns({"bare": bare}, 20)["bare"]
-        every = in_turns({"batch": lambda: [analyse_item(item, [predictor]) for item in items]}, 1)
+
+        def batch() -> list[int]:
+            return list(analyse_items(items, [predictor], False, lambda item, sha256, results: len(results)))
+
+        every = in_turns({"batch": batch}, 1)
     return one / (every["batch"] / images)

@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import LeftOut, Limits, list_batch
-from busi_demo.batch.rows import Row, analyse_item, counts, csv_text, left_out_csv, referral, referred_first
+from busi_demo.batch.rows import Row, counts, csv_text, left_out_csv, referral, referred_first
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
 from busi_demo.types import Verdict
