@@ -18,7 +18,18 @@ from packaging.requirements import Requirement
 
 from busi_demo.__main__ import main
 
-TOOLS = {"pytest", "pytest-xdist", "playwright", "ruff", "mypy", "pre-commit", "pip-audit", "pyyaml", "setuptools"}
+TOOLS = {
+    "pytest",
+    "pytest-xdist",
+    "playwright",
+    "ruff",
+    "mypy",
+    "pre-commit",
+    "pip-audit",
+    "hypothesis",
+    "pyyaml",
+    "setuptools",
+}
 
 
 def listed(name: str) -> set[str]:

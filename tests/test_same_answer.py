@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import find_items
-from busi_demo.batch.rows import analyse_item
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.types import Prediction
