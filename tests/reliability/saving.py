@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -16,11 +17,12 @@ VALUES = (0.25, 0.5)
 
 
 def save_for_ever(folder: Path) -> None:
-    """Save a small network of one value and of the other in turns."""
+    """Save a small network of one value and of the other in turns, until this process or the one above it ends."""
+    above = os.getppid()
     torch.set_num_threads(1)
     store.git_commit = lambda: None  # a process each time, and no part of what is tried
     model = create_model("multitask_cnn", decoder_width=4, class_width=4, dropout=0.1)
-    while True:
+    while os.getppid() == above:
         for value in VALUES:
             with torch.no_grad():
                 for parameter in model.parameters():

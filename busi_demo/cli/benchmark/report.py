@@ -143,7 +143,7 @@ def throughput_table(result: Mapping[str, Any]) -> str:
              "the images without waiting for each other: ten need a tenth of the time at the same cost.")  # fmt: skip
     intro = (f"`python -m busi_demo batch --no-figures --engine {measured['engine']}` and a training of the default "
              "approach at 224 pixels, in batches of 16, on simulated images; with two processes by torchrun, "
-             "one thread each. They are counted from the first row and the end of the first epoch.")  # fmt: skip
+             "one thread each. Images are counted from the first row and the end of the first epoch.")  # fmt: skip
     return "\n\n".join([intro, _provenance(result), "\n".join(lines), words])
 
 
