@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -15,6 +16,8 @@ import yaml
 from gradio_client import Client, handle_file
 from helpers import ROOT, picture, save_grey
 from serving import free_port, serve_app
+
+from busi_demo.ui.limits import LARGEST_REQUEST_MB
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
@@ -67,7 +70,10 @@ def test_people_stay_with_one_copy_and_are_spread_over_both(behind_nginx, tmp_pa
     kept = []
     for _ in range(12):
         with httpx.Client(base_url=url) as person:
-            assert "person" in person.get("/").cookies
+            page = person.get("/")
+            assert "person" in page.cookies
+            examples = re.findall(r'"path":"(/[^"]+\.(?:png|webp))"', page.text)
+            assert examples and person.get(f"gradio_api/file={examples[0]}").status_code == 200
             with image.open("rb") as file:
                 (path,) = person.post("gradio_api/upload", files={"files": ("scan.png", file)}).json()
             assert person.get(f"gradio_api/file={path}").status_code == 200  # the copy that has the upload
@@ -79,6 +85,7 @@ def test_the_files_for_containers_name_what_there_is():
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
     ports = {str(service["command"][-1]) for name, service in services.items() if name != "nginx"}
     text = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert f"client_max_body_size {LARGEST_REQUEST_MB}m;" in text
     assert all(f"server 127.0.0.1:{port} " in text for port in ports) and len(ports) == 2
     copied = [line.split()[1:-1] for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
               if line.startswith("COPY requirements")]  # fmt: skip

@@ -79,7 +79,7 @@ def test_a_bad_file_of_accounts_gets_one_sentence(content, sentence, tmp_path, m
 
 
 def folders(base: Path) -> list[Path]:
-    return sorted(base.glob("busi_demo_*"))
+    return sorted(base.glob("busi_demo_uploads_*"))
 
 
 @pytest.fixture

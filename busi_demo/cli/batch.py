@@ -188,7 +188,7 @@ def _analyse(items: Sequence[BatchItem], plan: _Plan, arguments: argparse.Namesp
     predictors = [load_predictor(key) for key in plan.approaches]
     if plan.left_out and processes.is_main:
         print(f"note: {plan.left_out}", file=sys.stderr, flush=True)
-    if worth_compiling(len(plan.pending), arguments.engine):
+    if worth_compiling(len(plan.items), arguments.engine):
         engines = processes.from_main(lambda: _accelerate(predictors, [arguments.engine] * len(predictors)))
         if not processes.is_main:
             _accelerate(predictors, engines)  # those of the main process: the table has one origin

@@ -17,9 +17,6 @@ from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.controls import PREDICTED
 from busi_demo.ui.events import LONG, PROGRAM
 
-_PART = "api"
-"""What holds the files of programs: they may need them until they close their connection."""
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -96,7 +93,6 @@ def analyse_endpoint(
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
-    held.hold(_PART, image, mask)
     view = View(threshold, None if cam_class == PREDICTED else cam_class, cam_method, opacity, spacing)
     try:
         grey = with_crop(read_image(image), parse_crop(crop))
@@ -105,7 +101,7 @@ def analyse_endpoint(
         content = report(analysis)
         more = {name: content[name] for name in ("measurements", "trust", "seen", "known_images_available")}
         record = analysis.answer.record() | more
-        return held.save_figure(analysis.figure(), _PART), record["probabilities"] or {}, record
+        return held.save_figure(analysis.figure(), None), record["probabilities"] or {}, record
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -140,12 +136,10 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
 
         if not files:
             raise gr.Error(texts.API_NO_FILES, print_exception=False)
-        held.hold(_PART, *files)
         try:
             *_, end = run_batch(files, approach, table.GRADIO_CACHE, analyse_anyway=analyse_anyway)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        held.hold(_PART, end.table, end.figures)
         return str(end.table), str(end.figures), end.rows
 
     gr.Button(visible=False).click(
@@ -185,7 +179,6 @@ def compare_endpoint(
 
     if not image:
         raise gr.Error(texts.API_NO_IMAGE, print_exception=False)
-    held.hold(_PART, image, mask)
     try:
         grey = read_image(image)
         *_, known = compare(grey, read_ground_truth(mask, grey.pixels.shape), analyse_anyway)
@@ -193,5 +186,5 @@ def compare_endpoint(
         raise gr.Error(str(error), print_exception=False) from error
     if known.consensus is None or known.together is None:
         raise gr.Error(texts.NO_CONSENSUS, print_exception=False)
-    figures = [(held.save_figure(answer.figure(), _PART), answer.title) for answer in (*known.answered, known.together)]
+    figures = [(held.save_figure(answer.figure(), None), answer.title) for answer in (*known.answered, known.together)]
     return figures, consensus_record(known.consensus, known.together.ground_truth)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from limits import RateLimitItem, parse
@@ -17,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from busi_demo.types import InputError
+from busi_demo.ui import held
 from busi_demo.ui.limits import LARGEST_MESSAGE_MB, LARGEST_REQUEST_MB, LOGINS, QUEUE_SIZE
 
 RATE_VARIABLE = "BUSI_RATE_LIMIT"
@@ -44,6 +46,7 @@ HEADERS = {
 """Headers of every answer."""
 
 _FILE, _UPLOAD, _MCP = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/mcp"
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _UNUSED = (
     "/proxy=",
     "/process_recording",
@@ -93,10 +96,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["path"].rstrip("/").endswith(_UPLOAD):
+            send = _noted(send)
         send = _polite(scope, receive, _with_headers(scope["path"], send))
         refusal = self._refusal(scope)
-        kind = Headers(scope=scope).get("content-type", "json")  # FastAPI takes a body of no kind for JSON
-        if not refusal and scope["method"] == "POST" and "json" in kind:
+        is_form = Headers(scope=scope).get("content-type", "").lower().startswith(_FORMS)
+        if not refusal and scope["method"] == "POST" and not is_form:
             body = await _whole(receive)
             receive = _replay(body, receive)
             refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
@@ -105,20 +110,23 @@ class Guard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is refused for its address, size or number."""
         path, headers = scope["path"], Headers(scope=scope)
-        if any(part in path for part in _UNUSED) or (_FILE in path and _is_url(path.split(_FILE, 1)[1])):
+        if any(part in path.split(_FILE)[0] for part in _UNUSED) or (
+            _FILE in path and _is_url(path.split(_FILE, 1)[1])
+        ):
             return _answer(404, "There is nothing at this address.")
         if scope["method"] != "POST":
             return None
         length, most = headers.get("content-length", ""), LARGEST_MESSAGE_MB
         if path.rstrip("/").endswith(_UPLOAD):
             most = LARGEST_REQUEST_MB
-        if not length.isdecimal():
+        if not length.isdecimal() or "transfer-encoding" in headers:
             return _answer(411, "A request needs the header Content-Length.")
         if int(length) > most * 10**6:
             return _answer(413, f"The request has {int(length) / 1e6:.0f} MB, at most {most} MB are taken.")
         client = scope["client"][0] if scope.get("client") else ""
-        for rate, counts in ((self._logins, path.rstrip("/").endswith("/login")), (self._rate, "/gradio_api/" in path)):
-            if rate and counts and not self._limiter.hit(rate, client):
+        is_login = path.rstrip("/").endswith("/login")
+        for name, rate in (("login", self._logins if is_login else None), ("", None if is_login else self._rate)):
+            if rate and not self._limiter.hit(rate, name, client):
                 sentence = f"Too many requests: at most {rate} are taken from one client. Try again later."
                 return _answer(429, sentence, {"Retry-After": str(rate.get_expiry())})
         return None
@@ -156,6 +164,22 @@ def _polite(scope: Scope, receive: Receive, send: Send) -> Send:
             await send(message)
 
     return send_polite
+
+
+def _noted(send: Send) -> Send:
+    """Tell `held` which files were uploaded, before the client knows."""
+    body = bytearray()
+
+    async def send_noted(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                with suppress(ValueError):  # the answer is an error
+                    paths = json.loads(body)
+                    held.arrive(paths if isinstance(paths, list) else ())
+        await send(message)
+
+    return send_noted
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -4,6 +4,7 @@ person takes the image away, puts another in its place, or leaves."""
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,19 +15,33 @@ from gradio.context import LocalContext
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from busi_demo.ui.session import KEPT_SECONDS
+
 if TYPE_CHECKING:
     from PIL import Image
 
 _lock = threading.Lock()
 _parts: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # session -> part -> paths
 _holds: Counter[str] = Counter()  # files are named by their content: two people may hold one
-_removed: defaultdict[str, set[str]] = defaultdict(set)  # session -> paths that it gave back
+_removed: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # session and part -> paths that it gave back
+_arrived: dict[str, list[float]] = {}  # path -> when each upload came that no page holds yet
 _shared: set[str] = set()
 
 
 def share() -> None:
     """Note that the files which Gradio serves now, such as examples, are everyone's and are never removed."""
     _shared.update(map(str, Path(get_upload_folder()).rglob("*")))
+
+
+def arrive(paths: Iterable[str]) -> None:
+    """Note that files were uploaded, which a page or a program will name. Until then, or for `KEPT_SECONDS`, nobody
+    else's leaving removes them."""
+    now = time.monotonic()
+    with _lock:
+        for path in [path for path, times in _arrived.items() if times[-1] < now - KEPT_SECONDS]:
+            del _arrived[path]
+        for path in paths:
+            _arrived.setdefault(path, []).append(now)
 
 
 def hold(part: str, *paths: str | Path | None) -> None:
@@ -39,7 +54,8 @@ def hold(part: str, *paths: str | Path | None) -> None:
     if session := _session():
         with _lock:
             for path in {str(path) for path in paths if path and _is_removable(str(path))}:
-                _removed[session].discard(path)
+                _removed[session, part].discard(path)
+                _take(path)
                 if path not in _parts[session][part]:
                     _parts[session][part].add(path)
                     _holds[path] += 1
@@ -58,7 +74,7 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
             held = _parts[session][part]
             given_back = held - {str(path) for path in keep}
             held -= given_back
-            _removed[session] |= given_back
+            _removed[session, part] |= given_back
             _let_go(given_back)
 
 
@@ -66,32 +82,44 @@ def release_page() -> None:
     """Note that the page was closed."""
     if session := _session():
         with _lock:
-            for held in _parts.pop(session, {}).values():
+            for part, held in _parts.pop(session, {}).items():
                 _let_go(held)
-            _removed.pop(session, None)
+                _removed.pop((session, part), None)
 
 
-def was_removed(path: str) -> bool:
-    """Whether the page that is being answered gave a file back, so that an answer on it is not wanted any more."""
+def was_removed(part: str, *paths: str | None) -> bool:
+    """Whether a part of the page that is being answered gave one of these files back, so that an answer on it is not
+    wanted any more."""
     if not (session := _session()):
         return False
     with _lock:
-        return path in _removed[session]
+        return not _removed[session, part].isdisjoint(paths)
 
 
-def save_figure(figure: Image.Image, part: str) -> str:
-    """Save a figure, of mode "RGB", as a PNG file that `part` holds; returns its path. `analysis.figure.png_bytes`
-    encodes it, in a third of the time that Gradio's own encoding takes."""
+def save_figure(figure: Image.Image, part: str | None) -> str:
+    """Save a figure, of mode "RGB", as a PNG file that `part` holds, `None`: nobody; returns its path.
+    `analysis.figure.png_bytes` encodes it, in a third of the time that Gradio's own encoding takes."""
     from busi_demo.analysis.figure import png_bytes  # loads what the first page need not wait for
 
     return save(png_bytes(figure), "figure.png", part)
 
 
-def save(content: bytes, name: str, part: str) -> str:
-    """Save a file of this name that `part` holds; returns its path."""
+def save(content: bytes, name: str, part: str | None) -> str:
+    """Save a file of this name that `part` holds, `None`: nobody; returns its path."""
     path = save_bytes_to_cache(content, name, get_upload_folder())
-    hold(part, path)
+    if part is None:
+        arrive([path])
+    else:
+        hold(part, path)
     return path
+
+
+def _take(path: str) -> None:
+    """Note that one of those who uploaded a file holds it from now on."""
+    if times := _arrived.get(path):
+        times.pop()
+        if not times:
+            del _arrived[path]
 
 
 def _session() -> str | None:
@@ -108,6 +136,8 @@ def _let_go(paths: Iterable[str]) -> None:
         _holds[path] -= 1
         if _holds[path] <= 0:
             del _holds[path]
+            if path in _arrived:
+                continue  # somebody else uploaded the same
             with suppress(OSError):  # it may be gone already, or its folder hold others
                 Path(path).unlink()
                 Path(path).parent.rmdir()

@@ -15,7 +15,7 @@ from types import FrameType
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
 """Environment variable that Gradio reads when the page is built."""
 
-_PREFIX, _LOCK = "busi_demo_", "in_use.lock"
+_PREFIX, _LOCK = "busi_demo_uploads_", "in_use.lock"
 _held: list[object] = []  # locks are released when their files are closed
 
 
@@ -49,13 +49,15 @@ def end_on_sigterm() -> None:
 
 def _lock(folder: Path) -> bool:
     """Mark a folder as in use until this process ends, however it ends; False if another process has marked it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: an open file there cannot be removed, which marks the folder as well
-        fcntl = None  # type: ignore[assignment]
     file = (folder / _LOCK).open("a")
     try:
-        if fcntl:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
@@ -65,9 +67,10 @@ def _lock(folder: Path) -> bool:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove the folder of a server that does not run any more. Folders of other users stay."""
+    """Remove the folder of a server that does not run any more. Folders of other users stay, and what is no such
+    folder, or is one that a server is just making."""
     with suppress(OSError):
         own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-        if own and folder.is_dir() and not folder.is_symlink() and _lock(folder):
+        if own and (folder / _LOCK).is_file() and not folder.is_symlink() and _lock(folder):
             shutil.rmtree(folder, ignore_errors=True)
             _held.pop().close()  # type: ignore[attr-defined]

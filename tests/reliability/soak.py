@@ -69,7 +69,8 @@ def main() -> int:
         return int(figures["ratio"] >= _TARGET)
     record.save("soak", "Soak (`make soak`)", told, figures, soak_text(figures))
     counts = figures["counts"]
-    return int(bool(counts["wrong"] + counts["lost"] + figures["left_over"] + figures["tracebacks"]))
+    faults = counts["wrong"] + counts["lost"] + counts["error"] + figures["left_over"] + figures["tracebacks"]
+    return int(bool(faults + figures["jobs"] - figures["same_afterwards"]))
 
 
 def make_files(folder: Path) -> dict[str, Path]:

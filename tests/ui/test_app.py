@@ -15,6 +15,7 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+from gradio.context import LocalContext
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers import disc, picture, save_grey, write_dicom
@@ -27,8 +28,9 @@ from busi_demo.imaging.masks import dice, iou
 from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 from busi_demo.ui.analyse import steps as analyse_steps
+from busi_demo.ui.analyse import tab as analyse_tab
 from busi_demo.ui.analyse.controls import view_of
 from busi_demo.ui.analyse.downloads import maker
 from busi_demo.ui.analyse.tab import AnalyseTab
@@ -257,6 +259,24 @@ def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_p
     assert texts.DICE not in text(see(tab, ask(tab, shown, session=opened)[tab.intake.session])[tab.card])
     filled = tab.intake.place(other, "given first.png", 0.2, Session())  # before any image: they belong to it
     assert (filled[tab.intake.mask], filled[tab.spacing]) == ("given first.png", 0.2)
+
+
+def test_an_image_that_is_taken_away_while_it_is_analysed_does_not_come_back(tab, image, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(Path(image).parent / "files"))
+    before = LocalContext.request.get(None)
+    LocalContext.request.set(SimpleNamespace(session_hash="ada"))
+    try:
+        upload = held.save(Path(image).read_bytes(), "scan.png", tab.intake.part)
+
+        def analyse(*arguments: Any) -> Session:
+            tab.intake.reset()  # meanwhile
+            return Session(upload, upload)
+
+        monkeypatch.setattr(analyse_tab, "analyse_inputs", analyse)
+        assert ask(tab, upload) == {tab.intake.session: gr.skip()}
+        assert not Path(upload).exists() and ask(tab, upload) == {tab.intake.session: gr.skip()}
+    finally:
+        LocalContext.request.set(before)
 
 
 def test_a_frame_is_read_once_and_shown_and_a_new_image_starts_at_its_own(tab, image, tmp_path, decoded):

@@ -32,9 +32,10 @@ def test_a_part_gives_its_files_back_and_what_it_keeps_stays(page):
     held.release("analyse", keep=[mask, None])
     assert [Path(path).exists() for path in (figure, mask, report, other)] == [False, True, False, True]
     assert not Path(figure).parent.exists()
-    assert held.was_removed(figure) and not held.was_removed(mask)
+    assert held.was_removed("analyse", figure) and held.was_removed("analyse", mask, figure)
+    assert not held.was_removed("analyse", mask, None) and not held.was_removed("compare", figure)
     page("bob")
-    assert not held.was_removed(figure)
+    assert not held.was_removed("analyse", figure)
 
 
 def test_a_file_that_two_people_hold_stays_until_the_last_leaves(page):
@@ -49,7 +50,27 @@ def test_a_file_that_two_people_hold_stays_until_the_last_leaves(page):
     held.hold_only("analyse", held.save(b"another", "scan.png", "analyse"))
     assert not Path(path).exists()
     held.hold("analyse", held.save(b"the same", "scan.png", "analyse"))
-    assert not held.was_removed(path)
+    assert not held.was_removed("analyse", path)
+
+
+def test_a_file_that_two_parts_of_a_page_hold_is_removed_from_one(page):
+    page("ada")
+    path = held.save(b"1", "scan.png", "analyse")
+    held.hold("compare", path)
+    held.release("compare")
+    assert Path(path).exists() and held.was_removed("compare", path) and not held.was_removed("analyse", path)
+
+
+def test_an_equal_file_that_somebody_has_just_uploaded_stays(page):
+    page("ada")
+    path = held.save(b"the same", "scan.png", "analyse")
+    held.arrive([path])  # of bob, whose page will name it in a moment
+    held.release("analyse")
+    assert Path(path).exists()
+    page("bob")
+    held.hold("analyse", path)
+    held.release_page()
+    assert not Path(path).exists()
 
 
 def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_path):
@@ -69,4 +90,4 @@ def test_outside_of_a_listener_nothing_is_held(page):
     path = held.save(b"1", "1.png", "analyse")
     held.release("analyse")
     held.release_page()
-    assert Path(path).exists() and not held.was_removed(path)
+    assert Path(path).exists() and not held.was_removed("analyse", path)

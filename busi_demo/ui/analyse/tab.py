@@ -160,7 +160,7 @@ class AnalyseTab:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
         inputs = self.intake
-        if image and held.was_removed(image):  # while this run waited for its turn
+        if held.was_removed(inputs.part, image):  # while this run waited for its turn
             yield {inputs.session: gr.skip()}
             return
         if image is None:
@@ -168,7 +168,7 @@ class AnalyseTab:
             return
         if message := loading(approach):
             yield {self.card: html.hint(message)}
-        before, given = session.analysed, image
+        before, given, given_mask = session.analysed, image, mask
         opened = request[0] if image == request[0].shown else session
         known = image == session.shown and not session.pending
         kept = crop if known else ""
@@ -179,13 +179,19 @@ class AnalyseTab:
                 yield {inputs.session: opened}
                 return
             image = opened.shown
+            mask = None  # that of another frame
         after = analyse_inputs(image, approach, mask, spacing, opened, kept, analyse_anyway)
+        if held.was_removed(inputs.part, given, image):  # while the networks ran
+            yield {inputs.session: gr.skip()}
+            return
         changed: dict[Any, Any] = {inputs.session: after, self.frame: _frames(after)}
         if kept != crop:
             changed[self.crop] = kept
         for component, old, new in (
-            (inputs.image, given, after.shown), (inputs.mask, mask, after.mask), (self.spacing, spacing, after.spacing)
-        ):  # fmt: skip
+            (inputs.image, given, after.shown),
+            (inputs.mask, given_mask, after.mask),
+            (self.spacing, spacing, after.spacing),
+        ):
             if old != new:
                 changed[component] = new
         if after.analysed and (before is None or before.forward_pass.approach != approach):

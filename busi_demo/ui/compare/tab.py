@@ -76,7 +76,7 @@ class CompareTab:
         Yields:
             Component -> what it shows now, first of all and after each approach.
         """
-        if image and held.was_removed(image):  # while this run waited for its turn
+        if held.was_removed(self.intake.part, image):  # while this run waited for its turn
             yield {self.card: gr.skip()}
             return
         if image is None:
