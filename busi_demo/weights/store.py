@@ -194,7 +194,10 @@ def load_weights(folder: Path, load_other: Callable[[Path], Weights] | None = No
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
     if reason:
-        raise InputError(f"{folder.name}/{MODEL_FILE} does not fit the architecture of {config.approach}: {reason}")
+        raise InputError(
+            f"{folder.name}/{MODEL_FILE} does not fit the architecture of {config.approach} ({reason.rstrip('.')}): "
+            "fetch the weights folder again, or train the approach again."
+        )
     return Weights(model.eval(), config.preprocess, config.threshold, config.min_area, config.calibration, config)
 
 
