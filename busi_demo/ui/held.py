@@ -3,6 +3,8 @@ person takes the image away, puts another in its place, or leaves."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import threading
 import time
 from collections import Counter, defaultdict
@@ -12,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradio.context import LocalContext
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from gradio_client.utils import strip_invalid_filename_characters
 
+from busi_demo.project import save_whole
 from busi_demo.ui.session import KEPT_SECONDS
 
 if TYPE_CHECKING:
@@ -106,12 +109,41 @@ def save_figure(figure: Image.Image, part: str | None) -> str:
 
 def save(content: bytes, name: str, part: str | None) -> str:
     """Save a file of this name that `part` holds, `None`: nobody; returns its path."""
-    path = save_bytes_to_cache(content, name, get_upload_folder())
+    path = _store(content, name)
     if part is None:
         arrive([path])
     else:
         hold(part, path)
     return path
+
+
+def share_png(image: Image.Image, name: str) -> str:
+    """Save a picture that everyone may see, as a PNG file that is never removed; returns its path."""
+    path = _store(_png(image), name)
+    with _lock:
+        _shared.add(path)
+    return path
+
+
+def save_png(image: Image.Image, name: str, part: str | None) -> str:
+    """`save` a picture as a PNG file."""
+    return save(_png(image), name, part)
+
+
+def _png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
+
+
+def _store(content: bytes, name: str) -> str:
+    """Write a file where Gradio serves it from, in a folder named by its content. Unlike Gradio's own way it is there
+    whole or not at all: somebody else may be reading the same file."""
+    folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
+    path = folder / strip_invalid_filename_characters(name)
+    if not path.is_file():
+        save_whole(path, content)
+    return str(path)
 
 
 def _take(path: str) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
-from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
 
 from busi_demo.imaging import GreyImage
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 
 _BROWSERS_SHOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
@@ -79,16 +78,16 @@ def mask_input(**options: Any) -> ImageInput:
     )
 
 
-def stand_in(path: str, image: GreyImage, folder: str) -> str | None:
+def stand_in(path: str, image: GreyImage, part: str) -> str | None:
     """A picture to show instead of an upload that browsers cannot show, such as TIFF, DICOM or a later frame.
 
     Args:
         path: the upload.
         image: the upload as read.
-        folder: Gradio's temporary files, `GRADIO_CACHE` of any component; they are deleted with the uploads.
+        part: of the page that holds it.
     Returns:
         Path of a PNG; `None` where none is needed.
     """
     if image.format in _BROWSERS_SHOW and image.number == 1:
         return None
-    return save_pil_to_cache(Image.fromarray(image.pixels), folder, Path(path).stem, format="png")
+    return held.save_png(Image.fromarray(image.pixels), f"{Path(path).stem}.png", part)

@@ -90,7 +90,7 @@ class Intake:
         Returns:
             Component -> its new value, with the request to analyse it.
         """
-        opened = open_file(path, self.image.GRADIO_CACHE, session, mask, spacing) if path else Session()
+        opened = open_file(path, self.part, session, mask, spacing) if path else Session()
         held.hold_only(self.part, path, opened.shown, opened.mask)
         return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
 
@@ -98,7 +98,8 @@ class Intake:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
         held.release(self.part)
-        return self._fill(example.image, example.mask, None, Session(pending=True)) | self._request(Session())
+        image, mask = held.share_png(example.image, "image.png"), held.share_png(example.mask, "mask.png")
+        return self._fill(image, mask, None, Session(pending=True)) | self._request(Session())
 
     def reset(self) -> dict[Any, Any]:
         """What the inputs hold after the image was removed, and its files with it."""
@@ -114,13 +115,13 @@ class Intake:
 
 
 def open_file(
-    path: str, folder: str, before: Session | None = None, mask: str | None = None, spacing: float | None = None
+    path: str, part: str, before: Session | None = None, mask: str | None = None, spacing: float | None = None
 ) -> Session:
     """Read a file of any kind into a session, before it is analysed.
 
     Args:
         path: the upload.
-        folder: Gradio's temporary files.
+        part: of the page that holds the file.
         before: the session so far. Where it holds an image, mask and spacing belong to that image and are dropped,
             whether they were given before or after its analysis.
         mask, spacing: what the inputs show.
@@ -136,17 +137,17 @@ def open_file(
         grey = read_image(path)
     except InputError as error:
         return Session(mask=mask, spacing=spacing, refusal=str(error))
-    shown = stand_in(path, grey, folder) or path
+    shown = stand_in(path, grey, part) or path
     return Session(shown, path, mask, spacing, grey, pending=True)
 
 
-def another_frame(session: Session, number: int, folder: str) -> Session:
+def another_frame(session: Session, number: int, part: str) -> Session:
     """The session with another frame or page of its upload.
 
     Args:
         session: one that holds an image.
         number: of the frame, from 1 on.
-        folder: Gradio's temporary files.
+        part: of the page that holds the file.
     Returns:
         A pending session whose `shown` is that frame, or one with a refusal.
     """
@@ -156,7 +157,7 @@ def another_frame(session: Session, number: int, folder: str) -> Session:
         grey = read_image(session.original, number)
     except InputError as error:
         return replace(session, refusal=str(error))
-    shown = stand_in(session.original, grey, folder) or session.original
+    shown = stand_in(session.original, grey, part) or session.original
     return replace(session, shown=shown, grey=grey, pending=True)
 
 

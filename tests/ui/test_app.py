@@ -424,8 +424,8 @@ def test_an_upload_that_was_deleted_meanwhile(tab, tmp_path):
 
 def test_an_example_brings_its_mask_from_the_server(tab):
     image, mask, _, session, request = tab.intake.pick(SimpleNamespace(index=0)).values()
-    np.testing.assert_array_equal(np.asarray(image), picture(10, HEIGHT, WIDTH))
-    np.testing.assert_array_equal(np.asarray(mask) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
+    np.testing.assert_array_equal(np.asarray(Image.open(image)), picture(10, HEIGHT, WIDTH))
+    np.testing.assert_array_equal(np.asarray(Image.open(mask)) == 255, disc(HEIGHT, WIDTH, 30, 40, 15))
     assert session.shown is None and session.analysed is None and request != tab.intake.request.value
     assert tab.view(False, "example.png", session, *DEFAULTS) == gr.skip()  # it has still to be analysed
 

@@ -73,6 +73,15 @@ def test_an_equal_file_that_somebody_has_just_uploaded_stays(page):
     assert not Path(path).exists()
 
 
+def test_a_file_that_is_there_is_not_written_again_as_somebody_may_be_reading_it(page, folder):
+    page("ada")
+    path = Path(held.save(b"the same", "a<b>.png", "analyse"))
+    before = path.stat()
+    assert Path(held.save(b"the same", "a<b>.png", "compare")) == path and path.name == "ab.png"
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["ab.png"]  # nothing half-written beside it
+
+
 def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_path):
     example, elsewhere = folder / "hash" / "example.png", tmp_path / "weights.json"
     example.parent.mkdir(parents=True)

@@ -173,8 +173,7 @@ class AnalyseTab:
         known = image == session.shown and not session.pending
         kept = crop if known else ""
         if known and session.grey and frame != session.grey.number and session.grey.frames > 1:
-            opened = another_frame(session, frame, inputs.image.GRADIO_CACHE)
-            held.hold(inputs.part, opened.shown)
+            opened = another_frame(session, frame, inputs.part)
             if opened.refusal or opened.shown is None:
                 yield {inputs.session: opened}
                 return

@@ -213,8 +213,8 @@ def test_the_last_request_is_answered_last(tab):
 def test_an_example_and_the_way_back(tab):
     image, mask, session, request = tab.intake.pick(SimpleNamespace(index=0)).values()
     assert session.shown is None and request != tab.intake.request.value
-    np.testing.assert_array_equal(np.asarray(image), picture(5))
-    assert np.asarray(mask).any()
+    np.testing.assert_array_equal(np.asarray(Image.open(image)), picture(5))
+    assert np.asarray(Image.open(mask)).any()
     shown = tab.reset()
     assert text(shown[tab.card]) == texts.COMPARE_WAITING and shown[tab.intake.mask] is None
     assert shown[tab.tables].constructor_args["visible"] is False
