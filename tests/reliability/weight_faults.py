@@ -154,7 +154,8 @@ def at_the_command_line(folder: Path) -> dict[str, Counter[str]]:
         train = ["train/train_multitask.py", "--approach", KEY, *tiny]
         words = [*train, "--output", str(place), "--run-dir", str(folder / f"run {options}")]
         found[f"training, {kind}"] = _told(words, str(place), before)
-        found[f"batch, {kind}"] = _told([*batch, str(place / "out")], str(place), before)
+        named = ".png" if options == "tmpfs" else str(place)  # where the disk is full, each image has its message
+        found[f"batch, {kind}"] = _told([*batch, str(place / "out")], named, before)
     limited = ["train/train_multitask.py", "--approach", KEY, *tiny, "--output", str(folder / "w"), "--run-dir",
                str(folder / "run")]  # fmt: skip
     found["training, largest size of a file"] = _told(limited, str(folder / "run"), limit=200_000)
