@@ -3,10 +3,12 @@ test_privacy.py, bad files in test_bad_files.py."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -278,8 +280,6 @@ def test_a_limit_that_is_none_gets_a_sentence(monkeypatch):
 
 
 def run(application: Callable, scope: dict[str, Any]) -> list[dict]:
-    import asyncio
-
     sent: list[dict] = []
 
     async def send(message: dict) -> None:
@@ -288,7 +288,8 @@ def run(application: Callable, scope: dict[str, Any]) -> list[dict]:
     async def receive() -> dict:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
-    asyncio.run(application(scope, receive, send))
+    with ThreadPoolExecutor(1) as other:  # tests of the browser leave an event loop in this one
+        other.submit(lambda: asyncio.run(application(scope, receive, send))).result()
     return sent
 
 
