@@ -40,8 +40,9 @@ def save_whole(path: Path, content: bytes) -> Path:
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # that of a full disk has none
-        raise
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # that of a full disk names no file
     finally:
         partial.unlink(missing_ok=True)
     return path
