@@ -33,8 +33,13 @@ def main() -> int:
             print(f"trying: {part} ...", flush=True)
             (Path(folder) / part).mkdir()
             found[part] = run(part, arguments.times, Path(folder) / part, random.Random(arguments.seed))
-    figures = {"seed": arguments.seed, "minutes": (time.monotonic() - start) / 60, **found}
-    record.save("faults", "Faults (`make faults`)", told, figures, text(found, arguments.seed))
+            minutes = (time.monotonic() - start) / 60
+            figures = {
+                "seed": arguments.seed,
+                "minutes": minutes,
+                **found,
+            }  # written now, should a later part be stopped
+            record.save("faults", "Faults (`make faults`)", told, figures, text(found, arguments.seed))
     return int(any(bad for part in found for *_, bad in rows(part, found[part])))
 
 
