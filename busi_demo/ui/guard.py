@@ -124,11 +124,10 @@ class Guard:
         if int(length) > most * 10**6:
             return _answer(413, f"The request has {int(length) / 1e6:.0f} MB, at most {most} MB are taken.")
         client = scope["client"][0] if scope.get("client") else ""
-        is_login = path.rstrip("/").endswith("/login")
-        for name, rate in (("login", self._logins if is_login else None), ("", None if is_login else self._rate)):
-            if rate and not self._limiter.hit(rate, name, client):
-                sentence = f"Too many requests: at most {rate} are taken from one client. Try again later."
-                return _answer(429, sentence, {"Retry-After": str(rate.get_expiry())})
+        name, rate = ("login", self._logins) if path.rstrip("/").endswith("/login") else ("", self._rate)
+        if rate and not self._limiter.hit(rate, name, client):
+            sentence = f"Too many requests: at most {rate} are taken from one client. Try again later."
+            return _answer(429, sentence, {"Retry-After": str(rate.get_expiry())})
         return None
 
 

@@ -96,7 +96,7 @@ def was_removed(part: str, *paths: str | None) -> bool:
     if not (session := _session()):
         return False
     with _lock:
-        return not _removed[session, part].isdisjoint(paths)
+        return not _removed.get((session, part), set()).isdisjoint(paths)
 
 
 def save_figure(figure: Image.Image, part: str | None) -> str:
