@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from limits import RateLimitItem, parse
@@ -46,6 +46,7 @@ HEADERS = {
 """Headers of every answer."""
 
 _FILE, _UPLOAD, _MCP = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/mcp"
+_OPEN = "/gradio_api/heartbeat/"  # a page keeps such a connection as long as it is open
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _UNUSED = (
     "/proxy=",
@@ -105,7 +106,9 @@ class Guard:
             body = await _whole(receive)
             receive = _replay(body, receive)
             refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
-        await (refusal or self._app)(scope, receive, send)
+        session = scope["path"].partition(_OPEN)[2]
+        with held.open_page(session) if session else nullcontext():
+            await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is refused for its address, size or number."""

@@ -8,8 +8,8 @@ import io
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ _parts: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defau
 _holds: Counter[str] = Counter()  # files are named by their content: two people may hold one
 _removed: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # session and part -> paths that it gave back
 _arrived: dict[str, list[float]] = {}  # path -> when each upload came that no page holds yet
+_open: Counter[str] = Counter()  # session -> connections that tell that its page is open
+_closed: dict[str, float] = {}  # session -> when its page was closed; a run of it may go on for a while
 _shared: set[str] = set()
 
 
@@ -48,7 +50,8 @@ def arrive(paths: Iterable[str]) -> None:
 
 
 def hold(part: str, *paths: str | Path | None) -> None:
-    """Note that a part of the page that is being answered needs files; outside of a listener nothing happens.
+    """Note that a part of the page that is being answered needs files. If that page was closed in the meantime, nobody
+    needs them. Outside of a listener nothing happens.
 
     Args:
         part: what `release` names.
@@ -62,6 +65,8 @@ def hold(part: str, *paths: str | Path | None) -> None:
                 if path not in _parts[session][part]:
                     _parts[session][part].add(path)
                     _holds[path] += 1
+            if session in _closed:
+                _release_all(session)
 
 
 def hold_only(part: str, *paths: str | Path | None) -> None:
@@ -81,22 +86,33 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
             _let_go(given_back)
 
 
-def release_page() -> None:
-    """Note that the page was closed."""
-    if session := _session():
+@contextmanager
+def open_page(session: str) -> Iterator[None]:
+    """A page is open as long as this context, or another of its session. Afterwards it needs no files."""
+    with _lock:
+        _open[session] += 1
+        _closed.pop(session, None)
+    try:
+        yield
+    finally:
         with _lock:
-            for part, held in _parts.pop(session, {}).items():
-                _let_go(held)
-                _removed.pop((session, part), None)
+            _open[session] -= 1
+            if not _open[session]:
+                del _open[session]
+                now = time.monotonic()
+                for other in [other for other, closed in _closed.items() if closed < now - KEPT_SECONDS]:
+                    del _closed[other]
+                _closed[session] = now
+                _release_all(session)
 
 
 def was_removed(part: str, *paths: str | None) -> bool:
-    """Whether a part of the page that is being answered gave one of these files back, so that an answer on it is not
-    wanted any more."""
+    """Whether the page that is being answered was closed, or a part of it gave one of these files back, so that an
+    answer on it is not wanted any more."""
     if not (session := _session()):
         return False
     with _lock:
-        return not _removed.get((session, part), set()).isdisjoint(paths)
+        return session in _closed or not _removed.get((session, part), set()).isdisjoint(paths)
 
 
 def save_figure(figure: Image.Image, part: str | None) -> str:
@@ -144,6 +160,12 @@ def _store(content: bytes, name: str) -> str:
     if not path.is_file():
         save_whole(path, content)
     return str(path)
+
+
+def _release_all(session: str) -> None:
+    for part, held in _parts.pop(session, {}).items():
+        _let_go(held)
+        _removed.pop((session, part), None)
 
 
 def _take(path: str) -> None:

@@ -55,6 +55,5 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
                 BatchTab()
             with gr.Tab(texts.TAB_QUALITY, id="quality") as quality:
                 QualityTab(quality)
-        demo.unload(held.release_page)
     held.share()
     return demo.queue(max_size=QUEUE_SIZE)

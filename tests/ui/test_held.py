@@ -25,6 +25,16 @@ def page():
     LocalContext.request.set(before)
 
 
+@pytest.fixture(autouse=True)
+def new(monkeypatch):
+    monkeypatch.setattr(held, "_closed", {})
+
+
+def close(session: str) -> None:
+    with held.open_page(session):
+        pass
+
+
 def test_a_part_gives_its_files_back_and_what_it_keeps_stays(page):
     page("ada")
     figure, mask, report = (held.save(name.encode(), name, "analyse") for name in ("figure", "mask", "report"))
@@ -43,8 +53,8 @@ def test_a_file_that_two_people_hold_stays_until_the_last_leaves(page):
     path = held.save(b"the same", "scan.png", "analyse")
     page("bob")
     assert held.save(b"the same", "scan.png", "analyse") == path
-    held.release_page()
-    held.release_page()  # twice does not count twice
+    close("bob")
+    close("bob")  # twice does not count twice
     assert Path(path).exists()
     page("ada")
     held.hold_only("analyse", held.save(b"another", "scan.png", "analyse"))
@@ -69,7 +79,7 @@ def test_an_equal_file_that_somebody_has_just_uploaded_stays(page):
     assert Path(path).exists()
     page("bob")
     held.hold("analyse", path)
-    held.release_page()
+    close("bob")
     assert not Path(path).exists()
 
 
@@ -90,7 +100,7 @@ def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_
     held.share()
     page("ada")
     held.hold("analyse", example, elsewhere, None)
-    held.release_page()
+    close("ada")
     assert example.exists() and elsewhere.exists()
 
 
@@ -98,5 +108,18 @@ def test_outside_of_a_listener_nothing_is_held(page):
     page(None)
     path = held.save(b"1", "1.png", "analyse")
     held.release("analyse")
-    held.release_page()
     assert Path(path).exists() and not held.was_removed("analyse", path)
+
+
+def test_what_a_run_makes_after_its_page_was_closed_is_removed_until_the_page_is_open_again(page):
+    page("ada")
+    with held.open_page("ada"):
+        with held.open_page("ada"):  # a second connection, before the first is known to be broken
+            pass
+        figure = held.save(b"1", "figure.png", "analyse")
+        assert Path(figure).exists() and not held.was_removed("analyse", figure)
+    late = held.save(b"2", "figure.png", "analyse")
+    assert not Path(figure).exists() and not Path(late).exists() and held.was_removed("analyse", "another.png")
+    with held.open_page("ada"):
+        figure = held.save(b"3", "figure.png", "analyse")
+        assert Path(figure).exists() and not held.was_removed("analyse", figure)
