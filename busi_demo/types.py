@@ -62,6 +62,7 @@ class InputCheck:
         verdict: of all checks together.
         reasons: sentences for people; empty if the picture is accepted.
         overridden: a person asked to analyse a refused picture anyway.
+        compared: the picture was compared with all that the networks know; else nothing speaks for it either.
     Raises:
         ValueError: a picture that is not accepted has no reason.
     """
@@ -69,6 +70,7 @@ class InputCheck:
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     overridden: bool = False
+    compared: bool = True
 
     def __post_init__(self) -> None:
         if (self.verdict is Verdict.ACCEPTED) != (not self.reasons):

@@ -20,8 +20,8 @@ from busi_demo.weights.trust_file import TrustFit
 
 STRICTEST = LEVELS[-1]
 """Level of the set of classes that decides on green."""
-UNFITTED_GREEN, UNFITTED_RED = 0.9, 0.5
-"""Lowest confidence of green and of amber for weights that nothing was fitted to."""
+UNFITTED_RED = 0.5
+"""Lowest confidence of amber for weights that nothing was fitted to; none of their answers is green."""
 
 
 class Level(IntEnum):
@@ -111,19 +111,23 @@ def check_picture(prediction: Prediction) -> Check:
     check = prediction.input_check
     level = {Verdict.ACCEPTED: Level.GREEN, Verdict.DOUBTFUL: Level.AMBER, Verdict.REFUSED: Level.RED}[check.verdict]
     sentence = " ".join(check.reasons) or "It looks like the breast ultrasound that the networks know."
+    if check.verdict is Verdict.ACCEPTED and not check.compared:
+        level, sentence = Level.AMBER, "These weights do not tell which pictures their networks know."
     return Check("A picture that the networks know", level, sentence)
 
 
 def check_class(prediction: Prediction, left_open: tuple[str, ...] | None, fit: TrustFit | None) -> Check:
     """Check how sure the class is: green if one class alone is left at 95 % and its probability is as high as that of
-    answers which are mostly right; red if it is more probably wrong than right."""
+    answers which are mostly right; red if it is more probably wrong than right. Where nothing was fitted, it is never
+    green."""
     confidence, verdict = prediction.confidence, prediction.predicted_class
-    green, red = (fit.green, fit.red) if fit else (UNFITTED_GREEN, UNFITTED_RED)
-    alone = left_open is None or len(left_open) == 1
-    level = Level.RED if confidence < red else Level.GREEN if alone and confidence >= green else Level.AMBER
     sentence = f"{verdict.capitalize()} has a probability of {percent(confidence)}"
-    if left_open is None:
-        return Check("A sure class", level, f"{sentence}.", confidence)
+    if not fit or left_open is None:
+        level = Level.RED if confidence < UNFITTED_RED else Level.AMBER
+        sentence += "; how often such answers are right was not measured for these weights."
+        return Check("A sure class", level, sentence, confidence)
+    alone = len(left_open) == 1
+    level = Level.RED if confidence < fit.red else Level.GREEN if alone and confidence >= fit.green else Level.AMBER
     if alone:
         return Check("A sure class", level, f"{sentence}, and no other class is left open at 95 %.", confidence)
     others = " or ".join(left_open)

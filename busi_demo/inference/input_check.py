@@ -11,7 +11,7 @@ import numpy as np
 
 from busi_demo.imaging.properties import PROPERTIES, properties
 from busi_demo.imaging.text import percent
-from busi_demo.types import ACCEPTED, InputCheck, Verdict
+from busi_demo.types import InputCheck, Verdict
 from busi_demo.weights.input_reference import (
     ORIENTATIONS,
     InputReference,
@@ -70,6 +70,9 @@ def known_pictures(folder: Path, sha256: str) -> Known | None:
     if network and network.sha256 != sha256:
         _log.warning("%s: the input check was fitted to other weights, run train/fit_input_check.py", folder.name)
         network = None
+    if not reference or not network:
+        _log.warning("%s: pictures are not compared with all that its networks know, see train/fit_input_check.py",
+                     folder.name)  # fmt: skip
     return Known(reference, network) if reference else None
 
 
@@ -91,6 +94,7 @@ def check_input(
         coloured: share of the pixels of that part that have a colour, apart from one even tint, 0 to 1.
         header: DICOM values `Modality` and `BodyPartExamined`, where the file tells them.
     """
+    compared = bool(known and (known.network or descriptor is None))
     plain = _plain_findings(pixels)
     findings = [*_header_findings(header or {}), *_colour_findings(coloured), *plain]
     if known and not any(verdict is Verdict.REFUSED for verdict, _ in findings):
@@ -99,8 +103,8 @@ def check_input(
         findings += found if _is_confirmed(found, pixels, known.reference) else [_unlike(measured)]
     for verdict in (Verdict.REFUSED, Verdict.DOUBTFUL):
         if reasons := tuple(reason for found, reason in findings if found is verdict):
-            return InputCheck(verdict, reasons)
-    return ACCEPTED
+            return InputCheck(verdict, reasons, compared=compared)
+    return InputCheck(compared=compared)
 
 
 _Findings = list[tuple[Verdict, str]]

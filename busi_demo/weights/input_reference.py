@@ -8,6 +8,7 @@ writes both.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ INPUT_CHECK_FILE = "input_check.safetensors"
 ORIENTATIONS = ("upright", "negative", "quarter turn", "upside down")
 """What a picture can be, besides of what it shows; the order of `InputReference.orientation`."""
 
-_VERSION = "2"
+_VERSION = "3"
 _NEIGHBOUR = 3  # a single odd picture has no weight
 _CLIP = 8.0  # standard deviations; keeps one wild number from deciding alone
 _OUTSIDE = 3.0  # weight of what lies outside of the space of the known pictures
@@ -164,7 +165,16 @@ def save_input_reference(reference: InputReference | NetworkReference, folder: P
         "properties": json.dumps(PROPERTIES),
         "settings": json.dumps(settings, allow_nan=False, sort_keys=True),
     }
-    return save_whole(folder / INPUT_CHECK_FILE, save(arrays, header))
+    return save_whole(folder / INPUT_CHECK_FILE, save(arrays, header | {"checksum": _checksum(arrays, header)}))
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
+    """SHA-256 of all that a file holds, as hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 @cache
@@ -196,8 +206,11 @@ def _load(kind: type[_Reference], folder: Path) -> _Reference | None:
     try:
         with safe_open(path, "numpy") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["version"] == _VERSION and tuple(json.loads(header["properties"])) == PROPERTIES:
+            if header.pop("checksum") != _checksum(arrays, header):
+                raise ValueError("its content does not have its checksum")
+            arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
             known = Neighbours(**{name: arrays.pop(name) for name in _LIST})
             return kind(known, **arrays, **json.loads(header["settings"]))
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,21 @@ from busi_demo.project import json_bytes, read_json, save_whole
 from busi_demo.types import CLASSES, InputError
 
 TRUST_FILE = "trust.json"
+
+_ANSWERS_DEPEND_ON = (
+    "approach",
+    "architecture",
+    "detector",
+    "preprocess",
+    "classes",
+    "threshold",
+    "min_area",
+    "temperature",
+    "class_bias",
+    "sha256",
+)
+_CHECKSUM = "checksum"  # of all other values of the file
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,15 +63,19 @@ class TrustFit:
 
 
 def answers_sha256(config: Mapping[str, Any]) -> str:
-    """A hash of all in config.json that the answers of an approach depend on: weights, calibration and how its mask is
-    cut. Another temperature is enough to make what was fitted to the old one wrong."""
-    values = [config.get(name) for name in ("sha256", "temperature", "class_bias", "threshold", "min_area")]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    """A hash of all in config.json that the answers of an approach depend on: weights, what is done before and after
+    them, and calibration. Another temperature is enough to make what was fitted to the old one wrong."""
+    return _sha256([config.get(name) for name in _ANSWERS_DEPEND_ON])
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def save_trust(fit: TrustFit, folder: Path) -> Path:
     """Write trust.json of an approach."""
-    return save_whole(folder / TRUST_FILE, json_bytes(asdict(fit)))
+    values = asdict(fit)
+    return save_whole(folder / TRUST_FILE, json_bytes(values | {_CHECKSUM: _sha256(values)}))
 
 
 def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
@@ -65,22 +85,29 @@ def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
         folder: of the approach.
         config: its config.json.
     Returns:
-        `None` where there is none, or where it was fitted to other weights or another calibration.
+        `None` where there is none, or where it was fitted to other weights or another calibration, which the log tells.
     Raises:
         InputError: it is damaged.
     """
     path = folder / TRUST_FILE
     if not path.is_file():
+        _log.warning("%s: nothing was fitted to its errors, run train/fit_trust.py", folder.name)
         return None
     values = read_json(path)
     names = {item.name for item in fields(TrustFit)}
     try:
-        if not isinstance(values, dict) or set(values) != names:
-            raise ValueError(f"expected the keys {', '.join(sorted(names))}")
+        if not isinstance(values, dict) or set(values) != names | {_CHECKSUM}:
+            raise ValueError(f"expected the keys {', '.join(sorted(names | {_CHECKSUM}))}")
+        if values.pop(_CHECKSUM) != _sha256(values):
+            raise ValueError("its content does not have its checksum")
         low, high = values["dice_interval"]
         fit = TrustFit(**values | {"dice_interval": (float(low), float(high))})
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{folder.name}/{TRUST_FILE} is damaged ({error}): fetch it again, or make it with train/fit_trust.py."
         ) from error
-    return fit if fit.sha256 == answers_sha256(config) else None
+    if fit.sha256 != answers_sha256(config):
+        _log.warning("%s: %s was fitted to other weights or another calibration, run train/fit_trust.py",
+                     folder.name, TRUST_FILE)  # fmt: skip
+        return None
+    return fit

@@ -37,6 +37,7 @@ def test_sets_of_a_lower_level_are_not_larger():
     ("check", "level"),
     [
         (InputCheck(), Level.GREEN),
+        (InputCheck(compared=False), Level.AMBER),
         (InputCheck(Verdict.DOUBTFUL, ("Odd.",)), Level.AMBER),
         (InputCheck(Verdict.REFUSED, ("No scan.",), overridden=True), Level.RED),
     ],
@@ -47,8 +48,9 @@ def test_a_doubtful_picture_is_never_green(check, level):
     assert all(reason in check_picture(one).sentence for reason in check.reasons)
 
 
-def test_without_a_fit_the_confidence_alone_decides_and_no_numbers_are_told():
-    assert [assess(prediction(0.0, p), None).level for p in (0.95, 0.8)] == [Level.GREEN, Level.AMBER]
+def test_without_a_fit_no_answer_is_green_and_no_numbers_are_told():
+    assert [assess(prediction(0.0, p), None).level for p in (0.99, 0.5)] == [Level.AMBER, Level.AMBER]
+    assert "was not measured for these weights" in assess(prediction(), None).checks[-1].sentence
     assert assess(prediction(0.45, 0.3), None).level is Level.RED
     trust = assess(prediction(), None)
     assert trust.prediction_set == {} and trust.expected_dice is None and trust.rate() is None

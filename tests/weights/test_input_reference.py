@@ -74,7 +74,14 @@ def test_files_return_what_was_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:100], lambda b: b"", lambda b: b.replace(b'"settings"', b'"settinks"')]
+    "damage",
+    [
+        lambda b: b[:100],
+        lambda b: b"",
+        lambda b: b.replace(b'"settings"', b'"settinks"'),
+        lambda b: b.replace(b"4.0", b"4.1"),
+        lambda b: b[:-1] + bytes([b[-1] ^ 1]),
+    ],
 )
 def test_a_damaged_file_gets_a_sentence(tmp_path, damage):
     path = save_input_reference(NetworkReference(along_axes(np.zeros((3, P))), 4.0, 5.0, "abc"), tmp_path / "cnn")

@@ -17,14 +17,21 @@ def test_a_file_returns_what_was_saved_for_the_same_weights_only(tmp_path):
     assert read_trust(tmp_path, CONFIG) is None
     save_trust(fit(), tmp_path)
     assert read_trust(tmp_path, CONFIG) == fit()
-    for changed in ({"sha256": "other"}, {"temperature": 1.1}, {"class_bias": [0.0, 0.1, 0.0]}, {"threshold": 0.4}):
+    for changed in (
+        {"sha256": "other"},
+        {"temperature": 1.1},
+        {"class_bias": [0.0, 0.1, 0.0]},
+        {"threshold": 0.4},
+        {"preprocess": {"size": 193, "mean": 0.26, "std": 0.22}},
+    ):
         assert read_trust(tmp_path, CONFIG | changed) is None
     assert read_trust(tmp_path, CONFIG | {"metrics": {}}) == fit()
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"sha256": 1}'])
-def test_a_damaged_file_gets_a_sentence(tmp_path, content):
-    (tmp_path / TRUST_FILE).write_text(content)
+@pytest.mark.parametrize("damage", ["[]", "{}", '{"sha256": 1}', ('"green": 0.9', '"green": 0.8'), ("3", "7")])
+def test_a_damaged_file_gets_a_sentence(tmp_path, damage):
+    whole = save_trust(fit(), tmp_path).read_text()
+    (tmp_path / TRUST_FILE).write_text(damage if isinstance(damage, str) else whole.replace(*damage))
     with pytest.raises(InputError, match=r"trust.json is damaged .*train/fit_trust.py\.$"):
         read_trust(tmp_path, CONFIG)
 
