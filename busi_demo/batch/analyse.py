@@ -107,7 +107,7 @@ def _read(step: _Step, analyse_anyway: bool) -> _Step:
         if item.image is None:
             raise InputError(item.fault or "There is no file.")
         with ExitStack() as files:
-            grey = read_image(files.enter_context(item.image.on_disk()))
+            grey = read_image(files.enter_context(item.image.on_disk()), item.frame)
             if is_two_valued(grey.pixels) and grey.pixels.min() < grey.pixels.max() and not analyse_anyway:
                 raise InputError(_NO_ULTRASOUND.format(item.name))
             height, width = grey.pixels.shape

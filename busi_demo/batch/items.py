@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from busi_demo.batch.files import SUFFIXES, Candidate, Contents, LeftOut, Limits, StoredFile, in_archive, in_folder
 from busi_demo.batch.pairs import TWICE, paired, read_tables
+from busi_demo.imaging.picture import frames_in
 from busi_demo.types import CLASSES, InputError
 
 __all__ = ["SUFFIXES", "BatchItem", "LeftOut", "Limits", "StoredFile", "find_items", "list_batch"]
@@ -27,6 +28,7 @@ class BatchItem:
         masks: the true masks, one per lesion; empty if there are none.
         true_class: the class whose name a folder of its path has, else `None`.
         fault: a sentence that says why it cannot be used.
+        frame: number of the frame or page that is meant, from 1 on; `None`: the one that `read_image` takes by default.
     """
 
     name: str
@@ -34,6 +36,7 @@ class BatchItem:
     masks: tuple[StoredFile, ...] = ()
     true_class: str | None = None
     fault: str | None = None
+    frame: int | None = None
 
     def sha256(self) -> str | None:
         """Hash of the contents of the image and its masks; `None` if they cannot be read."""
@@ -54,7 +57,9 @@ def find_items(sources: Sequence[Path], limits: Limits = _LIMITS) -> list[BatchI
     return list_batch(sources, limits)[0]
 
 
-def list_batch(sources: Sequence[Path], limits: Limits = _LIMITS) -> tuple[list[BatchItem], list[LeftOut]]:
+def list_batch(
+    sources: Sequence[Path], limits: Limits = _LIMITS, all_frames: bool = False
+) -> tuple[list[BatchItem], list[LeftOut]]:
     """List the images of a batch, sorted by name, and the files that are left out. Image data are not read.
 
     Of folders and archives, files with one of `SUFFIXES` are taken, and DICOM files of any name; hidden ones are left
@@ -69,6 +74,8 @@ def list_batch(sources: Sequence[Path], limits: Limits = _LIMITS) -> tuple[list[
 
     Args:
         sources: folders, .zip archives and image files.
+        all_frames: each frame or page of a file counts as an image; its ground truth belongs to the frame that is read
+            by default.
     Returns:
         The images. Files that cannot be used are items with a fault: a damaged archive, a mask without an image, a name
         that occurs twice, a path that leads out of its archive, a file that is too large. And all other files.
@@ -95,6 +102,8 @@ def list_batch(sources: Sequence[Path], limits: Limits = _LIMITS) -> tuple[list[
     items += _items(Contents(single))[0]
     if not items:
         raise InputError(_nothing_in(sources, left_out))
+    if all_frames:
+        items = [frame for item in items for frame in _frames_of(item, limits)]
     if len(items) > limits.images:
         raise InputError(f"The batch has {len(items):,} images, at most {limits.images:,} are taken at a time: split "
                          "it.")  # fmt: skip
@@ -114,6 +123,32 @@ def _items(contents: Contents) -> tuple[list[BatchItem], list[LeftOut]]:
             masks = tuple(mask.file for mask in pair.masks)
             items.append(BatchItem(str(pair.name), pair.image.file, masks, _class_of(pair.name)))
     return items, left_out
+
+
+def _frames_of(item: BatchItem, limits: Limits) -> list[BatchItem]:
+    """An item for each frame of a file that has several; the item itself for any other file."""
+    if item.image is None:
+        return [item]
+    try:
+        with item.image.on_disk() as path:
+            default, count = frames_in(path)
+    except (InputError, OSError):  # reading it will tell
+        return [item]
+    if count == 1:
+        return [item]
+    if count > limits.images:  # a damaged file may announce any number
+        fault = f"{item.name} has {count:,} frames, at most {limits.images:,} are taken at a time: split it."
+        return [BatchItem(item.name, true_class=item.true_class, fault=fault)]
+    digits = len(str(count))
+    return [
+        replace(
+            item,
+            name=f"{item.name} [frame {number:0{digits}} of {count}]",
+            masks=item.masks if number == default else (),
+            frame=number,
+        )
+        for number in range(1, count + 1)
+    ]
 
 
 def _class_of(name: PurePosixPath) -> str | None:

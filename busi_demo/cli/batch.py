@@ -42,7 +42,7 @@ from busi_demo.weights.store import approach_folder, read_config
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 LEFT_OUT = "left_out.csv"
-VERSION = 3  # of the files in the output folder
+VERSION = 4  # of the files in the output folder
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def add_batch(subcommands: Any) -> None:
     parser.add_argument("--engine", metavar="KEY", help="what runs the networks, such as eager or openvino (default: "
                         f"$BUSI_ENGINE, else from {WORTH_COMPILING} images on the fastest one, below that "
                         "PyTorch)")  # fmt: skip
+    parser.add_argument("--all-frames", action="store_true", help="analyse each frame or page of a file that has "
+                        "several (default: the middle one of a DICOM loop, the first one of others)")  # fmt: skip
     add_analyse_anyway(parser)
     parser.set_defaults(run=batch)
 
@@ -149,12 +151,12 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
         raise InputError(
             f"--output {output} lies in {source}, where its figures would be taken for images: give another."
         )
-    items, others = list_batch([source])
+    items, others = list_batch([source], all_frames=arguments.all_frames)
     approaches, left_out = choose(arguments.approach)
     sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches}
     settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
                 "figures": not arguments.no_figures, "columns": list(COLUMNS),
-                "analyse_anyway": arguments.analyse_anyway}  # fmt: skip
+                "analyse_anyway": arguments.analyse_anyway, "all_frames": arguments.all_frames}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
     for folder in (ROWS,) if arguments.no_figures else (ROWS, FIGURES):
         make_folder(output / folder, "--output")

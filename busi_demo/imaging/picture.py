@@ -77,6 +77,28 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
         return _from_pillow(image, name, frame, stream)
 
 
+def frames_in(path: Path) -> tuple[int, int]:
+    """The number of the frame or page that `decode` reads by default, from 1 on, and how many there are. No pixels are
+    read.
+
+    Raises:
+        InputError: it is not an image file of a known kind, or damaged.
+    """
+    name = name_of(path)
+    with open_stream(path) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+        if is_dicom(head):
+            from busi_demo.imaging import dicom  # slow to import
+
+            return dicom.frames_in(stream, name)
+        image = _open_pillow(stream, name, head)
+        try:
+            return 1, getattr(image, "n_frames", 1)
+        except Exception as error:  # decoders raise nearly every type on damaged files
+            raise _damaged(name, error) from error
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """(H, W) of the first page of an image file as `decode` gives it, from its header alone.
 
@@ -108,6 +130,12 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise too_large(name)
 
 
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"{name} is damaged or cut short ({_reason(error)}), expected {EXPECTED}: copy or export it again."
+    )
+
+
 def _from_pillow(image: Image.Image, name: str, number: int | None = None, stream: BinaryIO | None = None) -> Picture:
     """Decode a Pillow image: one frame, upright, without transparency. Its pixels may not be loaded yet.
 
@@ -132,9 +160,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
     except InputError:
         raise
     except Exception as error:  # decoders raise nearly every type on damaged files
-        raise InputError(
-            f"{name} is damaged or cut short ({_reason(error)}), expected {EXPECTED}: copy or export it again."
-        ) from error
+        raise _damaged(name, error) from error
     if frames > 1:
         chosen = f"Number {number}" if number is not None else "The first"
         notes = (f"{chosen} of {frames} pages or frames was used.", *notes)

@@ -116,10 +116,11 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
     figures = gr.File(label="figures (zip)", visible=False)
     rows = gr.JSON(label="rows", visible=False)
     anyway = gr.Checkbox(label="analyse anyway", visible=False)
+    frames = gr.Checkbox(label="all frames", visible=False)
 
     @_with_keys
     def batch_endpoint(
-        files: list[str], approach: str, analyse_anyway: bool = False
+        files: list[str], approach: str, analyse_anyway: bool = False, all_frames: bool = False
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Analyse many breast ultrasound images. Research demo, not a medical device.
 
@@ -128,6 +129,7 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
                 NAME.png is its ground truth.
             approach: key of the approach: APPROACH_KEYS; or all, for each of them and their consensus.
             analyse_anyway: tell the answers on pictures that do not look like a breast ultrasound, too.
+            all_frames: analyse each frame of a file that has several, instead of one of them.
         Returns:
             the table (CSV), a zip archive of the table and the five-panel figures, and the rows as JSON; a file that
             could not be used is a row with its error.
@@ -137,13 +139,14 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
         if not files:
             raise gr.Error(texts.API_NO_FILES, print_exception=False)
         try:
-            *_, end = run_batch(files, approach, table.GRADIO_CACHE, analyse_anyway=analyse_anyway)
+            *_, end = run_batch(files, approach, table.GRADIO_CACHE, analyse_anyway=analyse_anyway,
+                                all_frames=all_frames)  # fmt: skip
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return str(end.table), str(end.figures), end.rows
 
     gr.Button(visible=False).click(
-        batch_endpoint, [files, approach, anyway], [table, figures, rows], api_name="batch", **LONG
+        batch_endpoint, [files, approach, anyway, frames], [table, figures, rows], api_name="batch", **LONG
     )
 
 

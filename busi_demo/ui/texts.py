@@ -185,6 +185,7 @@ TAB_BATCH = "Batch"
 BATCH_FILES = "Images or zip archives"
 BATCH_FOLDER = "Choose a folder"
 BATCH_ANYWAY = "Analyse refused pictures, too"
+BATCH_FRAMES = "Every frame of loops"
 BATCH_START, BATCH_STOP = "Analyse all", "Stop"
 BATCH_ALL = "All, and their consensus"
 BATCH_LIMITS = (

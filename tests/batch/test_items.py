@@ -3,8 +3,11 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from dicom_files import GREY, scan
 from helpers import pack, picture, save_grey, write_busi
+from PIL import Image
 
 from busi_demo.batch.items import BatchItem, Limits, StoredFile, find_items, list_batch
 from busi_demo.types import InputError
@@ -228,3 +231,42 @@ def test_a_member_without_a_name_is_left_out(tmp_path, png):
     path.write_bytes(data)
     items, left_out = list_batch([path])
     assert names(items) == ["a.png"] and "leads out of a.zip" in left_out[0].reason
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Path:
+    """A folder with a TIFF of eleven pages, its mask, one page alone, and a file that is no image."""
+    pages = [Image.fromarray(picture(seed)) for seed in range(11)]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "loop.tiff", save_all=True, append_images=pages[1:])
+    save_grey(tmp_path / "in" / "loop_mask.png", picture(0) > 128)
+    save_grey(tmp_path / "in" / "one.png", picture(3))
+    (tmp_path / "in" / "bad.png").write_text("not an image")
+    return tmp_path / "in"
+
+
+def test_each_frame_is_an_image_on_request(loop):
+    assert names(find_items([loop])) == ["bad.png", "loop.tiff", "one.png"]
+    items, _ = list_batch([loop], all_frames=True)
+    frames = [f"loop.tiff [frame {number:02} of 11]" for number in range(1, 12)]
+    assert names(items) == ["bad.png", *frames, "one.png"]
+    assert [item.frame for item in items] == [None, *range(1, 12), None]
+    assert [len(item.masks) for item in items] == [0, 1, *[0] * 11]  # that of the page which is read by default
+    with zipfile.ZipFile(loop.parent / "a.zip", "w") as archive:
+        archive.write(loop / "loop.tiff", "loop.tiff")
+    assert names(list_batch([loop.parent / "a.zip"], all_frames=True)[0]) == frames
+
+
+def test_more_frames_than_are_taken_are_a_fault(loop):
+    items, _ = list_batch([loop], Limits(images=10), all_frames=True)
+    assert names(items) == ["bad.png", "loop.tiff", "one.png"]
+    assert items[1].fault == "loop.tiff has 11 frames, at most 10 are taken at a time: split it."
+    with pytest.raises(InputError, match="has 13 images, at most 12"):
+        list_batch([loop], Limits(images=12), all_frames=True)
+
+
+def test_the_middle_frame_of_a_dicom_loop_has_the_mask(tmp_path):
+    (tmp_path / "loop").write_bytes(scan(np.stack([GREY] * 5), NumberOfFrames=5))
+    save_grey(tmp_path / "loop_mask.png", picture(0) > 128)
+    items, _ = list_batch([tmp_path], all_frames=True)
+    assert [(item.frame, len(item.masks)) for item in items] == [(1, 0), (2, 0), (3, 1), (4, 0), (5, 0)]

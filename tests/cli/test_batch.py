@@ -108,6 +108,22 @@ def test_an_interrupted_run_continues(batch, source, monkeypatch):
     assert batch(source, *FAST, "--no-figures")[:2] == (0, rows) and len(seen) == 6
 
 
+def test_each_frame_of_a_loop_has_a_row_and_a_figure_on_request(batch, tmp_path, predictors):
+    pages = [Image.fromarray(picture(seed)) for seed in range(3)]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "loop.tiff", save_all=True, append_images=pages[1:])
+    status, rows, _ = batch(tmp_path / "in", *FAST, "--all-frames")
+    names = [f"loop.tiff [frame {number} of 3]" for number in (1, 2, 3)]
+    assert status == 0 and sorted(row["image"] for row in rows) == names
+    for name, page in zip(names, pages, strict=True):
+        (row,) = (row for row in rows if row["image"] == name)
+        expected = predictors["multitask_cnn"].predict(page).probabilities["benign"]
+        assert float(row["p_benign"]) == pytest.approx(expected, abs=1e-3)
+        assert (tmp_path / "out" / "figures" / f"{name}.multitask_cnn.png").is_file()
+    status, _, complaints = batch(tmp_path / "in", *FAST)
+    assert status == 2 and "of another all_frames" in complaints[-1]
+
+
 def test_results_of_another_image_of_that_name_are_deleted(batch, tmp_path):
     """A/images/1.png and B/images/1.png; the second one is then damaged, and its figure is deleted."""
     for number, person in enumerate("AB"):

@@ -95,9 +95,7 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     except UnreadableCodingError as error:
         raise _unreadable(name, error.syntax) from error
     except Exception as error:  # pydicom raises nearly every type on damaged files
-        raise InputError(
-            f"{name} is a damaged DICOM file, or coded in a way that cannot be read here: export it again, or as PNG."
-        ) from error
+        raise _damaged(name) from error
     if frames.count > 1:
         chosen = "The middle one" if number is None else "One"
         notes = (f"{chosen} of {frames.count} frames was used (number {index + 1}).", *notes)
@@ -107,6 +105,27 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     if burnt_in:
         notes += ("The file says that text is burnt into its picture: see that it names no patient.",)
     return Frame(pixels, spacing, notes, header, index + 1, frames.count)
+
+
+def _damaged(name: str) -> InputError:
+    return InputError(
+        f"{name} is a damaged DICOM file, or coded in a way that cannot be read here: export it again, or as PNG."
+    )
+
+
+def frames_in(stream: BinaryIO, name: str) -> tuple[int, int]:
+    """The number of the frame that `read_dicom` reads by default, from 1 on, and how many frames there are.
+
+    Raises:
+        InputError: as for `read_dicom`; pixels are not looked at.
+    """
+    try:
+        count = Frames(_open(stream, name)).count
+    except InputError:
+        raise
+    except Exception as error:
+        raise _damaged(name) from error
+    return frame_index(None, count, name, middle=True) + 1, count
 
 
 def _open(stream: BinaryIO, name: str) -> Dataset:

@@ -57,6 +57,7 @@ def run_batch(
     folder: str,
     stopped: Callable[[], bool] = lambda: False,
     analyse_anyway: bool = False,
+    all_frames: bool = False,
 ) -> Iterator[Progress]:
     """Analyse files one after the other; yields the progress before each image and at the end.
 
@@ -66,10 +67,11 @@ def run_batch(
         folder: receives a new folder with table and figures, which is deleted if the caller stops before the end.
         stopped: asked before each image; once true, the batch ends.
         analyse_anyway: as for `Predictor.predict`.
+        all_frames: as for `list_batch`.
     Raises:
         InputError: there is nothing to do, too much, or no approach that was chosen has weights.
     """
-    items, others = list_batch([Path(path) for path in paths], LIMITS)
+    items, others = list_batch([Path(path) for path in paths], LIMITS, all_frames)
     predictors, left_out = load_predictors(approach)
     rows: list[Row] = []
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,7 @@ class BatchTab:
                     value=DEFAULT_APPROACH, label=texts.APPROACH, filterable=False, elem_id="batch-approach",
                 )  # fmt: skip
                 self.anyway = gr.Checkbox(label=texts.BATCH_ANYWAY, elem_id="batch-anyway")
+                self.frames = gr.Checkbox(label=texts.BATCH_FRAMES, elem_id="batch-frames")
                 with gr.Row():
                     self.start = gr.Button(texts.BATCH_START, variant="primary", elem_id="batch-start")
                     self.stop = gr.Button(texts.BATCH_STOP, variant="stop", interactive=False, elem_id="batch-stop")
@@ -68,15 +69,20 @@ class BatchTab:
     def _listen(self) -> None:
         outputs = [self.card, self.table, self.csv, self.figures, self.start, self.stop]
         self.start.click(
-            self.run, [self.files, self.approach, self.anyway], outputs, trigger_mode="once", show_progress="hidden",
-            **PRIVATE, **LONG,
+            self.run, [self.files, self.approach, self.anyway, self.frames], outputs, trigger_mode="once",
+            show_progress="hidden", **PRIVATE, **LONG,
         )  # fmt: skip
         self.files.change(self.mark_as_old, [self.csv, self.files], self.card, **QUICK)
         self.folder.upload(lambda files: files, self.folder, self.files, **QUICK)
         self.stop.click(self.ask_to_stop, None, [self.card, self.stop], **QUICK)
 
     def run(
-        self, files: list[str] | None, approach: str, request: gr.Request, analyse_anyway: bool = False
+        self,
+        files: list[str] | None,
+        approach: str,
+        request: gr.Request,
+        analyse_anyway: bool = False,
+        all_frames: bool = False,
     ) -> Iterator[dict[Any, Any]]:
         """Analyse the files, and tell how far it is after each.
 
@@ -85,6 +91,7 @@ class BatchTab:
             approach: key of the approach, or `ALL`.
             request: tells the session, which may ask to stop.
             analyse_anyway: as for `Predictor.predict`.
+            all_frames: as for `list_batch`.
         Yields:
             Component -> what it shows now.
         """
@@ -99,8 +106,9 @@ class BatchTab:
         held.hold(_RUN, *(files or []))
         try:
             batch = run_batch(
-                files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping, analyse_anyway
-            )
+                files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping, analyse_anyway,
+                all_frames,
+            )  # fmt: skip
             for now in batch:
                 if now.table:
                     held.hold_only(_RESULTS, now.table, now.figures)
