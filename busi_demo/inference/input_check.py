@@ -70,9 +70,6 @@ def known_pictures(folder: Path, sha256: str) -> Known | None:
     if network and network.sha256 != sha256:
         _log.warning("%s: the input check was fitted to other weights, run train/fit_input_check.py", folder.name)
         network = None
-    if not reference or not network:
-        _log.warning("%s: pictures are not compared with all that its networks know, see train/fit_input_check.py",
-                     folder.name)  # fmt: skip
     return Known(reference, network) if reference else None
 
 

@@ -91,7 +91,6 @@ def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
     """
     path = folder / TRUST_FILE
     if not path.is_file():
-        _log.warning("%s: nothing was fitted to its errors, run train/fit_trust.py", folder.name)
         return None
     values = read_json(path)
     names = {item.name for item in fields(TrustFit)}

@@ -506,8 +506,8 @@ def test_the_endpoints_are_the_only_ones_and_documented(url):
         for name, endpoint in endpoints["named_endpoints"].items()
     }
     assert named["/compare"] == ["image", "mask", "analyse_anyway"]
-    assert named["/batch"] == ["files", "approach", "analyse_anyway"]
-    (_, choice, _) = endpoints["named_endpoints"]["/batch"]["parameters"]
+    assert named["/batch"] == ["files", "approach", "analyse_anyway", "all_frames"]
+    (_, choice, *_) = endpoints["named_endpoints"]["/batch"]["parameters"]
     assert choice["type"]["enum"] == [*APPROACHES, "all"] and choice["parameter_default"] == DEFAULT_APPROACH
     parameters = {p["parameter_name"]: p for p in endpoints["named_endpoints"]["/analyse"]["parameters"]}
     assert list(parameters) == ["image", "approach", "mask", "threshold", "cam_class", "cam_method", "opacity",
