@@ -52,7 +52,12 @@ def free_port() -> int:
 
 @contextmanager
 def serve_app(
-    folder: Path, environment: Mapping[str, str], before: Sequence[str] = (), after: Sequence[str] = ()
+    folder: Path,
+    environment: Mapping[str, str],
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    program: Sequence[str] = (str(ROOT / "app.py"),),
+    port: int | None = None,
 ) -> Iterator[str]:
     """Run `python app.py` from another folder; yields its address once it answers.
 
@@ -60,10 +65,12 @@ def serve_app(
         folder: the working directory, and where log.txt is written.
         environment: all environment variables.
         before, after: words of the command line before `python` and after `app.py`.
+        program: what Python runs instead of `app.py`.
+        port: to listen on; by default one that is free.
     """
-    port = free_port()
+    port = port or free_port()
     url, log = f"http://127.0.0.1:{port}/", folder / "log.txt"
-    command = [*before, sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port), *after]
+    command = [*before, sys.executable, *program, "--host", "127.0.0.1", "--port", str(port), *after]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
