@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 
 from busi_demo.types import InputError
@@ -50,7 +51,9 @@ def main() -> None:
     if arguments.mcp:
         print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
     warm.warm_in_background()
-    demo.block_thread()
+    with suppress(SystemExit):  # of SIGTERM
+        demo.block_thread()
+    uploads.end()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_uploads_are_private_and_gone_when_the_server_ends(base, weights_folder,
             Client(url, verbose=False).predict(handle_file(image), "multitask_cnn", api_name="/analyse")
             assert list(folder.rglob(NAME)) and stat.S_IMODE(folder.stat().st_mode) == 0o700
             process.send_signal(number)
-            assert process.wait(60) is not None
+            assert process.wait(60) == 0  # though networks are still compiled
         assert folders(base) == []
         (tmp_path / "log.txt").write_text((tmp_path / "log.txt").read_text().replace("runs at", "ran at"))
     assert NAME not in (tmp_path / "log.txt").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
 """Environment variable that Gradio reads when the page is built."""
@@ -36,6 +38,15 @@ def keep_files_private() -> Path:
     os.environ[FOLDER_VARIABLE] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def end() -> NoReturn:
+    """Remove the folder and end the process at once with status 0. Threads that still compile networks cannot be
+    stopped, and would otherwise end an interpreter that waits for nobody with an error of theirs."""
+    shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def end_on_sigterm() -> None:
