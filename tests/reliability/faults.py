@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from reliability import record
 
 PARTS = ("saving", "training", "batch", "weights", "command", "hub")
+_SOUND = ("one sentence", "answered the same", "and says so")  # ends of what may come of damaged weights
 HUB_SECONDS = 10.0
 """The longest that a Hub which cannot be reached may hold an answer up."""
 
@@ -81,9 +82,7 @@ def rows(part: str, found: Any) -> list[tuple[str, str, bool]]:
         words = "; ".join(
             f"{name}: {count}" if sum(outcomes.values()) > 1 else name for name, count in outcomes.items()
         )
-        sound = all(
-            name.endswith(("one sentence", "answered the same")) or name.startswith("not tried") for name in outcomes
-        )
+        sound = all(name.endswith(_SOUND) or name.startswith("not tried") for name in outcomes)
         told_rows.append((kind, words, not sound))
     return told_rows
 

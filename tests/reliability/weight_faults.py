@@ -80,7 +80,8 @@ def damaged_weights(flips: int, folder: Path, moments: random.Random) -> dict[st
 
 
 def _answer(shipped: Path, folder: Path, change: Callable[[Path], object]) -> Any:
-    """Class and probabilities of a picture, or the message where there is no answer."""
+    """Probabilities of a picture and what is told of how far to trust them, or the message where there is no answer."""
+    from busi_demo.analysis.trust import Level, assess
     from busi_demo.data.phantom import make_phantom
     from busi_demo.inference.predictor import load_predictor
     from busi_demo.types import InputError
@@ -91,7 +92,12 @@ def _answer(shipped: Path, folder: Path, change: Callable[[Path], object]) -> An
         shutil.copy(file, copy)
     change(copy)
     try:
-        return load_predictor(KEY, copy).predict(make_phantom("malignant", 4_300_000, 200, 260).image).probabilities
+        predictor = load_predictor(KEY, copy)
+        prediction = predictor.predict(make_phantom("malignant", 4_300_000, 200, 260).image)
+        sentences = " ".join(check.sentence for check in assess(prediction, predictor.trust_fit).checks)
+        told = predictor.trust_fit is None or not prediction.input_check.compared
+        assert not told or assess(prediction, predictor.trust_fit).level is not Level.GREEN
+        return dict(prediction.probabilities), sentences, told
     except InputError as error:
         return str(error)
     except Exception as error:
@@ -103,7 +109,9 @@ def _answer(shipped: Path, folder: Path, change: Callable[[Path], object]) -> An
 def _came_of(told: Any, expected: Any, name: str) -> str:
     if isinstance(told, str):
         return verdict(told, name)
-    return "answered the same" if told == expected else "answered something else"
+    if told == expected:
+        return "answered the same"
+    return "answered, never green, and says so" if told[2] else "answered something else"
 
 
 def _flip(path: Path, moments: random.Random) -> None:
