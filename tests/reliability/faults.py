@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from reliability import record
 
-PARTS = ("saving", "training", "batch", "weights", "command", "hub")
+PARTS = ("saving", "training", "batch", "publishing", "weights", "command", "hub")
 _SOUND = ("one sentence", "answered the same", "and says so")  # ends of what may come of damaged weights
 HUB_SECONDS = 10.0
 """The longest that a Hub which cannot be reached may hold an answer up."""
@@ -46,7 +46,7 @@ def main() -> int:
 
 def run(part: str, times: int, folder: Path, moments: random.Random) -> Any:
     """Run one part; returns JSON values."""
-    from reliability import kills, weight_faults
+    from reliability import kills, publishing, weight_faults
 
     match part:
         case "saving":
@@ -55,6 +55,8 @@ def run(part: str, times: int, folder: Path, moments: random.Random) -> Any:
             return kills.kill_training(times, folder, moments)
         case "batch":
             return kills.kill_batch(times, folder, moments)
+        case "publishing":
+            return publishing.kill_publishing(times, folder, moments)
         case "weights":
             return weight_faults.damaged_weights(times, folder, moments)
         case "command":
@@ -65,7 +67,7 @@ def run(part: str, times: int, folder: Path, moments: random.Random) -> Any:
 
 def rows(part: str, found: Any) -> list[tuple[str, str, bool]]:
     """What was tried, what came of it, and whether that is a fault."""
-    if part in ("saving", "training", "batch"):
+    if part in ("saving", "training", "batch", "publishing"):
         outcomes: Mapping[str, int] = found["outcomes"]
         words = "; ".join(f"{name}: {count}" for name, count in outcomes.items())
         more = f", {found['finished']} runs" if "finished" in found else ""
@@ -93,7 +95,8 @@ def text(found: Mapping[str, Any], seed: int) -> str:
     return "\n\n".join([
         "Kills are by SIGKILL at random moments of a run; damaged weights are a copy of the shipped ones that answers "
         "on one picture. 'The same': the results are those of an undisturbed run, bit for bit. 'Whole': what lies in "
-        "the folder is the weights of one save. 'One sentence': it names the file and says what to do. "
+        "the folder is the weights of one save, and what lies in a repository the files of one publishing or those "
+        "before it. 'One sentence': it names the file and says what to do. "
         f"Seed {seed}.",
         record.table(["tried", "what came of it", ""], lines),
     ])  # fmt: skip
