@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from limits import RateLimitItem, parse
@@ -107,8 +107,20 @@ class Guard:
             receive = _replay(body, receive)
             refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
         session = scope["path"].partition(_OPEN)[2]
-        with held.open_page(session) if session else nullcontext():
+        if session and not refusal:
+            await self._while_open(session, scope, receive, send)
+        else:
             await (refusal or self._app)(scope, receive, send)
+
+    async def _while_open(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing of a page is kept once it is closed; Gradio alone would keep what was analysed for an hour."""
+        with held.open_page(session):
+            await self._app(scope, receive, send)
+        if held.is_closed(session):
+            sessions = scope["app"].state_holder
+            with sessions.lock:
+                sessions.session_data.pop(session, None)
+                sessions.time_last_used.pop(session, None)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is refused for its address, size or number."""

@@ -106,6 +106,12 @@ def open_page(session: str) -> Iterator[None]:
                 _release_all(session)
 
 
+def is_closed(session: str) -> bool:
+    """Whether the page was open and is not any more."""
+    with _lock:
+        return session in _closed
+
+
 def was_removed(part: str, *paths: str | None) -> bool:
     """Whether the page that is being answered was closed, or a part of it gave one of these files back, so that an
     answer on it is not wanted any more."""

@@ -81,24 +81,28 @@ class Visitor:
             return Reply("lost", type(error).__name__)
 
     def ask_page(self, file: Path, approach: str) -> Reply:
-        """Open a file on the page, wait for the networks, and for what is shown."""
+        """Open the page and a file on it, wait for the networks, and for what is shown; then close it."""
         session = uuid.uuid4().hex[:12]
         try:
-            placed = self._step(self.place, session, [self._upload(file)])
-            image = placed[0]
-            ran = self._step(self.run, session, [image, approach])
-            values = self._defaults(self.view)
-            values[:2] = [False, image]
-            for number, value in zip(self.run["outputs"], ran, strict=True):
-                if number in self.view["inputs"][3:] and not isinstance(value, dict):
-                    values[self.view["inputs"].index(number)] = value
-            seen = self._step(self.view, session, values)
-            shown = {self.named.get(number): value for number, value in zip(self.view["outputs"], seen, strict=True)}
-            return Reply("answer", json.dumps([self._told(shown[name]) for name in ("card", "figure", "findings")]))
+            with self.http.stream("GET", f"{_API}/heartbeat/{session}"):
+                return self._on_page(session, file, approach)
         except Stopped as stopped:
             return Reply(*stopped.args)
         except httpx.HTTPError as error:
             return Reply("lost", type(error).__name__)
+
+    def _on_page(self, session: str, file: Path, approach: str) -> Reply:
+        placed = self._step(self.place, session, [self._upload(file)])
+        image = placed[0]
+        ran = self._step(self.run, session, [image, approach])
+        values = self._defaults(self.view)
+        values[:2] = [False, image]
+        for number, value in zip(self.run["outputs"], ran, strict=True):
+            if number in self.view["inputs"][3:] and not isinstance(value, dict):
+                values[self.view["inputs"].index(number)] = value
+        seen = self._step(self.view, session, values)
+        shown = {self.named.get(number): value for number, value in zip(self.view["outputs"], seen, strict=True)}
+        return Reply("answer", json.dumps([self._told(shown[name]) for name in ("card", "figure", "findings")]))
 
     def cancel(self, file: Path, approach: str) -> bool:
         """Start an analysis and cancel it; returns whether the server agreed."""

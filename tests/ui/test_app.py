@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -20,6 +21,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers import disc, picture, save_grey, write_dicom
 from PIL import Image
+from reliability.journeys import Visitor
 
 from busi_demo.analysis.view import View
 from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
@@ -35,6 +37,7 @@ from busi_demo.ui.analyse.controls import view_of
 from busi_demo.ui.analyse.downloads import maker
 from busi_demo.ui.analyse.tab import AnalyseTab
 from busi_demo.ui.endpoints import analyse_endpoint
+from busi_demo.ui.guard import guarded
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 from busi_demo.ui.session import Session
 from busi_demo.weights import store as weights
@@ -636,3 +639,21 @@ def test_the_uncertainty_is_a_sixth_panel_that_a_person_switches_on(tab, image):
     assert value(further).width > 1.1 * value(plain).width
     assert further.constructor_args["alt_text"].count("uncertainty") == 1
     assert "uncertainty" not in plain.constructor_args["alt_text"]
+
+
+def test_nothing_of_a_page_is_kept_once_it_is_closed(examples_folder, image, predictors):
+    demo = build_page(examples_folder)
+    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, app_kwargs=guarded(), **LAUNCH_OPTIONS)
+    sessions, seen = demo.app.state_holder.session_data, list[str]()
+    try:
+        visitor = Visitor(url, httpx.get(f"{url}config").json())
+        on_page = visitor._on_page
+        visitor._on_page = lambda session, *rest: (on_page(session, *rest), seen.extend(sessions))[0]
+        reply = visitor.ask_page(Path(image), "multitask_cnn")
+        assert reply.kind == "answer" and len(seen) == 1
+        end = time.monotonic() + 30
+        while sessions and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not sessions
+    finally:
+        demo.close()
