@@ -104,7 +104,7 @@ class Answer:
 
     def figure_png(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
         """The panels as a PNG file; arguments as in `figure`."""
-        from busi_demo.analysis.figure import png_bytes
+        from busi_demo.analysis.png import png_bytes
 
         return png_bytes(self._pixels(columns, opacity, None, uncertainty))
 

@@ -171,15 +171,6 @@ def colour_table(name: str) -> np.ndarray:
     return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def png_bytes(image: Image.Image | np.ndarray) -> bytes:
-    """An image of mode "L" or "RGB", or its uint8 pixels, as a PNG file. One filter and light compression take a third
-    of the time that Pillow needs at the same size."""
-    from imagecodecs import PNG, png_encode  # loaded here: a second that a table of answers need not wait for
-
-    pixels = np.ascontiguousarray(image)
-    return bytes(png_encode(pixels, PNG.COMPRESSION.SPEED, strategy=PNG.STRATEGY.FILTERED, filter=PNG.FILTER.SUB))
-
-
 def _mix(place: np.ndarray, colours: np.ndarray, alpha: np.ndarray) -> None:
     """Lay uint8 colours, (h, w, 3) or (3,), over uint8 (h, w, 3), with alpha float (h, w) in [0, 1]."""
     below = place.astype(np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from busi_demo.analysis.canvas import Canvas, colour_table, png_bytes, text_width, wrapped
+from busi_demo.analysis.canvas import Canvas, colour_table, text_width, wrapped
 from busi_demo.analysis.panels import (
     BELOW,
     BLANK,
@@ -33,7 +33,7 @@ from busi_demo.analysis.panels import (
 from busi_demo.analysis.view import CAM_OPACITY
 from busi_demo.types import Prediction
 
-__all__ = ["DISCLAIMER", "DPI", "draw_figure", "plain_image", "png_bytes"]
+__all__ = ["DISCLAIMER", "DPI", "draw_figure", "plain_image"]
 
 DPI = 160
 """Twice the density at which a figure of five columns is 1200 px wide, for sharp text on screens of high density."""

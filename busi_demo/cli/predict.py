@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from busi_demo.analysis.figure import png_bytes
+from busi_demo.analysis.png import png_bytes
 from busi_demo.analysis.trusted import trusted_answer
 from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.imaging import read_ground_truth, read_image

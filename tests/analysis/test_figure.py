@@ -13,11 +13,12 @@ from figures import SHAPES, TITLES, answer, box
 from helpers import disc
 from PIL import Image, ImageColor
 
-from busi_demo.analysis.canvas import Canvas, colour_table, dashes, png_bytes, text_width, wrapped
+from busi_demo.analysis.canvas import Canvas, colour_table, dashes, text_width, wrapped
 from busi_demo.analysis.figure import DPI
 from busi_demo.analysis.figure import draw_figure as draw_pixels
 from busi_demo.analysis.figure_pdf import draw_panels
 from busi_demo.analysis.panels import FRAME_COLOUR, MISSED, PREDICTED, TRUTH, panel_size
+from busi_demo.analysis.png import png_bytes
 from busi_demo.types import InputError, Prediction
 
 

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from busi_demo.analysis.analysis import AnalysedImage, analyse_image
-from busi_demo.analysis.figure import DPI, png_bytes
+from busi_demo.analysis.figure import DPI
+from busi_demo.analysis.png import png_bytes
 from busi_demo.analysis.view import DEFAULT_VIEW
 from busi_demo.batch.analyse import analyse_items
 from busi_demo.batch.items import find_items

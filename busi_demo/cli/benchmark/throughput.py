@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-from busi_demo.analysis.figure import png_bytes
+from busi_demo.analysis.png import png_bytes
 from busi_demo.data.phantom import make_phantom
 from busi_demo.inference.engines import EAGER, ENGINES, find_engine
 from busi_demo.models import DEFAULT_APPROACH

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from busi_demo.analysis.figure import png_bytes
+from busi_demo.analysis.png import png_bytes
 from busi_demo.data.augment import training_augmentation
 from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.data.phantom import phantom_samples
