@@ -62,6 +62,7 @@ class _Compiled:
 
 _compiled: WeakKeyDictionary[ApproachModel, _Compiled] = WeakKeyDictionary()
 _compiling = threading.Lock()
+_cores = threading.Lock()  # a forward pass uses all of them: two at the same time take longer than one after the other
 
 
 def choice_of(model: ApproachModel) -> Choice:
@@ -77,11 +78,13 @@ def engine_of(plan: Plan) -> str:
 
 
 def run_plan(plan: Plan) -> ModelOutput:
-    """Run a forward pass with the engine of its networks; in PyTorch where they have none for its inputs."""
+    """Run a forward pass with the engine of its networks; in PyTorch where they have none for its inputs. Threads that
+    ask at the same time wait for each other."""
     key = engine_of(plan)
-    if key == EAGER:
-        return plan.run()
-    return plan.join(_run_all([_compiled[one.network].runs[tuple(one.x.shape)] for one in plan.passes], plan, key))
+    with _cores:
+        if key == EAGER:
+            return plan.run()
+        return plan.join(_run_all([_compiled[one.network].runs[tuple(one.x.shape)] for one in plan.passes], plan, key))
 
 
 def accelerate(plan: Plan, wanted: str | None = None) -> Choice:
@@ -130,11 +133,14 @@ def _install(plan: Plan, choice: Choice) -> Choice:
         return choice
     try:
         runs = compile_plan(plan, key)
-        outputs = _run_all(runs, plan, key)
+        with _cores:
+            outputs = _run_all(runs, plan, key)
     except Exception as error:  # whatever a compiler raises: PyTorch still runs
         _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
         return Choice(EAGER, f"{ENGINES[key].title} failed: {type(error).__name__}.", times)
-    if gap := disagreement(plan.run(), plan.join(outputs)):
+    with _cores:
+        expected = plan.run()
+    if gap := disagreement(expected, plan.join(outputs)):
         _log.warning("%s is not used: %s", key, gap)
         return Choice(EAGER, f"{ENGINES[key].title} does not agree with PyTorch: {gap}.", times)
     for network in plan.networks:
@@ -182,7 +188,8 @@ def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
         workers = _workers(plan, key)
         try:
             (run,) = ENGINES[key].compile(first.network, [first.x], torch.get_num_threads() // workers)
-            seconds = median_seconds(partial(run, first.x))
+            with _cores:
+                seconds = median_seconds(partial(run, first.x))
         except Exception as error:  # whatever a compiler raises: the others remain
             _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
             continue

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,3 +139,19 @@ def test_engines_are_timed(plan, monkeypatch):
     times = module.estimate(plan, module.ENGINES)
     assert set(times) == {EAGER, "several", "hidden"} and all(value > 0 for value in times.values())
     assert "hidden" not in accelerate(plan).milliseconds
+
+
+def test_forward_passes_take_turns_as_each_uses_all_cores():
+    running, most = [], []
+
+    def run() -> str:
+        running.append(1)
+        time.sleep(0.02)
+        most.append(len(running))
+        running.pop()
+        return "output"
+
+    plan = SimpleNamespace(passes=(), run=run)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run_plan, [plan] * 8)) == ["output"] * 8
+    assert most == [1] * 8
