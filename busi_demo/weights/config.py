@@ -169,8 +169,7 @@ def parse_config(name: str, value: Any) -> WeightsConfig:
         classes = rest.pop("classes")
         if tuple(classes) != CLASSES:
             raise InputError(
-                f"{rest['approach']} was trained for the classes {classes}, this version has {list(CLASSES)}: "
-                f"{_REMEDY}."
+                f"{name} is of weights for the classes {classes}, this version has {list(CLASSES)}: {_REMEDY}."
             )
         del rest["format"]
         detector = rest.pop("detector", None)
@@ -187,8 +186,10 @@ def parse_config(name: str, value: Any) -> WeightsConfig:
             detector=_record(DetectorReference, name, "detector", detector) if detector else None,
             facts=rest,
         )
-    except InputError:
-        raise
+    except InputError as error:
+        if str(error).startswith(name):
+            raise
+        raise not_of_this_version(name, str(error).rstrip(".")) from error  # of an approach that is not there
     except (TypeError, ValueError) as error:
         raise not_of_this_version(name, str(error).rstrip(".")) from error
 

@@ -249,7 +249,7 @@ def test_a_config_without_a_needed_field_is_refused(saved):
 
 def test_other_classes_are_refused(saved):
     edit_config(saved, classes=["benign", "normal", "malignant"])
-    with pytest.raises(InputError, match=rf"^{KEY} was trained for the classes .*'normal', 'malignant'"):
+    with pytest.raises(InputError, match=rf"^{KEY}/config.json is of weights for the classes .*'normal', 'malignant'"):
         load_weights(saved / KEY)
 
 
@@ -514,3 +514,12 @@ def test_killed_at_any_step_of_saving_the_old_or_the_new_weights_load(tmp_path, 
     assert loaded() == 9.0
     names = sorted(path.name for path in (tmp_path / KEY).iterdir() if not path.name.startswith("."))
     assert names == [CONFIG_FILE, MODEL_FILE]
+
+
+@pytest.mark.parametrize(
+    "values", [{"approach": "multitask_cno"}, {"detector": {"approach": "unet", "sha256": "0" * 64}}]
+)
+def test_an_approach_that_there_is_not_is_told_with_the_file_that_names_it(saved, values):
+    edit_config(saved, **values)
+    with pytest.raises(InputError, match=rf"^{KEY}/config.json does not fit .*There is no approach .*: fetch"):
+        load_weights(saved / KEY)
