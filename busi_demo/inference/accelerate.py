@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -36,6 +37,7 @@ WORTH_COMPILING = 150
 cores, half a minute and 0.22 seconds an image."""
 
 _REPEATS = 5
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +64,6 @@ class _Compiled:
 
 _compiled: WeakKeyDictionary[ApproachModel, _Compiled] = WeakKeyDictionary()
 _compiling = threading.Lock()
-_cores = threading.Lock()  # a forward pass uses all of them: two at the same time take longer than one after the other
 
 
 def choice_of(model: ApproachModel) -> Choice:
@@ -78,13 +79,14 @@ def engine_of(plan: Plan) -> str:
 
 
 def run_plan(plan: Plan) -> ModelOutput:
-    """Run a forward pass with the engine of its networks; in PyTorch where they have none for its inputs. Threads that
-    ask at the same time wait for each other."""
+    """Run a forward pass without gradients, with the engine of its networks; in PyTorch where they have none for its
+    inputs."""
     key = engine_of(plan)
-    with _cores:
-        if key == EAGER:
-            return plan.run()
-        return plan.join(_run_all([_compiled[one.network].runs[tuple(one.x.shape)] for one in plan.passes], plan, key))
+    if key == EAGER:
+        runs: list[Run] = [one.network.tensors for one in plan.passes]
+    else:
+        runs = [_compiled[one.network].runs[tuple(one.x.shape)] for one in plan.passes]
+    return plan.join(_run_all(runs, plan, key)) if runs else in_turn(plan.run)
 
 
 def accelerate(plan: Plan, wanted: str | None = None) -> Choice:
@@ -133,14 +135,11 @@ def _install(plan: Plan, choice: Choice) -> Choice:
         return choice
     try:
         runs = compile_plan(plan, key)
-        with _cores:
-            outputs = _run_all(runs, plan, key)
+        outputs = _run_all(runs, plan, key)
     except Exception as error:  # whatever a compiler raises: PyTorch still runs
         _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
         return Choice(EAGER, f"{ENGINES[key].title} failed: {type(error).__name__}.", times)
-    with _cores:
-        expected = plan.run()
-    if gap := disagreement(expected, plan.join(outputs)):
+    if gap := disagreement(in_turn(plan.run), plan.join(outputs)):
         _log.warning("%s is not used: %s", key, gap)
         return Choice(EAGER, f"{ENGINES[key].title} does not agree with PyTorch: {gap}.", times)
     for network in plan.networks:
@@ -188,13 +187,25 @@ def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
         workers = _workers(plan, key)
         try:
             (run,) = ENGINES[key].compile(first.network, [first.x], torch.get_num_threads() // workers)
-            with _cores:
-                seconds = median_seconds(partial(run, first.x))
+            timed = partial(median_seconds, partial(run, first.x))
+            seconds = in_turn(timed) if workers == 1 else _pool().submit(timed).result()
         except Exception as error:  # whatever a compiler raises: the others remain
             _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
             continue
         times[key] = 1000 * seconds * -(-len(plan.passes) // workers)
     return times
+
+
+def in_turn(work: Callable[[], _T]) -> _T:
+    """Run networks that use all cores in the one thread that does so, after what others asked for before; returns what
+    it returns, or raises what it raises. PyTorch keeps a pool of threads for each thread that calls it, which wait for
+    more work on cores that others need."""
+    return _turns().submit(work).result()
+
+
+@cache
+def _turns() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "networks", torch.set_grad_enabled, (False,))
 
 
 def median_seconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
@@ -212,7 +223,7 @@ def _run_all(runs: Sequence[Run], plan: Plan, key: str) -> list[Tensors]:
     inputs = [one.x for one in plan.passes]
     if _workers(plan, key) > 1:
         return list(_pool().map(lambda run, x: run(x), runs, inputs))
-    return [run(x) for run, x in zip(runs, inputs, strict=True)]
+    return in_turn(lambda: [run(x) for run, x in zip(runs, inputs, strict=True)])
 
 
 def _workers(plan: Plan, key: str) -> int:
@@ -223,4 +234,15 @@ def _workers(plan: Plan, key: str) -> int:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="passes")
+    """Threads that run one pass each, on one core each."""
+    threads = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.set_grad_enabled(False)
+        torch.set_num_threads(1)  # of this thread, and of those that PyTorch meets from now on
+
+    pool, begun = ThreadPoolExecutor(threads, "passes", begin), threading.Barrier(threads)
+    for waiting in [pool.submit(begun.wait) for _ in range(threads)]:
+        waiting.result()
+    torch.set_num_threads(threads)
+    return pool

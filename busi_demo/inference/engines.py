@@ -68,7 +68,7 @@ class _Tensors(nn.Module):
 
 
 def _eager(network: ApproachModel, inputs: Sequence[torch.Tensor], threads: int) -> list[Run]:
-    return [network.tensors for _ in inputs]
+    return [network.tensors for _ in inputs]  # with the threads that PyTorch has where it is called
 
 
 def _channels_last(network: ApproachModel, inputs: Sequence[torch.Tensor], threads: int) -> list[Run]:
@@ -164,8 +164,8 @@ def _locked(run: Callable[[np.ndarray], Any]) -> Run:
 
 
 ENGINES: dict[str, Engine] = {
-    EAGER: Engine("PyTorch", _eager),
-    "channels_last": Engine("PyTorch, channels last", _channels_last),
+    EAGER: Engine("PyTorch", _eager, side_by_side=True),
+    "channels_last": Engine("PyTorch, channels last", _channels_last, side_by_side=True),
     "openvino": Engine("OpenVINO", _openvino, needs="openvino", side_by_side=True),
     # its export takes ten times as long as that of OpenVINO, and its passes are no faster
     "onnxruntime": Engine("ONNX Runtime", _onnxruntime, needs="onnxruntime", side_by_side=True, by_default=False),

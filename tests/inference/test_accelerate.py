@@ -141,7 +141,7 @@ def test_engines_are_timed(plan, monkeypatch):
     assert "hidden" not in accelerate(plan).milliseconds
 
 
-def test_forward_passes_take_turns_as_each_uses_all_cores():
+def test_forward_passes_that_cannot_be_taken_apart_take_turns_as_each_uses_all_cores():
     running, most = [], []
 
     def run() -> str:
