@@ -51,7 +51,7 @@ def main() -> None:
     if arguments.mcp:
         print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
     warm.warm_in_background()
-    with suppress(SystemExit):  # of SIGTERM
+    with suppress(SystemExit, KeyboardInterrupt):  # of SIGTERM, and of a second Ctrl+C
         demo.block_thread()
     uploads.end()
 

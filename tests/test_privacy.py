@@ -112,15 +112,19 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one_and_what_a_running
         process.wait()
     (left,) = folders(base)
     assert list(left.rglob(NAME))
-    script = "from busi_demo.ui.uploads import keep_files_private as keep; import time; print(keep(), flush=True); "
+    script = (
+        "from busi_demo.ui.uploads import keep_files_private as keep; import tempfile, time; "
+        "print(keep(), flush=True); print(tempfile.gettempdir(), flush=True); "
+    )
     words = [sys.executable, "-c", f"{script}time.sleep(60)"]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(base)}
     running = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         first = Path(running.stdout.readline().strip())  # type: ignore[union-attr]
         assert folders(base) == [first]
+        assert Path(running.stdout.readline().strip()) == first  # type: ignore[union-attr]
         done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert Path(done.stdout.strip()) != first and folders(base) == [first]
+        assert Path(done.stdout.splitlines()[0]) != first and folders(base) == [first]
     finally:
         running.kill()
         running.wait()

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from busi_demo.batch.files import SUFFIXES, Candidate, Contents, LeftOut, Limits, StoredFile, in_archive, in_folder
@@ -45,11 +46,17 @@ class BatchItem:
         contents = hashlib.sha256()
         try:
             for file in (self.image, *self.masks):
-                with file.on_disk() as path, path.open("rb") as stream:
-                    contents.update(hashlib.file_digest(stream, "sha256").digest())
+                state = file.path.stat()
+                contents.update(_digest(file, state.st_mtime_ns, state.st_size))
         except (InputError, OSError):
             return None
         return contents.hexdigest()
+
+
+@lru_cache(8)  # the frames of a loop, one after the other, are of one file
+def _digest(file: StoredFile, changed: int, size: int) -> bytes:
+    with file.on_disk() as path, path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def find_items(sources: Sequence[Path], limits: Limits = _LIMITS) -> list[BatchItem]:
@@ -137,7 +144,10 @@ def _frames_of(item: BatchItem, limits: Limits) -> list[BatchItem]:
     if count == 1:
         return [item]
     if count > limits.images:  # a damaged file may announce any number
-        fault = f"{item.name} has {count:,} frames, at most {limits.images:,} are taken at a time: split it."
+        fault = (
+            f"{item.name} has {count:,} frames, at most {limits.images:,} are taken at a time: choose single ones of "
+            "it instead."
+        )
         return [BatchItem(item.name, true_class=item.true_class, fault=fault)]
     digits = len(str(count))
     return [

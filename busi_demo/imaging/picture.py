@@ -46,6 +46,9 @@ class Picture:
     frames: int = 1
 
 
+_PHOTOGRAPHS = ("JPEG", "MPO")  # their further pictures are previews and maps
+
+
 def decode(source: Undecoded, frame: int | None = None) -> Picture:
     """Decode one frame or page.
 
@@ -94,7 +97,7 @@ def frames_in(path: Path) -> tuple[int, int]:
             return dicom.frames_in(stream, name)
         image = _open_pillow(stream, name, head)
         try:
-            return 1, getattr(image, "n_frames", 1)
+            return 1, 1 if image.format in _PHOTOGRAPHS else getattr(image, "n_frames", 1)
         except Exception as error:  # decoders raise nearly every type on damaged files
             raise _damaged(name, error) from error
 

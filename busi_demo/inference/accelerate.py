@@ -154,7 +154,7 @@ def compile_plan(plan: Plan, key: str) -> list[Run]:
     for network in plan.networks:
         places = [i for i, one in enumerate(plan.passes) if one.network is network]
         inputs = [plan.passes[i].x for i in places]
-        runs |= dict(zip(places, engine.compile(network, inputs, torch.get_num_threads() // workers), strict=True))
+        runs |= dict(zip(places, engine.compile(network, inputs, _threads() // workers), strict=True))
     return [runs[i] for i in range(len(plan.passes))]
 
 
@@ -186,9 +186,9 @@ def estimate(plan: Plan, keys: Iterable[str]) -> dict[str, float]:
     for key in keys:
         workers = _workers(plan, key)
         try:
-            (run,) = ENGINES[key].compile(first.network, [first.x], torch.get_num_threads() // workers)
+            (run,) = ENGINES[key].compile(first.network, [first.x], _threads() // workers)
             timed = partial(median_seconds, partial(run, first.x))
-            seconds = in_turn(timed) if workers == 1 else _pool().submit(timed).result()
+            seconds = in_turn(timed) if workers == 1 else _pool(workers).submit(timed).result()
         except Exception as error:  # whatever a compiler raises: the others remain
             _log.warning("%s cannot run the networks (%s: %s)", key, type(error).__name__, str(error)[:200])
             continue
@@ -200,12 +200,7 @@ def in_turn(work: Callable[[], _T]) -> _T:
     """Run networks that use all cores in the one thread that does so, after what others asked for before; returns what
     it returns, or raises what it raises. PyTorch keeps a pool of threads for each thread that calls it, which wait for
     more work on cores that others need."""
-    return _turns().submit(work).result()
-
-
-@cache
-def _turns() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "networks", torch.set_grad_enabled, (False,))
+    return _turns.submit(work).result()
 
 
 def median_seconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
@@ -221,28 +216,46 @@ def median_seconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
 
 def _run_all(runs: Sequence[Run], plan: Plan, key: str) -> list[Tensors]:
     inputs = [one.x for one in plan.passes]
-    if _workers(plan, key) > 1:
-        return list(_pool().map(lambda run, x: run(x), runs, inputs))
+    if (workers := _workers(plan, key)) > 1:
+        return list(_pool(workers).map(lambda run, x: run(x), runs, inputs))
     return in_turn(lambda: [run(x) for run, x in zip(runs, inputs, strict=True)])
 
 
 def _workers(plan: Plan, key: str) -> int:
-    """How many passes of a plan an engine runs at the same time, with one thread each: as many as PyTorch has threads,
-    which OMP_NUM_THREADS limits; or one, with all threads."""
-    return torch.get_num_threads() if ENGINES[key].side_by_side and len(plan.passes) > 1 else 1
+    """How many passes of a plan an engine runs at the same time, each with its share of all threads."""
+    return min(_threads(), len(plan.passes)) if ENGINES[key].side_by_side and len(plan.passes) > 1 else 1
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads that run one pass each, on one core each."""
-    threads = torch.get_num_threads()
+def _threads() -> int:
+    """How many threads PyTorch has, which OMP_NUM_THREADS limits. It is asked once: while a pool starts, PyTorch tells
+    new threads another number."""
+    return torch.get_num_threads()
+
+
+def _begin_turns() -> None:
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(_threads())
+
+
+_turns = ThreadPoolExecutor(1, "networks", _begin_turns)
+_pools: dict[int, ThreadPoolExecutor] = {}
+_starting = threading.Lock()
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that run one pass each, with their share of the cores."""
+    threads = _threads()
 
     def begin() -> None:
         torch.set_grad_enabled(False)
-        torch.set_num_threads(1)  # of this thread, and of those that PyTorch meets from now on
+        torch.set_num_threads(threads // workers)  # of this thread, and of those that PyTorch meets from now on
 
-    pool, begun = ThreadPoolExecutor(threads, "passes", begin), threading.Barrier(threads)
-    for waiting in [pool.submit(begun.wait) for _ in range(threads)]:
-        waiting.result()
-    torch.set_num_threads(threads)
-    return pool
+    with _starting:
+        if workers not in _pools:
+            pool, begun = ThreadPoolExecutor(workers, "passes", begin), threading.Barrier(workers)
+            for waiting in [pool.submit(begun.wait) for _ in range(workers)]:
+                waiting.result()
+            torch.set_num_threads(threads)
+            _pools[workers] = pool
+        return _pools[workers]

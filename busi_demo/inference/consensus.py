@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -119,7 +119,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
 def joined_check(checks: Sequence[InputCheck]) -> InputCheck:
     """The check that the middle of all verdicts belongs to; of two in the middle, the stricter one."""
     order = [Verdict.ACCEPTED, Verdict.DOUBTFUL, Verdict.REFUSED]
-    return sorted(checks, key=lambda check: order.index(check.verdict))[len(checks) // 2]
+    middle = sorted(checks, key=lambda check: order.index(check.verdict))[len(checks) // 2]
+    return replace(middle, compared=all(check.compared for check in checks))
 
 
 def distinct_outlines(members: Sequence[Prediction]) -> list[int]:

@@ -38,7 +38,7 @@ class Engine:
         title: what people call it.
         compile: network, example inputs and number of threads -> a function for each input.
         needs: package that must be installed; `None`: no further one.
-        side_by_side: whether passes run at the same time, with one thread each, where there are several.
+        side_by_side: whether passes run at the same time, each with its share of the threads, where there are several.
         by_default: whether it is tried when an engine is chosen; otherwise only the benchmark does.
     """
 

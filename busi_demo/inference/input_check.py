@@ -51,10 +51,13 @@ class Known:
     Attributes:
         reference: properties of known pictures.
         network: what a network sees in them; `None` to compare properties alone.
+        complete: nothing is missing that was fitted to the weights that ship. A network that answers alone, without
+            the others of its ensemble, has no `network` and is complete.
     """
 
     reference: InputReference
     network: NetworkReference | None = None
+    complete: bool = True
 
 
 def known_pictures(folder: Path, sha256: str) -> Known | None:
@@ -70,7 +73,7 @@ def known_pictures(folder: Path, sha256: str) -> Known | None:
     if network and network.sha256 != sha256:
         _log.warning("%s: the input check was fitted to other weights, run train/fit_input_check.py", folder.name)
         network = None
-    return Known(reference, network) if reference else None
+    return Known(reference, network, complete=network is not None) if reference else None
 
 
 def check_input(
@@ -91,7 +94,7 @@ def check_input(
         coloured: share of the pixels of that part that have a colour, apart from one even tint, 0 to 1.
         header: DICOM values `Modality` and `BodyPartExamined`, where the file tells them.
     """
-    compared = bool(known and (known.network or descriptor is None))
+    compared = bool(known and known.complete)
     plain = _plain_findings(pixels)
     findings = [*_header_findings(header or {}), *_colour_findings(coloured), *plain]
     if known and not any(verdict is Verdict.REFUSED for verdict, _ in findings):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from limits import RateLimitItem, parse
@@ -46,6 +46,7 @@ HEADERS = {
 """Headers of every answer."""
 
 _FILE, _UPLOAD, _MCP = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/mcp"
+_ASK = "/gradio_api/queue/join"
 _OPEN = "/gradio_api/heartbeat/"  # a page keeps such a connection as long as it is open
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _UNUSED = (
@@ -106,6 +107,8 @@ class Guard:
             body = await _whole(receive)
             receive = _replay(body, receive)
             refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
+            if not refusal and scope["path"].endswith(_ASK):
+                held.reopen(_session_of(body))
         session = scope["path"].partition(_OPEN)[2]
         if session and not refusal:
             await self._while_open(session, scope, receive, send)
@@ -114,13 +117,15 @@ class Guard:
 
     async def _while_open(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing of a page is kept once it is closed; Gradio alone would keep what was analysed for an hour."""
-        with held.open_page(session):
-            await self._app(scope, receive, send)
-        if held.is_closed(session):
-            sessions = scope["app"].state_holder
-            with sessions.lock:
-                sessions.session_data.pop(session, None)
-                sessions.time_last_used.pop(session, None)
+        with ExitStack() as page:
+
+            async def send_opened(message: Message) -> None:
+                if message["type"] == "http.response.start" and message["status"] == 200:
+                    page.callback(_forget, scope["app"].state_holder, session)
+                    page.enter_context(held.open_page(session))
+                await send(message)
+
+            await self._app(scope, receive, send_opened)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is refused for its address, size or number."""
@@ -144,6 +149,14 @@ class Guard:
             sentence = f"Too many requests: at most {rate} are taken from one client. Try again later."
             return _answer(429, sentence, {"Retry-After": str(rate.get_expiry())})
         return None
+
+
+def _forget(sessions: Any, session: str) -> None:
+    """Remove what Gradio keeps of a page that was closed."""
+    if held.is_closed(session):
+        with sessions.lock:
+            sessions.session_data.pop(session, None)
+            sessions.time_last_used.pop(session, None)
 
 
 def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -232,6 +245,11 @@ def _refusal_of(body: bytes, is_mcp: bool) -> JSONResponse | None:
     except (ValueError, AttributeError, RecursionError):
         return _answer(400, "The request is not a message in JSON that this page understands.")
     return _answer(400, NO_URLS) if named else None
+
+
+def _session_of(body: bytes) -> str:
+    content = json.loads(body or b"{}")
+    return str(content.get("session_hash")) if isinstance(content, dict) else ""
 
 
 def _strings(content: Any) -> Iterator[str]:

@@ -84,11 +84,14 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
             held -= given_back
             _removed[session, part] |= given_back
             _let_go(given_back)
+            if session in _closed:
+                _release_all(session)
 
 
 @contextmanager
 def open_page(session: str) -> Iterator[None]:
-    """A page is open as long as this context, or another of its session. Afterwards it needs no files."""
+    """A page is open as long as this context, or another of its session. Afterwards it needs no files, unless it asks
+    for something again."""
     with _lock:
         _open[session] += 1
         _closed.pop(session, None)
@@ -100,10 +103,16 @@ def open_page(session: str) -> Iterator[None]:
             if not _open[session]:
                 del _open[session]
                 now = time.monotonic()
-                for other in [other for other, closed in _closed.items() if closed < now - KEPT_SECONDS]:
-                    del _closed[other]
+                while _closed and _closed[oldest := next(iter(_closed))] < now - KEPT_SECONDS:
+                    del _closed[oldest]
                 _closed[session] = now
                 _release_all(session)
+
+
+def reopen(session: str) -> None:
+    """Note that a page asks for something, though its connection may have ended: networks change, computers sleep."""
+    with _lock:
+        _closed.pop(session, None)
 
 
 def is_closed(session: str) -> bool:
@@ -169,9 +178,10 @@ def _store(content: bytes, name: str) -> str:
 
 
 def _release_all(session: str) -> None:
-    for part, held in _parts.pop(session, {}).items():
+    for held in _parts.pop(session, {}).values():
         _let_go(held)
-        _removed.pop((session, part), None)
+    for key in [key for key in _removed if key[0] == session]:
+        del _removed[key]
 
 
 def _take(path: str) -> None:

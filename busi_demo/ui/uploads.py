@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
 """Environment variable that Gradio reads when the page is built."""
 
 _PREFIX, _LOCK = "busi_demo_uploads_", "in_use.lock"
+_TRIES, _OLD = 20, 60.0  # to remove the folder, and seconds
 _held: list[object] = []  # locks are released when their files are closed
 
 
@@ -35,7 +37,7 @@ def keep_files_private() -> Path:
         _remove_if_left(other)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))  # readable by its owner alone
     _lock(folder)
-    os.environ[FOLDER_VARIABLE] = str(folder)
+    os.environ[FOLDER_VARIABLE] = tempfile.tempdir = str(folder)  # what is unpacked from archives lies there, too
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -43,9 +45,16 @@ def keep_files_private() -> Path:
 def end() -> NoReturn:
     """Remove the folder and end the process at once with status 0. Threads that still compile networks cannot be
     stopped, and would otherwise end an interpreter that waits for nobody with an error of theirs."""
-    shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    for _ in range(_TRIES):
+        shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
+        if not Path(os.environ[FOLDER_VARIABLE]).exists():
+            break
+        time.sleep(0.1)  # threads may still write there
     logging.shutdown()
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
     os._exit(0)
 
 
@@ -82,6 +91,8 @@ def _remove_if_left(folder: Path) -> None:
     folder, or is one that a server is just making."""
     with suppress(OSError):
         own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-        if own and (folder / _LOCK).is_file() and not folder.is_symlink() and _lock(folder):
+        lock = folder / _LOCK
+        made = lock.is_file() or folder.stat().st_mtime < time.time() - _OLD  # one may be without it that was written
+        if own and made and not folder.is_symlink() and _lock(folder):
             shutil.rmtree(folder, ignore_errors=True)
             _held.pop().close()  # type: ignore[attr-defined]

@@ -218,6 +218,6 @@ def _load(kind: type[_Reference], folder: Path) -> _Reference | None:
             f"{folder.name}/{path.name} is damaged ({error}): fetch it again, or make it with train/fit_input_check.py."
         ) from error
     raise InputError(
-        f"{folder.name}/{path.name} was made for other properties of pictures: make it again with "
+        f"{folder.name}/{path.name} was made by another version, for other properties of pictures: make it again with "
         "train/fit_input_check.py."
     )

@@ -85,7 +85,8 @@ def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
         folder: of the approach.
         config: its config.json.
     Returns:
-        `None` where there is none, or where it was fitted to other weights or another calibration, which the log tells.
+        `None` where there is none, or where it was fitted to other weights or another calibration, or by an earlier
+        version, which the log tells.
     Raises:
         InputError: it is damaged.
     """
@@ -95,6 +96,9 @@ def read_trust(folder: Path, config: Mapping[str, Any]) -> TrustFit | None:
     values = read_json(path)
     names = {item.name for item in fields(TrustFit)}
     try:
+        if isinstance(values, dict) and set(values) == names:
+            _log.warning("%s: %s is of an earlier version, run train/fit_trust.py", folder.name, TRUST_FILE)
+            return None
         if not isinstance(values, dict) or set(values) != names | {_CHECKSUM}:
             raise ValueError(f"expected the keys {', '.join(sorted(names | {_CHECKSUM}))}")
         if values.pop(_CHECKSUM) != _sha256(values):

@@ -260,7 +260,9 @@ def test_each_frame_is_an_image_on_request(loop):
 def test_more_frames_than_are_taken_are_a_fault(loop):
     items, _ = list_batch([loop], Limits(images=10), all_frames=True)
     assert names(items) == ["bad.png", "loop.tiff", "one.png"]
-    assert items[1].fault == "loop.tiff has 11 frames, at most 10 are taken at a time: split it."
+    assert (
+        items[1].fault == "loop.tiff has 11 frames, at most 10 are taken at a time: choose single ones of it instead."
+    )
     with pytest.raises(InputError, match="has 13 images, at most 12"):
         list_batch([loop], Limits(images=12), all_frames=True)
 

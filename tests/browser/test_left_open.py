@@ -41,8 +41,11 @@ def test_what_was_deleted_is_told_and_so_is_a_server_that_is_gone(browser, weigh
             page.goto(url)
             page.locator("#gallery img").first.wait_for()
             analyse()
-            while list(files.rglob("scan.png")):
+            for _ in range(120):
+                if not list(files.rglob("scan.png")):
+                    break
                 page.wait_for_timeout(500)
+            assert not list(files.rglob("scan.png"))
             page.wait_for_timeout(2000 * KEPT)  # for what the session holds
             page.click("#analyse")
             expect(page.get_by_role("alert")).to_have_text(texts.EXPIRED)

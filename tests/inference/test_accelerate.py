@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -155,3 +156,27 @@ def test_forward_passes_that_cannot_be_taken_apart_take_turns_as_each_uses_all_c
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run_plan, [plan] * 8)) == ["output"] * 8
     assert most == [1] * 8
+
+
+def test_passes_run_side_by_side_where_there_are_several_threads(predictor, monkeypatch):
+    model, x = predictor.network(picture(1, 64, 64))
+    with torch.no_grad():
+        plan = model.outline_network.plan(x)
+        expected, seen = plan.run(), set()
+        monkeypatch.setattr(module, "_threads", lambda: 2)
+        monkeypatch.setattr(module, "_pools", {})
+        tensors = type(plan.passes[0].network).tensors
+
+        def noted(network, x):
+            seen.add((threading.current_thread().name, torch.get_num_threads(), torch.is_grad_enabled()))
+            return tensors(network, x)
+
+        monkeypatch.setattr(type(plan.passes[0].network), "tensors", noted)
+        output = run_plan(plan)
+    assert torch.equal(output.mask_logits, expected.mask_logits)
+    if len(plan.passes) == 1:
+        assert {name for name, _, _ in seen} == {"networks_0"}
+    else:
+        assert {name for name, _, _ in seen} <= {"passes_0", "passes_1"} and {(n, g) for _, n, g in seen} == {
+            (1, False)
+        }

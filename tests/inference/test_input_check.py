@@ -12,12 +12,18 @@ from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.input_fit import changed_properties, collect, fit_reference
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.imaging.text import percent
-from busi_demo.inference.input_check import Known, check_input
+from busi_demo.inference.input_check import Known, check_input, known_pictures
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import approach_class
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.types import CLASSES, Verdict
-from busi_demo.weights.input_reference import NetworkReference, fit_neighbours
+from busi_demo.weights.input_reference import (
+    NetworkReference,
+    fit_neighbours,
+    input_reference,
+    network_reference,
+    save_input_reference,
+)
 from busi_demo.weights.store import Weights
 
 ACCEPTED, DOUBTFUL, REFUSED = Verdict.ACCEPTED, Verdict.DOUBTFUL, Verdict.REFUSED
@@ -130,3 +136,16 @@ def test_a_held_out_network_is_not_compared_with_what_another_one_knows(known):
     assert predictor.held_out(1)._known.network is None and predictor.held_out(1)._known.reference is known.reference
     single = Predictor(Weights(members[0].eval(), Preprocess(size=64)), Known(known.reference, network))
     assert single.held_out(0)._known.network is network
+    assert predictor.held_out(1).predict(phantom(3)).input_check.compared  # which trust is measured with
+
+
+def test_what_was_not_fitted_to_the_weights_is_told(known, tmp_path):
+    assert not check_input(phantom(3), known_pictures(tmp_path / "cnn", "ab")).compared
+    save_input_reference(known.reference, tmp_path)
+    input_reference.cache_clear()
+    assert not check_input(phantom(3), known_pictures(tmp_path / "cnn", "ab")).compared
+    network = NetworkReference(fit_neighbours(np.eye(6, dtype=np.float32), 6, 0.1), 5.0, 6.0, "ab")
+    save_input_reference(network, tmp_path / "cnn")
+    network_reference.cache_clear()
+    assert check_input(phantom(3), known_pictures(tmp_path / "cnn", "ab")).compared
+    assert not check_input(phantom(3), known_pictures(tmp_path / "cnn", "cd")).compared

@@ -655,5 +655,7 @@ def test_nothing_of_a_page_is_kept_once_it_is_closed(examples_folder, image, pre
         while sessions and time.monotonic() < end:
             time.sleep(0.1)
         assert not sessions
+        again = on_page(seen[0], Path(image), "multitask_cnn")  # only the connection was lost, and the page goes on
+        assert again == reply
     finally:
         demo.close()

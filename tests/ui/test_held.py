@@ -120,6 +120,11 @@ def test_what_a_run_makes_after_its_page_was_closed_is_removed_until_the_page_is
         assert Path(figure).exists() and not held.was_removed("analyse", figure)
     late = held.save(b"2", "figure.png", "analyse")
     assert not Path(figure).exists() and not Path(late).exists() and held.was_removed("analyse", "another.png")
+    held.release("analyse", keep=[late])
+    assert not held._parts["ada"] and not held._removed
+    held.reopen("ada")  # it asks for more: its connection was lost, not the page
+    more = held.save(b"4", "figure.png", "analyse")
+    assert Path(more).exists() and not held.was_removed("analyse", "another.png")
     with held.open_page("ada"):
         figure = held.save(b"3", "figure.png", "analyse")
         assert Path(figure).exists() and not held.was_removed("analyse", figure)

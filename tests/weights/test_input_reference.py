@@ -93,5 +93,5 @@ def test_a_damaged_file_gets_a_sentence(tmp_path, damage):
 def test_a_file_for_other_properties_gets_a_sentence(tmp_path):
     path = save_input_reference(NetworkReference(along_axes(np.zeros((3, P))), 4.0, 5.0, "abc"), tmp_path / "cnn")
     path.write_bytes(path.read_bytes().replace(b"entropy", b"entropi"))
-    with pytest.raises(InputError, match="was made for other properties of pictures"):
+    with pytest.raises(InputError, match="was made by another version, for other properties"):
         network_reference(tmp_path / "cnn")

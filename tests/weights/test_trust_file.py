@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from busi_demo.types import CLASSES, InputError
@@ -34,6 +36,14 @@ def test_a_damaged_file_gets_a_sentence(tmp_path, damage):
     (tmp_path / TRUST_FILE).write_text(damage if isinstance(damage, str) else whole.replace(*damage))
     with pytest.raises(InputError, match=r"trust.json is damaged .*train/fit_trust.py\.$"):
         read_trust(tmp_path, CONFIG)
+
+
+def test_a_file_of_an_earlier_version_is_as_none(tmp_path):
+    path = save_trust(fit(), tmp_path)
+    values = json.loads(path.read_text())
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    assert read_trust(tmp_path, CONFIG) is None
 
 
 def test_values_are_checked():

@@ -27,6 +27,7 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import JointObjective
 from busi_demo.training.precision import choose_precision
 from busi_demo.training.step import Learner
+from busi_demo.types import InputError
 
 APPROACH, SIZE, BATCH, SEED = "multitask_resnet50", 128, 8, 0
 _RATE = 1e-4
@@ -37,10 +38,14 @@ def training(images: int) -> dict[str, Any]:
     turns, batch by batch.
 
     Args:
-        images: in the epoch.
+        images: in the epoch; of the last ones, those that do not fill a batch are left out.
     Returns:
         `seconds` and `ratios`.
+    Raises:
+        InputError: they do not fill one batch.
     """
+    if images < BATCH:
+        raise InputError(f"--images is {images}, expected at least {BATCH}, a batch of the training.")
     preprocess = Preprocess(size=SIZE)
     dataset = CanvasDataset(read_samples(phantom_samples(-(-images // 3), SEED), preprocess), training_augmentation())
     sampler = WeightedEpochSampler(torch.ones(len(dataset)), len(dataset), SEED)
