@@ -28,20 +28,18 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     arguments = parser.parse_args()
-    told, found, start = record.circumstances(), dict[str, Any](), time.monotonic()
+    told, found = record.circumstances(), record.earlier("faults").get("parts", {})
     with tempfile.TemporaryDirectory() as folder:
         for part in arguments.only:
             print(f"trying: {part} ...", flush=True)
             (Path(folder) / part).mkdir()
-            found[part] = run(part, arguments.times, Path(folder) / part, random.Random(arguments.seed))
-            minutes = (time.monotonic() - start) / 60
-            figures = {
-                "seed": arguments.seed,
-                "minutes": minutes,
-                **found,
-            }  # written now, should a later part be stopped
-            record.save("faults", "Faults (`make faults`)", told, figures, text(found, arguments.seed))
-    return int(any(bad for part in found for *_, bad in rows(part, found[part])))
+            start = time.monotonic()
+            came = run(part, arguments.times, Path(folder) / part, random.Random(arguments.seed))
+            found[part] = {"commit": told["commit"], "seed": arguments.seed, "minutes": (time.monotonic() - start) / 60,
+                           "found": came}  # fmt: skip
+            # now, should a later part be stopped
+            record.save("faults", "Faults (`make faults`)", told, {"parts": found}, text(found))
+    return int(any(bad for part in found for *_, bad in rows(part, found[part]["found"])))
 
 
 def run(part: str, times: int, folder: Path, moments: random.Random) -> Any:
@@ -89,16 +87,20 @@ def rows(part: str, found: Any) -> list[tuple[str, str, bool]]:
     return told_rows
 
 
-def text(found: Mapping[str, Any], seed: int) -> str:
+def text(parts: Mapping[str, Any]) -> str:
     """The section of the report."""
-    lines = [(what, came, "fault" if bad else "") for part in found for what, came, bad in rows(part, found[part])]
+    lines = [
+        (what, came, "fault" if bad else "", parts[part]["commit"], parts[part]["seed"])
+        for part in PARTS
+        if part in parts
+        for what, came, bad in rows(part, parts[part]["found"])
+    ]
     return "\n\n".join([
         "Kills are by SIGKILL at random moments of a run; damaged weights are a copy of the shipped ones that answers "
         "on one picture. 'The same': the results are those of an undisturbed run, bit for bit. 'Whole': what lies in "
         "the folder is the weights of one save, and what lies in a repository the files of one publishing or those "
-        "before it. 'One sentence': it names the file and says what to do. "
-        f"Seed {seed}.",
-        record.table(["tried", "what came of it", ""], lines),
+        "before it. 'One sentence': it names the file and says what to do.",
+        record.table(["tried", "what came of it", "", "commit", "seed"], lines),
     ])  # fmt: skip
 
 

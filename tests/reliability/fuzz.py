@@ -44,9 +44,10 @@ def main() -> int:
     for old in folder.iterdir():
         if old.is_file() and old.name.split("-")[0] in arguments.targets:
             old.unlink()
-    before = _earlier()
+    before = record.earlier("fuzz").get("targets", {})
     for target in arguments.targets:
         before[target] = fuzz(target, arguments.cases, arguments.seconds, arguments.seed, folder)
+        before[target]["commit"] = told["commit"]
         found = failures(folder)
         record.save("fuzz", "Fuzzing (`make fuzz`)", told, {"targets": before, "failures": found}, text(before, found))
     return 1 if failures(folder) else 0
@@ -134,14 +135,15 @@ def failures(folder: Path) -> list[dict[str, Any]]:
 
 def text(targets: dict[str, Any], found: list[dict[str, Any]]) -> str:
     """The section of the report."""
-    heads = ["target", *(f"{source} cases" for source in SOURCES), "refused", "exceptions", "crashes", "over 10 s",
-             "over 1 GB", "longest, s", "most memory, MiB", "minutes"]  # fmt: skip
+    heads = ["target", "commit", *(f"{source} cases" for source in SOURCES), "refused", "exceptions", "crashes",
+             "over 10 s", "over 1 GB", "longest, s", "most memory, MiB", "minutes"]  # fmt: skip
     rows = []
     for target, result in targets.items():
         counts = {kind: sum(f["count"] for f in found if f["target"] == target and f["kind"] == kind)
                   for kind in ("exception", "message", "memory")}  # fmt: skip
         rows.append([
-            target, *(f"{result['cases'].get(source, 0):,}" for source in SOURCES), f"{result['refused']:,}",
+            target, result["commit"], *(f"{result['cases'].get(source, 0):,}" for source in SOURCES),
+            f"{result['refused']:,}",
             counts["exception"] + counts["message"], result["crashes"], result["slow"], counts["memory"],
             float(result["longest"]), round(result["grown"] / 2**20), result["seconds"] / 60,
         ])  # fmt: skip
@@ -156,14 +158,6 @@ def text(targets: dict[str, Any], found: list[dict[str, Any]]) -> str:
     else:
         lines.append("No exception other than `InputError`, no crash, no slow case, no growth of memory over 1 GB.")
     return "\n\n".join(lines)
-
-
-def _earlier() -> dict[str, Any]:
-    """The targets of the last run, which stay in the report where this run leaves them out."""
-    try:
-        return json.loads((record.RUNS / "fuzz.json").read_text())["targets"]
-    except (OSError, ValueError, KeyError):
-        return {}
 
 
 if __name__ == "__main__":

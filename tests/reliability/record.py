@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -70,6 +71,15 @@ def save(
     save_whole(RUNS / f"{name}.json", json_bytes({**told, **figures}))
     old = report.read_text(encoding="utf-8") if report.is_file() else _HEAD
     save_whole(report, placed(old, name, section).encode())
+
+
+def earlier(name: str) -> dict[str, Any]:
+    """The figures of the last run of a program, of which a run of one part keeps the other parts; empty where there are
+    none."""
+    try:
+        return json.loads((RUNS / f"{name}.json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def placed(old: str, name: str, section: str) -> str:
