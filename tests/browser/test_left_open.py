@@ -12,7 +12,7 @@ from busi_demo.imaging.text import percent
 from busi_demo.models import DEFAULT_APPROACH
 from busi_demo.ui import texts
 
-KEPT = 5
+KEPT = 4
 """Seconds instead of an hour."""
 SHORT = f"""
 import runpy, sys

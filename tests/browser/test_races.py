@@ -52,7 +52,7 @@ def test_uploads_one_after_the_other(open_page, scans, tmp_path, predictors):
     assert width_shown(page, "#image") == 120
 
 
-@pytest.mark.parametrize("pause", [100, 400, 1000])
+@pytest.mark.parametrize("pause", [100, 1000])
 def test_another_approach_right_after_the_upload(open_page, scans, predictors, pause):
     page = open_page(1440)
     page.set_input_files("#image input[type=file]", scans[1])
@@ -70,7 +70,7 @@ def test_fast_clicks_on_examples(open_page, predictors):
     expect_to_stay(page, "#card h2", answer(predictors[DEFAULT_APPROACH].predict(ROOT / "examples/malignant_3.png")))
 
 
-@pytest.mark.parametrize("pause", [0, 200, 600, 1000, 1300, 1700])
+@pytest.mark.parametrize("pause", [0, 600, 1300])
 def test_an_example_taken_away_again(open_page, pause):
     page = open_page(1440)
     page.locator("#gallery").get_by_label("Thumbnail 1 of").click()

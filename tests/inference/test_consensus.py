@@ -182,7 +182,8 @@ def test_the_input_check_of_the_middle_counts():
     accepted, doubtful, refused = (
         InputCheck(), InputCheck(Verdict.DOUBTFUL, ("Odd.",)), InputCheck(Verdict.REFUSED, ("No.",))
     )  # fmt: skip
-    assert joined_check([refused, accepted, doubtful]) is doubtful
-    assert joined_check([accepted, accepted, accepted, refused]) is accepted
-    assert joined_check([accepted, doubtful]) is doubtful  # the stricter of two in the middle
-    assert joined_check([refused, refused, accepted, accepted]) is refused
+    assert joined_check([refused, accepted, doubtful]) == doubtful
+    assert joined_check([accepted, accepted, accepted, refused]) == accepted
+    assert joined_check([accepted, doubtful]) == doubtful  # the stricter of two in the middle
+    assert joined_check([refused, refused, accepted, accepted]) == refused
+    assert not joined_check([accepted, accepted, InputCheck(compared=False)]).compared

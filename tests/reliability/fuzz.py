@@ -12,6 +12,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _START = 120.0  # seconds in which a process imports what it needs
 
 
 def main() -> int:
-    """Fuzz all targets; returns 1 if something was found."""
+    """Fuzz all targets, as many at a time as there are cores; returns 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--cases", type=int, default=100_000, metavar="N", help="for each target (default: %(default)s)"
@@ -45,11 +46,16 @@ def main() -> int:
         if old.is_file() and old.name.split("-")[0] in arguments.targets:
             old.unlink()
     before = record.earlier("fuzz").get("targets", {})
-    for target in arguments.targets:
-        before[target] = fuzz(target, arguments.cases, arguments.seconds, arguments.seed, folder)
-        before[target]["commit"] = told["commit"]
-        found = failures(folder)
-        record.save("fuzz", "Fuzzing (`make fuzz`)", told, {"targets": before, "failures": found}, text(before, found))
+    with ThreadPoolExecutor(told["cores"]) as pool:
+        begun = {
+            pool.submit(fuzz, target, arguments.cases, arguments.seconds, arguments.seed, folder): target
+            for target in arguments.targets
+        }
+        for ended in as_completed(begun):
+            before[begun[ended]] = ended.result() | {"commit": told["commit"]}
+            found = failures(folder)
+            figures = {"targets": before, "failures": found}
+            record.save("fuzz", "Fuzzing (`make fuzz`)", told, figures, text(before, found))
     return 1 if failures(folder) else 0
 
 
