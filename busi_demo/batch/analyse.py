@@ -73,24 +73,24 @@ def analyse_items(
     analyse_anyway: bool,
     finish: Callable[[BatchItem, str | None, list[Result]], _Out],
 ) -> Iterator[_Out]:
-    """Analyse images as `analyse_item` does. One thread reads the next ones, the caller's runs the networks, and one
-    tells, draws and writes.
+    """Analyse images as `analyse_item` does. One thread reads the next ones, two run the networks, so that no core
+    waits while one of them joins what the networks found, and one tells, draws and writes.
 
     Args:
         finish: called in order, by one thread, with each image, the hash of its files and its results.
     Yields:
-        What `finish` returns, in the order of the images. What it raises ends the analysis; images whose networks ran
-        are finished then, too.
+        What `finish` returns, in the order of the images. What it raises ends the analysis; images whose turn to be
+        finished had come are finished then, too.
     """
     read = ahead(lambda item: _read(_Step(item, item.sha256()), analyse_anyway), items)
-    ran = (_run(step, predictors, analyse_anyway) for step in read)
+    ran = ahead(lambda step: _run(step, predictors, analyse_anyway), read, threads=2)
     return ahead(lambda step: finish(step.item, step.sha256, _results(step, predictors)), ran)
 
 
-def ahead(function: Callable[[_In], _Out], items: Iterable[_In], most: int = AHEAD) -> Iterator[_Out]:
-    """Call a function in one thread, for at most so many items before its values are taken; yields them in order. At
+def ahead(function: Callable[[_In], _Out], items: Iterable[_In], most: int = AHEAD, threads: int = 1) -> Iterator[_Out]:
+    """Call a function in other threads, for at most so many items before its values are taken; yields them in order. At
     the end, whatever the reason, calls that were begun or wait are made."""
-    with ThreadPoolExecutor(1, thread_name_prefix="batch") as thread:
+    with ThreadPoolExecutor(threads, thread_name_prefix="batch") as thread:
         waiting: deque[Future[_Out]] = deque()
         for item in items:
             waiting.append(thread.submit(function, item))

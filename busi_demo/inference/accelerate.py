@@ -158,11 +158,6 @@ def compile_plan(plan: Plan, key: str) -> list[Run]:
     return [runs[i] for i in range(len(plan.passes))]
 
 
-def run_passes(plan: Plan, key: str) -> Callable[[], list[Tensors]]:
-    """Compile the passes of a plan by one engine; returns a function that runs them without joining them."""
-    return partial(_run_all, compile_plan(plan, key), plan, key)
-
-
 def disagreement(expected: ModelOutput, output: ModelOutput) -> str | None:
     """By how much an output differs from the expected one, in words; `None` within the tolerances."""
     mask = float((expected.mask_logits.sigmoid() - output.mask_logits.sigmoid()).abs().max())

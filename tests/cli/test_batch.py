@@ -99,6 +99,7 @@ def test_an_interrupted_run_continues(batch, source, monkeypatch):
 
     monkeypatch.setattr(analyse, "_run", stumbling)
     status, rows, complaints = batch(source, *FAST, "--no-figures")
+    del seen[3:]  # the networks may have run on the next image, too
     assert status == 130 and [row["image"] for row in rows] == ["bad.png", "benign/benign case (1).png"]
     assert complaints[-1] == "stopped: the same command continues from here"
     save_grey(source / "bad.png", picture(9))

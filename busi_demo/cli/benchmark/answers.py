@@ -25,7 +25,7 @@ from busi_demo.batch.items import find_items
 from busi_demo.cli.benchmark.timing import in_turns
 from busi_demo.data.phantom import make_phantom
 from busi_demo.imaging import read_image
-from busi_demo.inference.accelerate import estimate, run_passes
+from busi_demo.inference.accelerate import estimate, run_plan
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.engines import ENGINES
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
@@ -150,8 +150,8 @@ def _engines(predictor: Predictor, image: np.ndarray, slow_ones: bool, asked: st
 
 
 def _batch_efficiency(predictor: Predictor, images: int) -> float:
-    """Throughput of a batch as a share of that of the bare passes by the same engine, at the best of some batch sizes:
-    passes are compiled for one image, so that is one."""
+    """Throughput of a batch as a share of that of the bare forward pass by the same engine, at the best of some batch
+    sizes: passes are compiled for one image, so that is one."""
     with TemporaryDirectory() as folder:
         for i in range(images):
             phantom = make_phantom(CLASSES[i % 3], 4_100_000 + i, 400, 500)
@@ -159,8 +159,7 @@ def _batch_efficiency(predictor: Predictor, images: int) -> float:
         items = find_items([Path(folder)])
         model, x = predictor.network(read_image(Path(folder) / "0.png").framed)
         with torch.no_grad():
-            bare = run_passes(model.plan(x), predictor.engine.engine)
-            one = in_turns({"bare": bare}, 20)["bare"]
+            one = in_turns({"bare": lambda: run_plan(model.plan(x))}, 20)["bare"]
 
         def batch() -> list[int]:
             return list(analyse_items(items, [predictor], False, lambda item, sha256, results: len(results)))
