@@ -21,12 +21,14 @@ def png_bytes(image: Image.Image | np.ndarray) -> bytes:
     pixels = np.ascontiguousarray(image)
     height, width = pixels.shape[:2]
     channels = pixels.size // (height * width)
-    rows = np.empty((height, 1 + width * channels), np.uint8)
+    pixels = pixels.reshape(height, -1)
+    buffer = bytearray(height * (1 + width * channels))
+    rows = np.frombuffer(buffer, np.uint8).reshape(height, -1)
     rows[:, 0] = _SUB
-    rows[:, 1:] = pixels.reshape(height, -1)
-    rows[:, 1 + channels :] -= pixels.reshape(height, -1)[:, :-channels]
+    rows[:, 1 : 1 + channels] = pixels[:, :channels]
+    np.subtract(pixels[:, channels:], pixels[:, :-channels], out=rows[:, 1 + channels :])
     header = struct.pack(">IIBBBBB", width, height, 8, _GREY if channels == 1 else _RGB, 0, 0, 0)
-    data = bytes(zlibng_encode(rows.tobytes(), level=2))
+    data = bytes(zlibng_encode(buffer, level=2))
     chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     return _SIGNATURE + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -80,15 +80,17 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
         return _from_pillow(image, name, frame, stream)
 
 
-def frames_in(path: Path) -> tuple[int, int]:
+def frames_in(source: str | Path | bytes) -> tuple[int, int]:
     """The number of the frame or page that `decode` reads by default, from 1 on, and how many there are. No pixels are
     read.
 
+    Args:
+        source: path or bytes of a file.
     Raises:
         InputError: it is not an image file of a known kind, or damaged.
     """
-    name = name_of(path)
-    with open_stream(path) as stream:
+    name = name_of(source)
+    with open_stream(source) as stream:
         head = stream.read(HEAD)
         stream.seek(0)
         if is_dicom(head):

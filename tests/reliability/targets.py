@@ -55,9 +55,11 @@ class Finished(BaseException):
 
 
 def read_an_image(case: bytes) -> None:
-    """Read bytes as an image; they may be DICOM, too."""
+    """Count the frames of bytes, and read them as an image; they may be DICOM, too."""
     from busi_demo.imaging import read_image
+    from busi_demo.imaging.picture import frames_in
 
+    frames_in(case)
     read_image(case)
 
 

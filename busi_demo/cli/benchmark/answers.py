@@ -86,7 +86,8 @@ def _parts(predictor: Predictor, file: bytes) -> dict[str, Callable[[], object]]
     image, key = read_image(file), predictor.key
     model, x = predictor.network(image.framed)
     analysed = analyse_image(image, key)
-    size = analysed.analysis().figure().size
+    analysis = analysed.analysis()
+    size = analysis.figure().size
     controls = {f"control: {name}": partial(_control, analysed, values) for name, values in _CONTROLS.items()}
 
     def bare() -> None:
@@ -97,7 +98,7 @@ def _parts(predictor: Predictor, file: bytes) -> dict[str, Callable[[], object]]
         "bare": bare,
         "prediction": lambda: predictor.predict(file),
         "request": lambda: analyse_image(file, key).analysis().figure_png(),
-        "figure": lambda: analysed.analysis().figure_png(),
+        "figure": lambda: analysis.figure_png(),
         "matplotlib": lambda: _five_axes(image.pixels, (size[0] / DPI, size[1] / DPI), DPI),
         "notebook": lambda: _notebook(model, x, file),
         **controls,
