@@ -18,17 +18,17 @@ from busi_demo.ui.events import LONG, PRIVATE, QUICK
 _FILES, _RUN, _RESULTS = "batch-files", "batch-run", "batch-results"  # what `held` keeps apart
 _NUMBERS = ("number",) * 5
 _WIDTHS = [
-    "140px",
     "150px",
-    "90px",
-    "75px",
-    "150px",
-    "90px",
+    "135px",
     "105px",
-    "90px",
-    "90px",
     "70px",
-    "300px",
+    "135px",
+    "85px",
+    "105px",
+    "85px",
+    "80px",
+    "60px",
+    "220px",
 ]  # as wide as the page
 
 
