@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _lock = threading.Lock()
-_parts: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # session -> part -> paths
+_Parts = defaultdict[str, defaultdict[str, set[str]]]  # session -> part -> paths
+_parts: _Parts = defaultdict(lambda: defaultdict(set))  # what each part needs
+_removed: _Parts = defaultdict(lambda: defaultdict(set))  # what it gave back
 _holds: Counter[str] = Counter()  # files are named by their content: two people may hold one
-_removed: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # session and part -> paths that it gave back
 _arrived: dict[str, list[float]] = {}  # path -> when each upload came that no page holds yet
 _open: Counter[str] = Counter()  # session -> connections that tell that its page is open
 _closed: dict[str, float] = {}  # session -> when its page was closed; a run of it may go on for a while
@@ -60,7 +61,7 @@ def hold(part: str, *paths: str | Path | None) -> None:
     if session := _session():
         with _lock:
             for path in {str(path) for path in paths if path and _is_removable(str(path))}:
-                _removed[session, part].discard(path)
+                _removed[session][part].discard(path)
                 _take(path)
                 if path not in _parts[session][part]:
                     _parts[session][part].add(path)
@@ -82,7 +83,7 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
             held = _parts[session][part]
             given_back = held - {str(path) for path in keep}
             held -= given_back
-            _removed[session, part] |= given_back
+            _removed[session][part] |= given_back
             _let_go(given_back)
             if session in _closed:
                 _release_all(session)
@@ -127,7 +128,8 @@ def was_removed(part: str, *paths: str | None) -> bool:
     if not (session := _session()):
         return False
     with _lock:
-        return session in _closed or not _removed.get((session, part), set()).isdisjoint(paths)
+        given_back = _removed[session].get(part, ()) if session in _removed else ()  # asking leaves no entry
+        return session in _closed or any(path in given_back for path in paths)
 
 
 def save_figure(figure: Image.Image, part: str | None) -> str:
@@ -180,8 +182,7 @@ def _store(content: bytes, name: str) -> str:
 def _release_all(session: str) -> None:
     for held in _parts.pop(session, {}).values():
         _let_go(held)
-    for key in [key for key in _removed if key[0] == session]:
-        del _removed[key]
+    _removed.pop(session, None)
 
 
 def _take(path: str) -> None:
