@@ -106,9 +106,9 @@ class Guard:
         if not refusal and scope["method"] == "POST" and not is_form:
             body = await _whole(receive)
             receive = _replay(body, receive)
-            refusal = _refusal_of(body, is_mcp=_MCP in scope["path"])
-            if not refusal and scope["path"].endswith(_ASK):
-                held.reopen(_session_of(body))
+            refusal, message = _checked(body, is_mcp=_MCP in scope["path"])
+            if scope["path"].endswith(_ASK) and isinstance(message, dict) and not refusal:
+                held.reopen(str(message.get("session_hash")))
         session = scope["path"].partition(_OPEN)[2]
         if session and not refusal:
             await self._while_open(session, scope, receive, send)
@@ -230,26 +230,21 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _refusal_of(body: bytes, is_mcp: bool) -> JSONResponse | None:
-    """The answer to a message that names a file on the web; Gradio would fetch it."""
+def _checked(body: bytes, is_mcp: bool) -> tuple[JSONResponse | None, Any]:
+    """The answer to a message that is no JSON, or names a file on the web, which Gradio would fetch; and the message,
+    `None` for an empty one."""
     if not body:
-        return None
+        return None, None
     try:
-        content = json.loads(body)
+        content = message = json.loads(body)
         if is_mcp:  # the rest of such a message may tell of the client's own site
             content = [
-                message.get("params", {}).get("arguments")
-                for message in (content if isinstance(content, list) else [content])
+                one.get("params", {}).get("arguments") for one in (message if isinstance(message, list) else [message])
             ]
         named = any(map(_is_url, _strings(content)))
     except (ValueError, AttributeError, RecursionError):
-        return _answer(400, "The request is not a message in JSON that this page understands.")
-    return _answer(400, NO_URLS) if named else None
-
-
-def _session_of(body: bytes) -> str:
-    content = json.loads(body or b"{}")
-    return str(content.get("session_hash")) if isinstance(content, dict) else ""
+        return _answer(400, "The request is not a message in JSON that this page understands."), None
+    return _answer(400, NO_URLS) if named else None, message
 
 
 def _strings(content: Any) -> Iterator[str]:
