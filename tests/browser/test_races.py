@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +37,33 @@ def expect_to_stay(page: Page, selector: str, text: str) -> None:
     expect(page.locator(selector)).to_have_text(text)
 
 
+@pytest.fixture
+def upload(files_left: Callable[..., set[str]]) -> Callable[..., None]:
+    """upload(page, box, paths, pauses): one file after the other, with a pause in milliseconds once each is in place.
+
+    Gradio shows an upload before it tells the app of it; an upload in the milliseconds in which the answer to the one
+    before is written into the input would be lost, and the page would show, and answer, the one before.
+    """
+
+    def upload(page: Page, box: str, paths: Sequence[Path], pauses: Sequence[int]) -> None:
+        for before, path, pause in zip((None, *paths), paths, pauses, strict=False):
+            page.set_input_files(f"{box} input[type=file]", path)
+            assert before is None or files_left(before.name) == set()  # it is no longer needed
+            page.wait_for_timeout(pause)
+
+    return upload
+
+
 def width_shown(page: Page, box: str) -> int:
     return page.locator(f"{box} img").evaluate("image => image.decode().then(() => image.naturalWidth)")
 
 
-def test_uploads_one_after_the_other(open_page, scans, tmp_path, predictors):
+def test_uploads_one_after_the_other(open_page, upload, scans, tmp_path, predictors):
     page = open_page(1440)
     last = save_grey(tmp_path / "last.png", picture(3, 72, 120))
     answers = [answer(predictors[DEFAULT_APPROACH].predict(path)) for path in (*scans, last)]
     assert len(set(answers)) == len(answers)
-    for path, pause in zip((*scans, last), (900, 400, 150, 0), strict=True):
-        page.set_input_files("#image input[type=file]", path)
-        page.wait_for_timeout(pause)
+    upload(page, "#image", (*scans, last), (900, 200, 200, 0))
     expect_to_stay(page, "#card h2", answers[-1])
     assert width_shown(page, "#image") == 120
 
@@ -82,13 +98,11 @@ def test_an_example_taken_away_again(open_page, pause):
     expect(page.locator("#image img")).to_have_count(0)
 
 
-def test_uploads_to_compare_one_after_the_other(open_page, scans, predictors):
+def test_uploads_to_compare_one_after_the_other(open_page, upload, scans, predictors):
     page = open_page(1440)
     page.get_by_role("tab", name=texts.TAB_COMPARE).click()
     deep, first, last = scans
-    for path, pause in ((first, 900), (deep, 1500), (last, 0)):
-        page.set_input_files("#compare-image input[type=file]", path)
-        page.wait_for_timeout(pause)
+    upload(page, "#compare-image", (first, deep, last), (900, 1500, 0))
     found = consensus([predictors[key].predict(last) for key in APPROACHES])
     expect_to_stay(page, "#compare-card h2", answer(found.prediction))
     members = page.locator("#compare-tables table").first.locator("tbody tr")
