@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import struct
 import time
 import tracemalloc
@@ -240,3 +241,31 @@ def test_ten_thousand_files(tmp_path, bounded, packed):
             (source / name).touch()
     items = find_items([source])
     assert len(items) == 5000 and all(len(item.masks) == 1 for item in items)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a"])
+def test_a_bzip2_bomb_in_an_archive_is_stopped_early(tmp_path, name):
+    """The table of contents says 1000 bytes; a few bytes of bzip2 hold 100 MB."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(name, bytes(10**8))
+    content = path.read_bytes()
+    path.write_bytes(content.replace((10**8).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (item, *rest), left_out = list_batch([path, save_grey(tmp_path / "b.png", GREY)])
+    if name == "a":
+        assert not rest and [other.name for other in left_out] == ["a.zip/a"]
+    else:
+        with pytest.raises(InputError, match="unpacks to more than the table of contents says"), item.image.on_disk():
+            pass
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_an_archive_with_a_huge_table_of_contents_is_refused_unread(tmp_path):
+    path = tmp_path / "a.zip"
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    table = entry * 300_000
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(table), 0, 0)
+    path.write_bytes(table + end)
+    (item,), _ = list_batch([path])
+    assert "(its table of contents has over 10 MB): pack it again." in item.fault

@@ -6,6 +6,7 @@ without its path, so that no path in an archive can lead out of it and the space
 
 from __future__ import annotations
 
+import bz2
 import errno
 import os
 import re
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from busi_demo.batch.zip_names import true_names
 from busi_demo.data.busi import IMAGE_SUFFIXES
@@ -30,6 +32,8 @@ TABLE_SUFFIX = ".csv"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _MEGABYTE = 10**6
 _ENCRYPTED = 0x1  # of a member's flags
+_LARGEST_TABLE = 10 * _MEGABYTE  # about 100 000 files
+_CHUNK = 4096  # bytes; LZMA unpacks each to 30 MB at most
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -76,8 +80,9 @@ class StoredFile:
             bare = _bare_name(self.member.filename)
             target = Path(folder) / bare
             try:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed, target.open("wb") as f:
-                    shutil.copyfileobj(packed, f)  # reads no more than the size that was checked
+                with zipfile.ZipFile(self.path) as archive, _opened(archive, self.member) as packed, \
+                        target.open("wb") as f:  # fmt: skip
+                    shutil.copyfileobj(packed, f, _CHUNK)  # reads no more than the size that was checked
             except Exception as error:  # zipfile and the decompressors raise many types on damaged members
                 if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                     raise  # of the disk; those of bz2 have no number, and EINVAL is a place that no file has
@@ -190,6 +195,8 @@ def in_archive(path: Path, limits: Limits) -> Contents:
     """
     contents = Contents()
     try:
+        if _table_bytes(path) > _LARGEST_TABLE:
+            raise zipfile.BadZipFile(f"its table of contents has over {_LARGEST_TABLE // _MEGABYTE} MB")
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             names = true_names(members)
@@ -209,6 +216,14 @@ def in_archive(path: Path, limits: Limits) -> Contents:
         raise InputError(f"{path.name} unpacks to {unpacked // _MEGABYTE:,} MB, at most "
                          f"{limits.archive_bytes // _MEGABYTE:,} MB are accepted: split it.")  # fmt: skip
     return contents
+
+
+def _table_bytes(path: Path) -> int:
+    """Size of the table of contents of an archive, 0 without one. To open the archive reads all of it, and needs
+    twenty times the memory."""
+    with path.open("rb") as file:
+        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        return int(record[zipfile._ECD_SIZE]) if record else 0  # type: ignore[attr-defined]
 
 
 def _fault_of(member: zipfile.ZipInfo, archive: str, limits: Limits) -> str | None:
@@ -239,10 +254,37 @@ def _head_of(path: Path) -> bytes:
 
 def _head_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
-        with archive.open(member) as file:
+        with _opened(archive, member) as file:
             return file.read(HEAD)
     except Exception:  # zipfile and the decompressors raise many types on damaged members
         return b""
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a member. Of bzip2, zipfile unpacks all that a block holds before it cuts it to the size in the table of
+    contents: a few bytes become gigabytes."""
+    packed = archive.open(member)
+    if member.compress_type == zipfile.ZIP_BZIP2:
+        packed._decompressor = _BoundedBzip2(member.file_size)  # type: ignore[attr-defined]
+    return packed
+
+
+class _BoundedBzip2:
+    """A decompressor as `zipfile` uses them, which gives no more than `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._inner, self._left = bz2.BZ2Decompressor(), size
+
+    def decompress(self, data: bytes) -> bytes:
+        unpacked = self._inner.decompress(data, max_length=self._left + 1)
+        self._left -= len(unpacked)
+        if self._left < 0:
+            raise zipfile.BadZipFile("it unpacks to more than the table of contents says")
+        return unpacked
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
 
 
 def _inner_path(name: str) -> PurePosixPath:
