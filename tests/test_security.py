@@ -116,6 +116,9 @@ def test_another_session_is_found_by_no_guess(http, server, tmp_path):
 # ---- addresses on the web
 
 
+_LIKE_A_FORM = "application/x-www-form-urlencoded+json"  # which FastAPI takes for JSON
+
+
 def test_no_address_is_fetched(http, visited):
     address, paths = visited
     for given in (
@@ -128,7 +131,7 @@ def test_no_address_is_fetched(http, visited):
         assert http.post(f"{API}call/analyse", json={"data": [given]}).json() == {"detail": guard.NO_URLS}
         joined = {"data": [file_data(given)], "fn_index": 0, "session_hash": "s"}
         assert http.post(f"{API}queue/join", json=joined).status_code == 400
-        for kind in ("application/JSON", "text/plain", "application/vnd.api+json"):
+        for kind in ("application/JSON", "text/plain", "application/vnd.api+json", _LIKE_A_FORM):
             answer = http.post(f"{API}queue/join", content=json.dumps(joined), headers={"Content-Type": kind})
             assert answer.json() == {"detail": guard.NO_URLS}
         for prefix in ("file=", "proxy="):

@@ -102,7 +102,7 @@ class Guard:
             send = _noted(send)
         send = _polite(scope, receive, _with_headers(scope["path"], send))
         refusal = self._refusal(scope)
-        is_form = Headers(scope=scope).get("content-type", "").lower().startswith(_FORMS)
+        is_form = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower() in _FORMS
         if not refusal and scope["method"] == "POST" and not is_form:
             body = await _whole(receive)
             receive = _replay(body, receive)
@@ -249,15 +249,15 @@ def _checked(body: bytes, is_mcp: bool) -> tuple[JSONResponse | None, Any]:
 
 def _strings(content: Any) -> Iterator[str]:
     """All texts of a message but those under "url", which tells where a browser finds a file and is never fetched."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict):
-        for name, value in content.items():
-            if name != "url":
-                yield from _strings(value)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _strings(value)
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [inner for name, inner in value.items() if name != "url"]
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _is_url(text: str) -> bool:
