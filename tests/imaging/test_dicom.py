@@ -127,7 +127,8 @@ def test_an_exact_window_may_be_narrower_than_one():
 @pytest.mark.parametrize("window", [
     {"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": None, "WindowWidth": None}, {"WindowWidth": 50},
     {"WindowCenter": 50}, {"WindowCenter": 50, "WindowWidth": 0.5},
-    {"WindowCenter": 50, "WindowWidth": 50, "VOILUTFunction": "CUBIC"},
+    {"WindowCenter": 50, "WindowWidth": 50, "VOILUTFunction": "CUBIC"}, {"WindowCenter": 1, "WindowWidth": 1},
+    {"WindowCenter": 127, "WindowWidth": 1}, {"WindowCenter": 2048, "WindowWidth": 4096},
 ])  # fmt: skip
 def test_an_invalid_window_is_ignored(window):
     np.testing.assert_array_equal(read_image(scan(**window)).pixels, GREY)

@@ -400,3 +400,9 @@ def test_jpeg_ls_that_is_cut_short_is_refused_at_once():
         with pytest.raises(InputError, match="damaged DICOM file"):
             read_image(scan(encapsulate([whole[:length]]), syntax=JPEGLSLossless))
     assert time.process_time() - start < 8  # CharLS alone takes up to 20 for one
+
+
+@pytest.mark.parametrize("label", ["MONOCHROME", "GRAYSCALE", "PALETTE COLOR", "HSV", "monochrome2 "])
+def test_a_wrong_label_of_one_sample_a_pixel_is_grey(label):
+    content = edited(scan(), lambda dataset: setattr(dataset, "PhotometricInterpretation", label))
+    np.testing.assert_array_equal(read_image(content).pixels, GREY)

@@ -11,6 +11,8 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply
 from busi_demo.imaging.dicom.mend import numbers
 from busi_demo.types import InputError
 
+_MANY, _FAINT = 16, 26  # stored values; grey values
+
 Shown = tuple[np.ndarray, tuple[str, ...]]
 
 
@@ -49,7 +51,7 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
     that shows nothing of a picture which is not flat, is left out."""
     with suppress(Exception):  # pydicom raises nearly every type on damaged tables
         grey = _display_values(stored, dataset, windowed=True)
-        if grey.min() < grey.max() or stored.min() == stored.max():
+        if _shows(grey, stored, dataset):
             return grey, ()
     note = ("The brightness settings in the file (window or table) show nothing of the picture: they were ignored.",)
     with suppress(Exception):
@@ -58,6 +60,23 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
         if keyword in dataset:
             delattr(dataset, keyword)
     return _display_values(stored, dataset, windowed=False), note
+
+
+def _shows(grey: np.ndarray, stored: np.ndarray, dataset: Dataset) -> bool:
+    """Whether grey values that a window or table gives show a picture: more than two of them where the file stores
+    many, as a window that is a placeholder does not, and no tenth of the range where all of it is there without."""
+    if stored.min() == stored.max():
+        return True
+    contrast = int(grey.max()) - int(grey.min())
+    if contrast == 0:
+        return False
+    exact = str(dataset.get("VOILUTFunction") or "").upper() == "LINEAR_EXACT"  # may be meant as a threshold
+    if not exact and len(np.unique(grey)) == 2 and len(np.unique(stored)) > _MANY:
+        return False
+    if contrast >= _FAINT:
+        return True
+    bare = _display_values(stored, dataset, windowed=False)
+    return int(bare.max()) - int(bare.min()) < 3 * _FAINT
 
 
 def _display_values(stored: np.ndarray, dataset: Dataset, windowed: bool) -> np.ndarray:

@@ -30,8 +30,12 @@ def mend(dataset: Dataset) -> None:
     kind = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
     samples = dataset.get("SamplesPerPixel") or (3 if kind.startswith(("RGB", "YBR")) else 1)
     dataset.SamplesPerPixel = samples
-    if not kind or (samples > 1) != kind.startswith(("RGB", "YBR")):
-        kind = "RGB" if samples == 3 else kind if kind.startswith(("MONO", "PAL", "CMYK")) else "MONOCHROME2"
+    if samples == 1:
+        has_table = "RedPaletteColorLookupTableDescriptor" in dataset
+        kept = kind in ("MONOCHROME1", "CMYK") or (kind == "PALETTE COLOR" and has_table)
+        kind = kind if kept else "MONOCHROME2"
+    elif not kind.startswith(("RGB", "YBR")):
+        kind = "RGB" if samples == 3 else kind if kind.startswith("CMYK") else "MONOCHROME2"
     dataset.PhotometricInterpretation = kind
     if samples > 1 and dataset.get("PlanarConfiguration") not in (0, 1):
         dataset.PlanarConfiguration = 0
