@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from busi_demo.imaging.depth import depth_of
 
@@ -73,14 +74,20 @@ def _scaled(values: np.ndarray, image: Image.Image) -> tuple[Image.Image, tuple[
         alpha = values[..., 3:]
         channels.append(_to_8_bits(alpha, depth_of(int(alpha.max()))))
     scaled = Image.fromarray(np.concatenate(channels, axis=2))
-    scaled.info["exif"] = image.getexif().tobytes()
+    with suppress(Exception):  # damaged EXIF data
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        scaled.info["exif"] = exif.tobytes()
     if depth == 8:
         return scaled, ()
     return scaled, (f"16-bit colours were scaled to 8 bits: 0 to {2**depth - 1} ({depth} bits) became 0 to 255.",)
 
 
 def _to_8_bits(values: np.ndarray, depth: int) -> np.ndarray:
-    return np.rint(values * (255 / (2**depth - 1))).astype(np.uint8)
+    # by a table: floats of all pixels would need much more memory
+    table = np.rint(np.arange(2**depth) * (255 / (2**depth - 1))).astype(np.uint8)
+    return table[values]
 
 
 def _raw_mode(arguments: Any) -> str:

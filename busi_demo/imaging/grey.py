@@ -72,8 +72,10 @@ def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ..
         if depth == 8:
             return values.astype(np.uint8), ()
         high = 2.0**depth - 1
+        # by a table: floats of all pixels would need much more memory
+        table = np.rint(np.arange(2**depth) * (255 / high)).astype(np.uint8)
         note = f"16-bit grey values were scaled to 8 bits: 0 to {high:.0f} ({depth} bits) became 0 to 255."
-    else:
-        note = f"The values have no fixed range: {low:g} to {high:g} became 0 to 255."
+        return table[values], (note,)
+    note = f"The values have no fixed range: {low:g} to {high:g} became 0 to 255."
     scale = 255 / (high - low) if high > low else 0.0
     return np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8), (note,)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from busi_demo.imaging.deep_colour import deep_colour
 from busi_demo.imaging.kinds import HEAD, is_dicom, kind_of
+from busi_demo.imaging.png_chunks import SIGNATURE, picture_chunks
 from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, frame_index, name_of, open_stream, too_large
 from busi_demo.types import InputError
 
@@ -19,6 +21,11 @@ from busi_demo.types import InputError
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF tag and its value
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +72,7 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
     if not isinstance(source, Undecoded):
         raise InputError(f"Expected the path or bytes of {EXPECTED}, or an array, got {type(source).__name__}.")
     name = name_of(source)
-    with open_stream(source) as stream:
-        head = stream.read(HEAD)
-        stream.seek(0)
+    with _opened(source) as (stream, head):
         if is_dicom(head):
             from busi_demo.imaging.dicom import read_dicom  # slow to import
 
@@ -90,9 +95,7 @@ def frames_in(source: str | Path | bytes) -> tuple[int, int]:
         InputError: it is not an image file of a known kind, or damaged.
     """
     name = name_of(source)
-    with open_stream(source) as stream:
-        head = stream.read(HEAD)
-        stream.seek(0)
+    with _opened(source) as (stream, head):
         if is_dicom(head):
             from busi_demo.imaging import dicom  # slow to import
 
@@ -111,9 +114,7 @@ def size_of(path: Path) -> tuple[int, int]:
         InputError: it is not an image file of a known kind, or too large.
     """
     name = name_of(path)
-    with open_stream(path) as stream:
-        head = stream.read(HEAD)
-        stream.seek(0)
+    with _opened(path) as (stream, head):
         if is_dicom(head):
             return decode(path).image.size[::-1]
         image = _open_pillow(stream, name, head)
@@ -123,6 +124,15 @@ def size_of(path: Path) -> tuple[int, int]:
         except Exception:  # damaged EXIF data: `decode` will tell
             turned = False
         return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextmanager
+def _opened(source: str | Path | bytes) -> Iterator[tuple[BinaryIO, bytes]]:
+    """A file at its start, and its first bytes."""
+    with open_stream(source) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+        yield picture_chunks(stream) if head.startswith(SIGNATURE) else stream, head
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -159,7 +169,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         form, exif_turned = image.format, image
         if stream is not None and (deep := deep_colour(image, stream, index)):
             exif_turned, notes = deep
-        upright = ImageOps.exif_transpose(exif_turned)
+        upright = _upright(exif_turned)
         if not is_deep(upright):
             upright = _flatten(upright)
     except InputError:
@@ -177,6 +187,16 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         number=index + 1,
         frames=frames,
     )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF data say; damaged ones are ignored."""
+    image.load()  # turns TIFF files itself
+    try:
+        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    except Exception:  # Pillow raises nearly every type on damaged EXIF data
+        return image
+    return image.transpose(turn) if turn is not None else image
 
 
 def _flatten(image: Image.Image) -> Image.Image:
