@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from busi_demo.cli import batch, benchmark, examples, predict, publish
@@ -26,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     publish.add_publish(subcommands)
     benchmark.add_benchmark(subcommands)
     arguments = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     return arguments.run(arguments)
 
 
