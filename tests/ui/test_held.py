@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,10 @@ def page():
 
 @pytest.fixture(autouse=True)
 def new(monkeypatch):
+    """Nothing is left of other tests of this process."""
     monkeypatch.setattr(held, "_closed", {})
+    for name in ("_parts", "_removed"):
+        monkeypatch.setattr(held, name, defaultdict(lambda: defaultdict(set)))
 
 
 def close(session: str) -> None:
@@ -121,7 +125,7 @@ def test_what_a_run_makes_after_its_page_was_closed_is_removed_until_the_page_is
     late = held.save(b"2", "figure.png", "analyse")
     assert not Path(figure).exists() and not Path(late).exists() and held.was_removed("analyse", "another.png")
     held.release("analyse", keep=[late])
-    assert "ada" not in held._parts and "ada" not in held._removed
+    assert not held._parts["ada"] and not held._removed
     held.reopen("ada")  # it asks for more: its connection was lost, not the page
     more = held.save(b"4", "figure.png", "analyse")
     assert Path(more).exists() and not held.was_removed("analyse", "another.png")
