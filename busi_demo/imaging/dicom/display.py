@@ -67,11 +67,12 @@ def _shows(grey: np.ndarray, stored: np.ndarray, dataset: Dataset) -> bool:
     many, as a window that is a placeholder does not, and no tenth of the range where all of it is there without."""
     if stored.min() == stored.max():
         return True
-    contrast = int(grey.max()) - int(grey.min())
+    low, high = int(grey.min()), int(grey.max())
+    contrast = high - low
     if contrast == 0:
         return False
     exact = str(dataset.get("VOILUTFunction") or "").upper() == "LINEAR_EXACT"  # may be meant as a threshold
-    if not exact and len(np.unique(grey)) == 2 and len(np.unique(stored)) > _MANY:
+    if not exact and ((grey == low) | (grey == high)).all() and len(np.unique(stored)) > _MANY:
         return False
     if contrast >= _FAINT:
         return True
