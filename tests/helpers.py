@@ -36,6 +36,11 @@ def save_grey(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def png_chunk(kind: bytes, body: bytes, wrong: int = 0) -> bytes:
+    """A chunk of a PNG file; `wrong` bits of its checksum are changed."""
+    return len(body).to_bytes(4, "big") + kind + body + (zlib.crc32(kind + body) ^ wrong).to_bytes(4, "big")
+
+
 def write_dicom(path: Path, pixels: np.ndarray, spacing: float) -> Path:
     """Write uint8 (H, W) as an ultrasound DICOM file of `spacing` millimetres per pixel."""
     from pydicom.dataset import Dataset, FileMetaDataset

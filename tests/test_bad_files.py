@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_files import encoded, scan
-from helpers import pack, picture, save_grey
+from helpers import pack, picture, png_chunk, save_grey
 from PIL import Image
 from pydicom.uid import JPEGBaseline8Bit
 
@@ -35,17 +35,13 @@ def encode(form: str, image: np.ndarray | Image.Image = GREY, **options: object)
     return stream.getvalue()
 
 
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
 def png_of_size(width: int, height: int, kind: int = 0) -> bytes:
     """A small PNG file that unpacks to any size."""
     channels = {0: 1, 2: 3, 6: 4}[kind]
     packer, row = zlib.compressobj(9), bytes(1 + width * channels)
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
 
 
 def tiff_of_size(width: int, height: int) -> bytes:
@@ -140,7 +136,7 @@ def test_a_long_strip_is_read_with_a_note(bounded, width, height):
 def damaged_icc(form: str) -> bytes:
     if form == "PNG":
         plain = encode("PNG")
-        return plain[:33] + chunk(b"iCCP", b"profile\0\0" + b"no zlib data") + plain[33:]
+        return plain[:33] + png_chunk(b"iCCP", b"profile\0\0" + b"no zlib data") + plain[33:]
     return encode(form, icc_profile=b"this is no profile" * 9)
 
 

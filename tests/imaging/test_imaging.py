@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import png_chunk
 from PIL import Image, ImageFile
 
 from busi_demo.imaging import GreyImage, picture, read_image, read_mask
@@ -167,12 +168,21 @@ def png_16(channels: np.ndarray, interlaced: bool = False) -> bytes:
     height, width, count = channels.shape
     raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
     kind = {2: 4, 3: 2, 4: 6}[count]
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
-
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, kind, 0, 0, int(interlaced)])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(raw))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def test_exif_orientation_of_16_bit_colours_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colours = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint16).reshape(HEIGHT, WIDTH, 3) * 9
+    content = png_16(colours).replace(b"\0\0\0\0IEND", png_chunk(b"eXIf", exif.tobytes()[6:]) + b"\0\0\0\0IEND")
+    np.testing.assert_array_equal(read_image(content).pixels, np.rot90(read_image(png_16(colours)).pixels, -1))
 
 
 def tiff_rgb_16(colours: np.ndarray, order: str, planar: bool = False) -> bytes:

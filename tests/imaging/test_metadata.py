@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import struct
 import zlib
 
 import numpy as np
 import pytest
-from helpers import picture
+from helpers import picture, png_chunk
 from PIL import ExifTags, Image
 
 from busi_demo.imaging import read_image
@@ -23,10 +22,6 @@ def png(image: np.ndarray = GREY, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def chunk(kind: bytes, body: bytes, wrong: int = 0) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body) ^ wrong)
-
-
 def with_chunk(content: bytes, more: bytes, before: bytes) -> bytes:
     place = content.index(before) - 4
     return content[:place] + more + content[place:]
@@ -36,17 +31,17 @@ def with_chunk(content: bytes, more: bytes, before: bytes) -> bytes:
 @pytest.mark.parametrize(
     "more",
     [
-        chunk(b"tEXt", b"Comment\0lesion", wrong=1),
-        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(LONG)),
-        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(LONG)),
-        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 4\nno hexadecimal digits")),
-        chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(LONG)),
-        chunk(b"iCCP", b"profile\0\0" + zlib.compress(LONG)),
-        chunk(b"iCCP", b"profile\0\0no zlib stream"),
-        chunk(b"pHYs", b"\0"),
-        chunk(b"gAMA", b""),
-        chunk(b"eXIf", b"no TIFF header"),
-        chunk(b"acTL", b"\0"),
+        png_chunk(b"tEXt", b"Comment\0lesion", wrong=1),
+        png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(LONG)),
+        png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(LONG)),
+        png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 4\nno hexadecimal digits")),
+        png_chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(LONG)),
+        png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(LONG)),
+        png_chunk(b"iCCP", b"profile\0\0no zlib stream"),
+        png_chunk(b"pHYs", b"\0"),
+        png_chunk(b"gAMA", b""),
+        png_chunk(b"eXIf", b"no TIFF header"),
+        png_chunk(b"acTL", b"\0"),
     ],
 )
 def test_a_damaged_or_long_chunk_of_a_png_does_not_cost_the_picture(more, before):
