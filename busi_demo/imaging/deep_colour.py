@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 
-from busi_demo.imaging.depth import depth_of
+from busi_demo.imaging.depth import depth_of, to_8_bits
 
 # Raw modes of Pillow that take the upper byte of a sample -> those that take the lower byte of the same data.
 _LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -24,8 +23,7 @@ def deep_colour(image: Image.Image, stream: BinaryIO, index: int) -> tuple[Image
         stream: its file.
         index: of the frame that it is at.
     Returns:
-        An 8-bit image of the same mode with its EXIF data, and a note if values were scaled; `None` where the image is
-        not of this kind.
+        An 8-bit image of the same mode, and a note if values were scaled; `None` where the image is not of this kind.
     """
     if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "TIFF"):
         return None
@@ -69,25 +67,14 @@ def _grey_with_alpha(image: ImageFile.ImageFile) -> np.ndarray:
 def _scaled(values: np.ndarray, image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     colours = values[..., :3]
     depth = depth_of(int(colours.max()))
-    channels = [_to_8_bits(colours, depth)]
+    channels = [to_8_bits(colours, depth)]
     if values.shape[2] == 4 and image.mode != "RGBX":
         alpha = values[..., 3:]
-        channels.append(_to_8_bits(alpha, depth_of(int(alpha.max()))))
+        channels.append(to_8_bits(alpha, depth_of(int(alpha.max()))))
     scaled = Image.fromarray(np.concatenate(channels, axis=2))
-    with suppress(Exception):  # damaged EXIF data
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        exif = Image.Exif()
-        exif[ExifTags.Base.Orientation] = orientation
-        scaled.info["exif"] = exif.tobytes()
     if depth == 8:
         return scaled, ()
     return scaled, (f"16-bit colours were scaled to 8 bits: 0 to {2**depth - 1} ({depth} bits) became 0 to 255.",)
-
-
-def _to_8_bits(values: np.ndarray, depth: int) -> np.ndarray:
-    # by a table: floats of all pixels would need much more memory
-    table = np.rint(np.arange(2**depth) * (255 / (2**depth - 1))).astype(np.uint8)
-    return table[values]
 
 
 def _raw_mode(arguments: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 DEPTHS = (8, 10, 12, 14, 16)
 """Usual numbers of bits."""
 
@@ -9,3 +11,9 @@ DEPTHS = (8, 10, 12, 14, 16)
 def depth_of(largest: float) -> int:
     """The smallest of `DEPTHS` that holds a value in [0, 65535]."""
     return next(bits for bits in DEPTHS if largest < 2**bits)
+
+
+def to_8_bits(values: np.ndarray, depth: int) -> np.ndarray:
+    """Scale integers in [0, 2**depth - 1], of any shape, to uint8, by a table: floats of all pixels would need much
+    more memory."""
+    return np.rint(np.arange(2**depth) * (255 / (2**depth - 1))).astype(np.uint8)[values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from busi_demo.imaging.depth import depth_of
+from busi_demo.imaging.depth import depth_of, to_8_bits
 from busi_demo.imaging.picture import Picture, is_deep
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
@@ -25,7 +25,7 @@ def to_grey(picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     image = picture.image
     if is_deep(image):
-        grey, notes = _to_8_bits(np.asarray(image), name)
+        grey, notes = _scaled(np.asarray(image), name)
         return 255 - grey if picture.white_is_zero else grey, notes
     if image.mode == "L":
         return np.array(image), ()  # a copy, because Pillow's memory is read-only
@@ -62,7 +62,7 @@ def colour_share(colours: np.ndarray) -> float:
     return 0.0 if is_tint else float(coloured.mean())
 
 
-def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _scaled(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Integer or float (H, W) of any range -> uint8 (H, W) and notes; the package's docstring gives the rule."""
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds values that are not numbers (NaN or infinite): export it as an 8-bit PNG.")
@@ -71,11 +71,8 @@ def _to_8_bits(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ..
         depth = depth_of(high)
         if depth == 8:
             return values.astype(np.uint8), ()
-        high = 2.0**depth - 1
-        # by a table: floats of all pixels would need much more memory
-        table = np.rint(np.arange(2**depth) * (255 / high)).astype(np.uint8)
-        note = f"16-bit grey values were scaled to 8 bits: 0 to {high:.0f} ({depth} bits) became 0 to 255."
-        return table[values], (note,)
+        note = f"16-bit grey values were scaled to 8 bits: 0 to {2**depth - 1} ({depth} bits) became 0 to 255."
+        return to_8_bits(values, depth), (note,)
     note = f"The values have no fixed range: {low:g} to {high:g} became 0 to 255."
     scale = 255 / (high - low) if high > low else 0.0
     return np.rint((values.astype(np.float64) - low) * scale).astype(np.uint8), (note,)

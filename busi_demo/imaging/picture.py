@@ -20,12 +20,12 @@ from busi_demo.types import InputError
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a TIFF tag and its value
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+_SWAPPING = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +119,7 @@ def size_of(path: Path) -> tuple[int, int]:
             return decode(path).image.size[::-1]
         image = _open_pillow(stream, name, head)
         _check_size(image, name)
-        try:
-            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        except Exception:  # damaged EXIF data: `decode` will tell
-            turned = False
+        turned = _turn(image) in _SWAPPING
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -166,10 +163,12 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
             _check_size(image, name)
         white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         notes: tuple[str, ...] = ()
-        form, exif_turned = image.format, image
+        upright = image
         if stream is not None and (deep := deep_colour(image, stream, index)):
-            exif_turned, notes = deep
-        upright = _upright(exif_turned)
+            upright, notes = deep
+        image.load()  # turns TIFF files itself
+        if (turn := _turn(image)) is not None:
+            upright = upright.transpose(turn)
         if not is_deep(upright):
             upright = _flatten(upright)
     except InputError:
@@ -182,21 +181,19 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
     return Picture(
         upright,
         notes=notes,
-        format=form,
+        format=image.format,
         white_is_zero=white_is_zero and is_deep(upright),
         number=index + 1,
         frames=frames,
     )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF data say; damaged ones are ignored."""
-    image.load()  # turns TIFF files itself
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How EXIF data say that an image is turned upright; damaged ones are ignored."""
     try:
-        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+        return _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
     except Exception:  # Pillow raises nearly every type on damaged EXIF data
-        return image
-    return image.transpose(turn) if turn is not None else image
+        return None
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -21,20 +21,17 @@ def picture_chunks(stream: BinaryIO) -> BinaryIO:
     Args:
         stream: at its start.
     Returns:
-        The same stream, at its start, or one in memory with fewer chunks.
+        A stream in memory, at its start.
     """
     content = stream.read()
-    stream.seek(0)
-    kept, place, dropped = [content[:8]], 8, False
+    kept, place = [content[: len(SIGNATURE)]], len(SIGNATURE)
     while place < len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         chunk = content[place:end]  # shorter than it says where the file is cut: Pillow tells
-        if len(chunk) > 4 and chunk[4] & _ANCILLARY and not _is_needed(chunk):
-            dropped = True
-        else:
+        if not (len(chunk) > 4 and chunk[4] & _ANCILLARY) or _is_needed(chunk):
             kept.append(chunk)
         place = end
-    return io.BytesIO(b"".join(kept)) if dropped else stream
+    return io.BytesIO(b"".join(kept))
 
 
 def _is_needed(chunk: bytes) -> bool:
