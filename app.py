@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 
+from busi_demo.imaging.apart import decode_apart
 from busi_demo.types import InputError
 from busi_demo.ui import uploads, warm
 from busi_demo.ui.accounts import read_accounts
@@ -16,6 +17,7 @@ from busi_demo.ui.guard import guarded, read_rate_limit
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 uploads.keep_files_private()
+decode_apart()
 demo = build_page()  # the name that Hugging Face Spaces look for
 
 

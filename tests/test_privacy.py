@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -82,6 +82,19 @@ def folders(base: Path) -> list[Path]:
     return sorted(base.glob("busi_demo_uploads_*"))
 
 
+def decoders(server: int) -> list[int]:
+    """The processes that decode files for a server."""
+    threads = Path(f"/proc/{server}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return [child for child in children if b"imaging.apart" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def is_running(process: int) -> bool:
+    with suppress(OSError):
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())  # of one that ended and is not collected: empty
+    return False
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     (tmp_path / "files").mkdir()
@@ -108,6 +121,7 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one_and_what_a_running
     with server(base, weights_folder) as (process, url):
         with save_grey(tmp_path / NAME, picture(1, 72, 96)).open("rb") as file:
             httpx.post(f"{url}gradio_api/upload", files={"files": (NAME, file)}).raise_for_status()
+        (decoder,) = decoders(process.pid)
         process.kill()
         process.wait()
     (left,) = folders(base)
@@ -128,3 +142,7 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one_and_what_a_running
     finally:
         running.kill()
         running.wait()
+    end = time.monotonic() + 30
+    while is_running(decoder):
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from busi_demo.batch.files import SUFFIXES, Candidate, Contents, LeftOut, Limits, StoredFile, in_archive, in_folder
 from busi_demo.batch.pairs import TWICE, paired, read_tables
-from busi_demo.imaging.picture import frames_in
+from busi_demo.imaging.apart import frames_in
 from busi_demo.types import CLASSES, InputError
 
 __all__ = ["SUFFIXES", "BatchItem", "LeftOut", "Limits", "StoredFile", "find_items", "list_batch"]

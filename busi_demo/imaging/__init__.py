@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from busi_demo.imaging.apart import decode
 from busi_demo.imaging.frame import box_words, find_frame
 from busi_demo.imaging.grey import colour_share, colours_of, to_grey
 from busi_demo.imaging.masks import is_inverted
-from busi_demo.imaging.picture import decode
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
 from busi_demo.imaging.text import percent
 from busi_demo.types import Box, InputError

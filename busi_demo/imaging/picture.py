@@ -14,7 +14,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from busi_demo.imaging.deep_colour import deep_colour
 from busi_demo.imaging.kinds import HEAD, is_dicom, kind_of
 from busi_demo.imaging.png_chunks import SIGNATURE, picture_chunks
-from busi_demo.imaging.source import EXPECTED, MAX_PIXELS, Undecoded, frame_index, name_of, open_stream, too_large
+from busi_demo.imaging.source import (
+    EXPECTED,
+    MAX_PIXELS,
+    Undecoded,
+    frame_index,
+    name_of,
+    open_stream,
+    too_costly,
+    too_large,
+)
 from busi_demo.types import InputError
 
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
@@ -143,6 +152,8 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
+    if isinstance(error, MemoryError):
+        return too_costly(name)
     return InputError(
         f"{name} is damaged or cut short ({_reason(error)}), expected {EXPECTED}: copy or export it again."
     )

@@ -48,6 +48,13 @@ def too_large(name: str) -> InputError:
     return InputError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels, the most that is read: shrink it.")
 
 
+def too_costly(name: str) -> InputError:
+    """The error for a file that takes more time or memory to decode than there is, or that a decoder breaks down on."""
+    return InputError(
+        f"{name} could not be decoded in the time and memory that there are for one file: export it as PNG, or smaller."
+    )
+
+
 def frame_index(number: int | None, count: int, name: str, middle: bool = False) -> int:
     """Position of the frame or page to read, from 0 on.
 

@@ -28,7 +28,7 @@ from busi_demo.imaging.dicom.frames import Frames, UnreadableCodingError
 from busi_demo.imaging.dicom.mend import mend
 from busi_demo.imaging.dicom.spacing import spacing_of
 from busi_demo.imaging.kinds import HEAD, dicom_start
-from busi_demo.imaging.source import MAX_PIXELS, frame_index, too_large
+from busi_demo.imaging.source import MAX_PIXELS, frame_index, too_costly, too_large
 from busi_demo.types import InputError
 
 # Warnings would quote invalid values in a server's log.
@@ -95,7 +95,7 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     except UnreadableCodingError as error:
         raise _unreadable(name, error.syntax) from error
     except Exception as error:  # pydicom raises nearly every type on damaged files
-        raise _damaged(name) from error
+        raise _damaged(name, error) from error
     if frames.count > 1:
         chosen = "The middle one" if number is None else "One"
         notes = (f"{chosen} of {frames.count} frames was used (number {index + 1}).", *notes)
@@ -107,7 +107,9 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     return Frame(pixels, spacing, notes, header, index + 1, frames.count)
 
 
-def _damaged(name: str) -> InputError:
+def _damaged(name: str, error: Exception) -> InputError:
+    if isinstance(error, MemoryError):
+        return too_costly(name)
     return InputError(
         f"{name} is a damaged DICOM file, or coded in a way that cannot be read here: export it again, or as PNG."
     )
@@ -124,7 +126,7 @@ def frames_in(stream: BinaryIO, name: str) -> tuple[int, int]:
     except InputError:
         raise
     except Exception as error:
-        raise _damaged(name) from error
+        raise _damaged(name, error) from error
     return frame_index(None, count, name, middle=True) + 1, count
 
 
