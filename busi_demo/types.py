@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,11 @@ class InputError(ValueError):
 def reason_of(error: Exception) -> str:
     """The cause of an error, for a message on a page. Only the reason of an OSError is used: its text names a path."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+
+
+def place_of(error: BaseException) -> str:
+    """Kind and place of an error, for a log: without its text, which may hold a name."""
+    return "".join([type(error).__name__, "\n", *traceback.format_tb(error.__traceback__)]).rstrip()
 
 
 class Agreement(Enum):

@@ -23,7 +23,7 @@ from helpers import ROOT, picture, save_grey
 from serving import serve_app
 
 from busi_demo.types import InputError
-from busi_demo.ui import guard
+from busi_demo.ui import guard, texts
 
 API = "gradio_api/"
 ENDPOINT = {"analyse": ["multitask_cnn", None, None, "predicted", "grad_cam", 0.5, None, None, False]}
@@ -103,6 +103,9 @@ def test_files_of_the_server_are_not_read_as_inputs(http, server, tmp_path, plac
         given = file_data(path)
         told = call(http, *((given,) if place == "image" else (None, "multitask_cnn", given, *ENDPOINT["analyse"][2:])))
         assert "event: error" in told and "probabilities" not in told and "root:" not in told, (path, told)
+    assert texts.NOT_UPLOADED in told  # as is the upload to a server that was started again since
+    log = (server[1] / "log.txt").read_text()
+    assert scan.name not in log and "Traceback" not in log
 
 
 def test_another_session_is_found_by_no_guess(http, server, tmp_path):

@@ -4,7 +4,6 @@ drawn and written."""
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,7 @@ from busi_demo.imaging.masks import is_two_valued
 from busi_demo.inference.consensus import consensus
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import Predictor, SharedPasses
-from busi_demo.types import InputError, reason_of
+from busi_demo.types import InputError, place_of, reason_of
 
 AHEAD = 2
 """Images that are read before the networks are free, and that may wait to be written."""
@@ -154,7 +153,7 @@ def _guarded(item: BatchItem, work: Callable[[], _Out]) -> _Out | Result:
         sentence = f"{item.name} could not be read ({reason_of(error)}): try it again."
     except Exception as error:
         kind = type(error).__name__
-        _log.error("an image could not be analysed (%s)\n%s", kind, "".join(traceback.format_tb(error.__traceback__)))
+        _log.error("an image could not be analysed: %s", place_of(error))
         sentence = f"{item.name} could not be analysed ({kind}: {error}): leave it out."
     return Result(error_row(item, sentence))
 

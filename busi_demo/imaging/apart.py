@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -25,7 +24,7 @@ from busi_demo.imaging import picture
 from busi_demo.imaging.picture import Picture
 from busi_demo.imaging.source import Undecoded, name_of, too_costly
 from busi_demo.project import ROOT
-from busi_demo.types import InputError
+from busi_demo.types import InputError, place_of
 
 SECONDS = 20.0
 """Longest time that a file may take, by the clock."""
@@ -172,7 +171,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except MemoryError:
         return {"refusal": str(too_costly(name_of(request["path"])))}, b""
     except Exception as error:  # without its text, which may hold a name
-        return {"error": "".join([type(error).__name__, "\n", *traceback.format_tb(error.__traceback__)])}, b""
+        return {"error": place_of(error)}, b""
 
 
 def _send(stream: BinaryIO, answer: dict[str, Any], content: bytes) -> None:

@@ -12,6 +12,7 @@ from busi_demo.ui import held, texts
 from busi_demo.ui.analyse.tab import AnalyseTab
 from busi_demo.ui.batch.tab import BatchTab
 from busi_demo.ui.compare.tab import CompareTab
+from busi_demo.ui.faults import Blocks
 from busi_demo.ui.limits import LARGEST_UPLOAD_MB, QUEUE_SIZE
 from busi_demo.ui.quality.tab import QualityTab
 from busi_demo.ui.session import KEPT_SECONDS
@@ -39,7 +40,7 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
     Args:
         examples_folder: what the gallery shows; without an examples.json there is no gallery.
     """
-    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
+    with Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
         gr.HTML(
             f'<header><h1>{texts.TITLE}</h1><p>{texts.INTRO}</p><p class="disclaimer">{texts.DISCLAIMER}</p></header>',
             elem_id="header",

@@ -43,10 +43,21 @@ WAITING = "The result appears here. Upload or paste an image, or click one of th
 NO_IMAGE = "There is no image yet: upload or paste one, or click an example."
 API_NO_IMAGE = "There is no image: give a file as `image`."
 EXPIRED = "This image has been deleted from the server, as all are after an hour or two: choose it again."
+NOT_UPLOADED = "This file is not among the uploads of this server, or not any more: choose or upload it again."
 FIGURE = "Five panels"
 
 DICE, IOU = "Dice", "IoU"
 OVERLAP_HINT = "overlap of the predicted with the true mask, 0 to 1"
+
+
+def no_storage(reason: str) -> str:
+    """The server cannot read or write a file, for a reason such as 'No space left on device'."""
+    return f"The server cannot read or write its files ({reason}): try again later, or tell who runs this page."
+
+
+def failed(kind: str) -> str:
+    """Something failed that nobody foresaw, an error of this kind."""
+    return f"This request failed ({kind}): check what you gave, try again, or tell who runs this page."
 
 
 def figure_alt(panels: Sequence[str], title: str, answer: str) -> str:

@@ -1,0 +1,47 @@
+"""What people are told, and what the log holds, when a request fails in a way that its listener does not foresee."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.exceptions import InvalidPathError
+
+from busi_demo.types import place_of, reason_of
+from busi_demo.ui import texts
+
+_log = logging.getLogger(__name__)
+
+
+class Blocks(gr.Blocks):
+    """`gr.Blocks` in which every failure is one sentence for the person. Gradio itself tells people 'Error', and prints
+    the text of the error with its traceback, which may name a file of theirs; here the log holds kind and place."""
+
+    async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:
+            raise _told(error) from None
+
+
+def _told(error: Exception) -> gr.Error:
+    """The sentence for people, after the log was told what they need not know."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, InvalidPathError) for cause in causes):
+        return gr.Error(texts.NOT_UPLOADED, print_exception=False)
+    if failed := next((cause for cause in causes if isinstance(cause, OSError)), None):
+        _log.error("a request failed: %s (%s)", place_of(failed), reason_of(failed))
+        return gr.Error(texts.no_storage(reason_of(failed)), print_exception=False)
+    _log.error("a request failed: %s", place_of(error))
+    return gr.Error(texts.failed(type(error).__name__), print_exception=False)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
