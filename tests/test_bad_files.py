@@ -25,6 +25,7 @@ from busi_demo.batch.items import find_items, list_batch
 from busi_demo.batch.rows import csv_text
 from busi_demo.imaging import read_image, read_mask
 from busi_demo.types import InputError
+from busi_demo.ui.batch.job import LIMITS
 
 GREY = picture(1, 60, 80)
 
@@ -263,5 +264,5 @@ def test_an_archive_with_a_huge_table_of_contents_is_refused_unread(tmp_path):
     table = entry * 300_000
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(table), 0, 0)
     path.write_bytes(table + end)
-    (item,), _ = list_batch([path])
+    (item,), _ = list_batch([path], LIMITS)
     assert "(its table of contents has over 10 MB): pack it again." in item.fault

@@ -32,7 +32,6 @@ TABLE_SUFFIX = ".csv"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _MEGABYTE = 10**6
 _ENCRYPTED = 0x1  # of a member's flags
-_LARGEST_TABLE = 10 * _MEGABYTE  # about 100 000 files
 _CHUNK = 4096  # bytes; LZMA unpacks each to 30 MB at most
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -46,11 +45,13 @@ class Limits:
         images: number of images.
         file_bytes: unpacked size of a file in an archive.
         archive_bytes: unpacked size of an archive.
+        table_bytes: size of an archive's table of contents, about 100 for each file.
     """
 
     images: int = 100_000
     file_bytes: int = 200 * _MEGABYTE
     archive_bytes: int = 20_000 * _MEGABYTE
+    table_bytes: int = 100 * _MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,8 @@ def in_archive(path: Path, limits: Limits) -> Contents:
     """
     contents = Contents()
     try:
-        if _table_bytes(path) > _LARGEST_TABLE:
-            raise zipfile.BadZipFile(f"its table of contents has over {_LARGEST_TABLE // _MEGABYTE} MB")
+        if _table_bytes(path) > limits.table_bytes:
+            raise zipfile.BadZipFile(f"its table of contents has over {limits.table_bytes / _MEGABYTE:g} MB")
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             names = true_names(members)

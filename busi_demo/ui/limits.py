@@ -11,6 +11,9 @@ BATCH_MOST_IMAGES = 200
 BATCH_UNPACKED_MB = 500
 """Largest archive, unpacked, in megabytes."""
 
+BATCH_TABLE_MB = 10
+"""Largest table of contents of an archive, in megabytes: about 100,000 files."""
+
 LARGEST_REQUEST_MB = 1000
 """Largest upload of several files in one request, in megabytes."""
 

@@ -21,7 +21,6 @@ GROWTH = 10**9
 """Bytes by which the memory of a process may grow."""
 
 _KEPT = 3  # files of each kind of failure
-_MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,12 @@ def read_an_archive(case: bytes) -> None:
     """List an archive as a batch, and unpack its images; nothing may lie outside of the folder meant for that."""
     from busi_demo.batch.items import list_batch
     from busi_demo.types import InputError
+    from busi_demo.ui.batch.job import LIMITS
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.zip"
         path.write_bytes(case)
-        items, others = list_batch([path], _limits())
+        items, others = list_batch([path], LIMITS)
         assert len({item.name for item in items}) == len(items), "names occur twice"
         for item in items:
             assert "\n" not in f"{item.name} {item.fault}", "a name or a sentence of several lines"
@@ -87,13 +87,6 @@ def read_an_archive(case: bytes) -> None:
             item.sha256()
         assert all("\n" not in f"{other.name} {other.reason}" for other in others), "a reason of several lines"
         assert os.listdir(folder) == ["case.zip"], "something else was written"
-
-
-def _limits() -> Any:
-    from busi_demo.batch.items import Limits
-    from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
-
-    return Limits(BATCH_MOST_IMAGES, LARGEST_UPLOAD_MB * _MEGABYTE, BATCH_UNPACKED_MB * _MEGABYTE)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

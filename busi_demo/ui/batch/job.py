@@ -18,12 +18,13 @@ from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
 from busi_demo.types import Verdict
 from busi_demo.ui import texts
-from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
+from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_TABLE_MB, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
 
 LIMITS = Limits(
     images=BATCH_MOST_IMAGES,
     file_bytes=LARGEST_UPLOAD_MB * 10**6,
     archive_bytes=BATCH_UNPACKED_MB * 10**6,
+    table_bytes=BATCH_TABLE_MB * 10**6,
 )
 _MOST_LEFT_OUT = 20
 
