@@ -59,6 +59,14 @@ def test_colour_becomes_luma_with_a_note():
     assert "colour" in image.notes[0]
 
 
+@pytest.mark.parametrize(("stored", "held"), [(12, 12), (16, 12), (16, 10), (16, 16), (16, 8)])
+def test_spare_bits_in_colour(stored, held):
+    colours = (COLOURS.astype(np.uint32) * (2**held - 1) // COLOURS.max()).astype(np.uint16)
+    image = read_image(scan(colours, "RGB", BitsStored=stored, HighBit=stored - 1))
+    expected = np.array(Image.fromarray(np.rint(colours * (255 / (2**held - 1))).astype(np.uint8)).convert("L"))
+    assert np.array_equal(image.pixels, expected)
+
+
 def test_colour_by_plane():
     planes = np.ascontiguousarray(COLOURS.transpose(2, 0, 1))
     np.testing.assert_array_equal(read_image(scan(planes, "RGB", PlanarConfiguration=1)).pixels, LUMA)

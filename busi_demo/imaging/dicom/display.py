@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
+from busi_demo.imaging.depth import depth_of, to_8_bits
 from busi_demo.imaging.dicom.mend import numbers
 from busi_demo.types import InputError
 
@@ -43,7 +44,10 @@ def display_pixels(stored: np.ndarray, dataset: Dataset, name: str) -> Shown:
 
 
 def _to_8_bits(colours: np.ndarray, bits: int) -> np.ndarray:
-    return np.ascontiguousarray(colours >> (bits - 8) if bits > 8 else colours).astype(np.uint8)
+    """Colours of so many bits -> uint8. Where they are all that are allocated, fewer may be meant."""
+    if bits > 8 and bits == 8 * colours.itemsize:
+        bits = depth_of(int(colours.max()))
+    return np.ascontiguousarray(to_8_bits(colours, bits) if bits > 8 else colours).astype(np.uint8)
 
 
 def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
