@@ -45,6 +45,7 @@ class Picture:
         image: upright; mode "L", "RGB" (transparent parts black), or a mode of more than 8 bits.
         spacing: millimetres per pixel as (row, column), from DICOM files only: the resolution in a PNG, JPEG or TIFF
             file is that of a print, or arbitrary.
+        aspect: height of a pixel divided by its width where a DICOM file tells this alone; else 1.
         notes: sentences on what was changed.
         format: of the file, as Pillow names it ("PNG", "TIFF", ...), or "DICOM"; `None` for an image in memory.
         header: of a DICOM file, see `dicom.HEADER`; else empty.
@@ -60,6 +61,7 @@ class Picture:
     white_is_zero: bool = False
     number: int = 1
     frames: int = 1
+    aspect: float = 1.0
 
 
 _PHOTOGRAPHS = ("JPEG", "MPO")  # their further pictures are previews and maps
@@ -88,7 +90,7 @@ def decode(source: Undecoded, frame: int | None = None) -> Picture:
             shown = read_dicom(stream, name, frame)
             return Picture(
                 Image.fromarray(shown.pixels), shown.spacing, shown.notes, "DICOM", shown.header,
-                number=shown.number, frames=shown.frames,
+                number=shown.number, frames=shown.frames, aspect=shown.aspect,
             )  # fmt: skip
         image = _open_pillow(stream, name, head)
         return _from_pillow(image, name, frame, stream)

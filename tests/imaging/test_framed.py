@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from dicom_files import scan
 from helpers import picture, write_dicom
+from pydicom import DataElement, dcmread
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.imaging import GreyImage, read_image
@@ -52,15 +56,32 @@ def test_reading_finds_the_frame_and_says_so():
 
 
 def test_reading_says_that_pixels_are_not_square(tmp_path):
-    from pydicom import dcmread
-
     path = write_dicom(tmp_path / "scan.dcm", PIXELS, spacing=0.1)
-    scan = dcmread(path)
-    scan.SequenceOfUltrasoundRegions[0].PhysicalDeltaX = 0.02
-    scan.save_as(path)
+    file = dcmread(path)
+    file.SequenceOfUltrasoundRegions[0].PhysicalDeltaX = 0.02
+    file.save_as(path)
     image = read_image(path)
     assert image.framed.shape == (80, 240)
     assert any("not square (0.2 mm across, 0.1 mm down)" in note for note in image.notes)
+
+
+@pytest.mark.parametrize(("ratio", "shape", "note"), [
+    ([2, 1], (80, 56), "2 times as high as wide"),
+    ([1, 2], (40, 112), "0.5 times as high as wide"),
+    (["4,0", "3"], (53, 56), "1.33 times as high as wide"),
+    ([1, 1], (40, 56), None),
+    ([1], (40, 56), None),
+    ([0, 1], (40, 56), None),
+    ([500, 1], (40, 56), None),
+])  # fmt: skip
+def test_a_file_that_tells_the_shape_of_its_pixels_alone_is_stretched(ratio, shape, note):
+    dataset = dcmread(io.BytesIO(scan()))
+    dataset.add(DataElement("PixelAspectRatio", "IS" if isinstance(ratio[0], int) else "LO", ratio))
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    image = read_image(stream.getvalue())
+    assert image.framed.shape == shape and image.spacing is None and image.pixels.shape == (40, 56)
+    assert [n for n in image.notes if "not square" in n] == ([n for n in image.notes if note in n] if note else [])
 
 
 def test_a_chosen_crop_replaces_what_was_found():

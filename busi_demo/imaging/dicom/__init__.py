@@ -26,7 +26,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from busi_demo.imaging.dicom.display import display_pixels
 from busi_demo.imaging.dicom.frames import Frames, UnreadableCodingError
 from busi_demo.imaging.dicom.mend import mend
-from busi_demo.imaging.dicom.spacing import spacing_of
+from busi_demo.imaging.dicom.spacing import aspect_of, spacing_of
 from busi_demo.imaging.kinds import HEAD, dicom_start
 from busi_demo.imaging.source import MAX_PIXELS, frame_index, too_costly, too_large
 from busi_demo.types import InputError
@@ -53,6 +53,7 @@ class Frame:
         notes: sentences on what was chosen or looks unusual.
         header: attribute of `HEADER` -> its value in capitals, where the file has a valid one.
         number, frames: which of how many frames this is, from 1 on.
+        aspect: height of a pixel divided by its width, where the spacing is unknown; else 1.
     """
 
     pixels: np.ndarray
@@ -61,6 +62,7 @@ class Frame:
     header: Mapping[str, str]
     number: int
     frames: int
+    aspect: float
 
 
 def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
@@ -88,6 +90,7 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
         stored = frames.decode(index)
         pixels, notes = display_pixels(stored, dataset, name)
         spacing, more = spacing_of(dataset, stored.shape[:2])
+        aspect = 1.0 if spacing else aspect_of(dataset)
         burnt_in = dataset.get("BurnedInAnnotation") == "YES"
         header = _header(dataset)
     except InputError:
@@ -104,7 +107,7 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
     notes += more
     if burnt_in:
         notes += ("The file says that text is burnt into its picture: see that it names no patient.",)
-    return Frame(pixels, spacing, notes, header, index + 1, frames.count)
+    return Frame(pixels, spacing, notes, header, index + 1, frames.count, aspect)
 
 
 def _damaged(name: str, error: Exception) -> InputError:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pydicom.dataset import Dataset
 
 _DECIMALS = ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "ImagerPixelSpacing",
-             "NominalScannedPixelSpacing")  # fmt: skip
+             "NominalScannedPixelSpacing", "PixelAspectRatio")  # fmt: skip
 
 
 def mend(dataset: Dataset) -> None:

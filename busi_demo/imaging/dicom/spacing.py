@@ -53,6 +53,14 @@ def spacing_of(dataset: Dataset, shape: Sequence[int]) -> tuple[Spacing | None, 
     return None, ()
 
 
+def aspect_of(dataset: Dataset) -> float:
+    """Height of a pixel divided by its width, as the file tells it without a scale; 1 where it does not."""
+    values = numbers(dataset, "PixelAspectRatio")  # vertical, horizontal
+    if len(values) != 2 or min(values) <= 0 or max(values) > _STRETCH * min(values):
+        return 1.0
+    return values[0] / values[1]
+
+
 def _is_plausible(spacing: Spacing, shape: Sequence[int]) -> bool:
     longest = max(spacing[0] * shape[0], spacing[1] * shape[1])
     return (
