@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from busi_demo.types import InputError
 from busi_demo.weights.start import identity
 
 _HASH = "_sha256"
+_DIGEST = 32  # bytes before the content of a file: its SHA-256
 
 
 def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
@@ -50,17 +52,17 @@ class RunFolder:
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the state to resume from, and history.csv for people to read."""
-        _write(self.path / "checkpoint.pt", state)
+        write_state(self.path / "checkpoint.pt", state)
         if state["history"]:
             save_whole(self.path / "history.csv", history_csv(state["history"]).encode())
 
     def save_best(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Write the best weights so far. Called before `save_checkpoint` of the same moment: a run killed between the
         two repeats its last steps and writes the same file again."""
-        _write(self.path / "best.pt", weights)
+        write_state(self.path / "best.pt", weights)
 
     def load_best(self) -> dict[str, torch.Tensor]:
-        return torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
+        return read_state(self.path / "best.pt")
 
     def load_checkpoint(self, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
         """Return the state to resume from, or None to start a new run.
@@ -69,12 +71,12 @@ class RunFolder:
             settings: of `run_settings`.
             resume: whether to continue an unfinished run in this folder.
         Raises:
-            InputError: an unfinished run lies here and `resume` is False, or it had other settings or weights.
+            InputError: an unfinished run lies here and `resume` is False, it had other settings or weights, or its file
+                is damaged.
         """
-        path = self.path / "checkpoint.pt"
-        if not path.is_file():
+        if not (self.path / "checkpoint.pt").is_file():
             return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(self.path / "checkpoint.pt")
         if not resume:
             if state["finished"]:
                 return None
@@ -102,7 +104,26 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
 
-def _write(path: Path, value: Any) -> None:
+def write_state(path: Path, state: Any) -> None:
+    """Write tensors and plain values for `read_state`, whole or not at all."""
     content = io.BytesIO()
-    torch.save(value, content)
-    save_whole(path, content.getvalue())
+    torch.save(state, content)
+    save_whole(path, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+
+def read_state(path: Path) -> Any:
+    """Read what `write_state` wrote; nothing is read of a file whose hash is another.
+
+    Raises:
+        InputError: the file is missing or damaged, or was written by another version.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:_DIGEST] != hashlib.sha256(content[_DIGEST:]).digest():
+            raise ValueError("The hash differs.")
+        return torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(
+            f"{path} is missing or damaged, or of another version of this program: put back a copy, or delete "
+            f"{path.parent} to start anew."
+        ) from error

@@ -20,6 +20,7 @@ from torch.utils.data import SequentialSampler
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.processes import BatchShares, Processes
 from busi_demo.training.batchnorm import WholeBatchNorm, WholeBatchNormAct, normalise_whole_batches
+from busi_demo.training.checkpoint import write_state
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import JointObjective
 from busi_demo.training.schedule import step_seed
@@ -115,7 +116,7 @@ def test_the_script_under_torchrun_prints_and_writes_once(tmp_path):
 def test_an_error_of_the_main_process_ends_all_processes(tmp_path):
     words = (ROOT / "train" / "train_multitask.py", *TINY, "--run-dir", "run")
     (tmp_path / "run").mkdir()
-    torch.save({"finished": False}, tmp_path / "run" / "checkpoint.pt")
+    write_state(tmp_path / "run" / "checkpoint.pt", {"finished": False})
     done = torchrun(*words, cwd=tmp_path)
     assert done.returncode != 0
     assert done.stderr.count("error: run holds an unfinished run: add --resume") == 1

@@ -18,7 +18,7 @@ from busi_demo.evaluation.plots import LOSS_STYLES, SCORE_STYLES
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
 from busi_demo.training import loop
-from busi_demo.training.checkpoint import RunFolder
+from busi_demo.training.checkpoint import RunFolder, read_state
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
@@ -84,7 +84,7 @@ def test_the_model_ends_with_the_best_validated_weights(train, tmp_path):
     model, history = train(tmp_path, replace(CONFIG, epochs=4))
     best = RunFolder(tmp_path).load_best()
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state = read_state(tmp_path / "checkpoint.pt")
     assert state["progress"]["best_score"] == max(row["val_score"] for row in history)
 
 
@@ -102,7 +102,7 @@ class Worsening(JointObjective):
 
 def test_keep_last_keeps_the_last_weights(train, tmp_path):
     model, _ = train(tmp_path, replace(CONFIG, keep="last"), Worsening())
-    averaged = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["averaged"]
+    averaged = read_state(tmp_path / "checkpoint.pt")["averaged"]
     assert all(torch.equal(tensor, averaged[f"module.{name}"]) for name, tensor in model.state_dict().items())
 
 
@@ -149,6 +149,22 @@ def test_killed_between_best_weights_and_checkpoint(train, tmp_path, monkeypatch
         train(tmp_path / "run")
     monkeypatch.undo()
     assert_same(undisturbed, train(tmp_path / "run", resume=True)[0])
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "best.pt"])
+def test_a_damaged_file_of_a_run_gets_one_sentence(train, tmp_path, name):
+    train(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    for damaged in (content, content[:-1], b"", None):
+        if damaged is None:
+            (tmp_path / name).unlink()
+        else:
+            (tmp_path / name).write_bytes(damaged)
+        if damaged is None and name == "checkpoint.pt":
+            continue  # a new run
+        with pytest.raises(InputError, match=f"{name} is missing or damaged, .* put back a copy, or delete"):
+            train(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("option", ["init_from", "teacher", "detector_from"])

@@ -24,6 +24,7 @@ from busi_demo.inference.consensus import consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.ensemble import Ensemble
+from busi_demo.training.checkpoint import read_state
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.config import DetectorReference
@@ -87,7 +88,7 @@ def test_train_two_stage(run_script, tmp_path):
         assert list(csv.DictReader(file)) == history_of(tmp_path / "run" / "detection")
     assert not stale.exists()
     assert (tmp_path / "weights" / "two_stage.previous" / "report" / stale.name).is_file()
-    first = torch.load(tmp_path / "run" / "detection" / "best.pt", weights_only=True)
+    first = read_state(tmp_path / "run" / "detection" / "best.pt")
     final = load_file(tmp_path / "weights" / "two_stage" / "model.safetensors")
     for name, tensor in first.items():
         if name.startswith("detector.") and tensor.is_floating_point():
@@ -222,7 +223,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(run_script, tmp_path):
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    assert not torch.load(checkpoint, weights_only=True)["finished"]
+    assert not read_state(checkpoint)["finished"]
     assert not list((tmp_path / "killed").iterdir())
 
     for name, more in (("undisturbed", ()), ("killed", ("--resume",))):
