@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,12 @@ COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", 
 DIGITS = 4
 """Decimals of shares and overlaps: further decimals depend on the number of threads."""
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Characters with which a spreadsheet starts a formula, also in full width or after white space that it cuts."""
+_FORMULA = re.compile("(^|;\\s*)(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+"""Where a spreadsheet may start a formula: at the start of a cell, in full width or after white space that it cuts,
+too. In countries whose spreadsheets separate columns by semicolons, a cell starts after each of these."""
+
+BOM = "\ufeff"
+"""Byte order mark. Without it Excel reads a CSV file in the code page of its country."""
 
 Row = dict[str, Any]
 """Column -> text, number or `None`. For a file that could not be used, all columns except `image`, `true_class` and
@@ -66,7 +71,7 @@ def error_row(item: BatchItem, sentence: str) -> Row:
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Rows as CSV with a heading line. An apostrophe precedes texts that a spreadsheet would read as formulas."""
+    """Rows as CSV with a heading line. An apostrophe precedes what a spreadsheet would read as a formula."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -135,4 +140,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from busi_demo.batch.analyse import analyse_items
 from busi_demo.batch.items import BatchItem, list_batch
 from busi_demo.batch.rows import (
+    BOM,
     COLUMNS,
     Result,
     Row,
@@ -301,7 +302,7 @@ def _is_done(output: Path, item: BatchItem) -> bool:
 
 def _bom(arguments: argparse.Namespace) -> str:
     """What a CSV file starts with."""
-    return "\ufeff" if arguments.csv_for == "excel" else ""
+    return BOM if arguments.csv_for == "excel" else ""
 
 
 def _write(path: Path, text: str) -> None:

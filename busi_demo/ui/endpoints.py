@@ -131,8 +131,8 @@ def declare_batch_endpoint(files: gr.File, approach: gr.Dropdown) -> None:
             analyse_anyway: tell the answers on pictures that do not look like a breast ultrasound, too.
             all_frames: analyse each frame of a file that has several, instead of one of them.
         Returns:
-            the table (CSV), a zip archive of the table and the five-panel figures, and the rows as JSON; a file that
-            could not be used is a row with its error.
+            the table (CSV in UTF-8 with a byte order mark, as Excel needs it), a zip archive of the table and the
+            five-panel figures, and the rows as JSON; a file that could not be used is a row with its error.
         """
         from busi_demo.ui.batch.job import run_batch  # loads what the first page need not wait for
 

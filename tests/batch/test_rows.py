@@ -134,6 +134,16 @@ def test_csv_can_be_read_and_contains_no_formula(item):
     assert second["image"] == "'=1+1,\""
 
 
+def test_no_formula_where_semicolons_separate_cells(item):
+    names = ("a;=cmd()", "a; =cmd()", "-1;+1;b", "\uff1d1", "a;b=1", "\t=1")
+    text = csv_text([dict.fromkeys(COLUMNS) | {"image": name, "error": "no"} for name in names])
+    for separator in ",;":
+        for row in csv.reader(io.StringIO(text), delimiter=separator):
+            assert not any(cell.strip().startswith(("=", "+", "-", "\uff1d")) for cell in row), row
+    images = [row["image"] for row in csv.DictReader(io.StringIO(text))]
+    assert images == ["a;'=cmd()", "a; '=cmd()", "'-1;'+1;b", "'\uff1d1", "a;b=1", "'\t=1"]
+
+
 def test_images_and_failures_are_counted():
     rows = [{"image": "a", "error": None}, {"image": "a", "error": None}, {"image": "b", "error": "no"}]
     assert counts(rows) == (2, 1)

@@ -46,7 +46,7 @@ def test_files_become_a_table_and_downloads(open_batch, tmp_path):
     expect(table).to_contain_text("bad.png cannot be read as an image")
     with page.expect_download() as download:
         page.click("#batch-csv")
-    with Path(download.value.path()).open(newline="") as file:
+    with Path(download.value.path()).open(newline="", encoding="utf-8-sig") as file:
         rows = {row["image"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["bad.png", "benign_1.png", "malignant_1.png", "normal_1.png"]
     assert rows["benign_1.png"]["dice"] and not rows["normal_1.png"]["dice"] and rows["bad.png"]["error"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import LeftOut, Limits, list_batch
-from busi_demo.batch.rows import Row, counts, csv_text, left_out_csv, referral, referred_first
+from busi_demo.batch.rows import BOM, Row, counts, csv_text, left_out_csv, referral, referred_first
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
 from busi_demo.types import Verdict
@@ -91,10 +91,10 @@ def run_batch(
                         archive.writestr(f"figures/{result.figure_name}", figure)
                 done += 1
             rows = referred_first(rows)
-            archive.writestr(table.name, csv_text(rows))
+            archive.writestr(table.name, BOM + csv_text(rows))
             if others:
-                archive.writestr("left_out.csv", left_out_csv(others))
-        table.write_text(csv_text(rows), encoding="utf-8", newline="")
+                archive.writestr("left_out.csv", BOM + left_out_csv(others))
+        table.write_text(BOM + csv_text(rows), encoding="utf-8", newline="")
     except BaseException:  # GeneratorExit too: the files will not be downloaded
         shutil.rmtree(results, ignore_errors=True)
         raise

@@ -71,8 +71,9 @@ def test_the_table_fills_and_ends_with_downloads(tab, files, predictors):
     assert "All 3 images analysed; 1 could not be used" in steps[-1][tab.card]
     assert "of 2 images would be referred to a person" in steps[-1][tab.card]
     table, figures = (steps[-1][button].constructor_args["value"] for button in (tab.csv, tab.figures))
-    with Path(table).open(newline="") as file:
+    with Path(table).open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
+    assert Path(table).read_text(encoding="utf-8").startswith("\ufeffimage,")  # for Excel
     assert tuple(rows[0]) == COLUMNS and {row["image"] for row in rows} == {"a.png", "b.png", "bad.png"}
     with zipfile.ZipFile(figures) as archive:
         assert archive.namelist() == [f"figures/{name}.png.{KEY}.png" for name in "ab"] + ["batch.csv"]
