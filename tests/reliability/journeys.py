@@ -14,6 +14,9 @@ from typing import Any
 import httpx
 from gradio_client.utils import apply_diff
 
+ON_PAGE = "page-"
+"""Start of the names of files that are opened on a page."""
+
 PATIENCE = 300.0
 """Seconds after which an answer counts as lost."""
 
@@ -25,7 +28,8 @@ class Reply:
     """What came back.
 
     Attributes:
-        kind: "answer" (a refused picture is one, too), "error" with a message, "full" (the queue), or "lost".
+        kind: "answer" (a refused picture is one, too), "error" with a message, "full" (the queue; with a sentence and a
+            time to wait), or "lost".
         content: of the answer, without seconds and places of files; or the message.
     """
 
@@ -92,7 +96,7 @@ class Visitor:
             return Reply("lost", type(error).__name__)
 
     def _on_page(self, session: str, file: Path, approach: str) -> Reply:
-        placed = self._step(self.place, session, [self._upload(file)])
+        placed = self._step(self.place, session, [self._upload(file, ON_PAGE)])
         image = placed[0]
         ran = self._step(self.run, session, [image, approach])
         values = self._defaults(self.view)
@@ -149,18 +153,19 @@ class Visitor:
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         reply = self.http.post(f"{_API}/{path}", json=body)
-        if reply.status_code == 503:
+        if reply.status_code == 503 and reply.headers.get("Retry-After", "").isdecimal() and "Try again" in reply.text:
             raise Stopped("full", reply.text)
         if not reply.is_success:
             raise Stopped("error", f"{reply.status_code} {reply.text[:200]}")
         return reply.json()
 
-    def _upload(self, file: Path) -> dict[str, Any]:
+    def _upload(self, file: Path, prefix: str = "") -> dict[str, Any]:
+        name = f"{prefix}{file.name}"
         with file.open("rb") as stream:
-            reply = self.http.post(f"{_API}/upload", files={"files": (file.name, stream)})
+            reply = self.http.post(f"{_API}/upload", files={"files": (name, stream)})
         if not reply.is_success:
             raise Stopped("error", f"{reply.status_code} {reply.text[:200]}")
-        return {"path": reply.json()[0], "orig_name": file.name, "meta": {"_type": "gradio.FileData"}}
+        return {"path": reply.json()[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
     def _defaults(self, listener: dict[str, Any]) -> list[Any]:
         return [self.parts[number].get("value") for number in listener["inputs"]]

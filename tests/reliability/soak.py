@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,20 @@ import psutil
 from helpers import write_dicom
 from PIL import Image
 from reliability import record
-from reliability.journeys import Reply, Visitor
+from reliability.journeys import ON_PAGE, Reply, Visitor
 from serving import serve_app
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
+from busi_demo.ui.limits import QUEUE_SIZE
 
 _APPROACHES = (DEFAULT_APPROACH, "multitask_cnn")
 _INTERRUPTED = 10  # cancelled, and as many disconnected
 _WARM = 900.0  # seconds in which all networks are loaded and compiled
+_CROWD = 3 * QUEUE_SIZE  # programs that ask at the same moment
+_FLAT = 5.0  # MiB of memory a minute
+_LONG = 5.0  # minutes after which memory must be flat
+_LEAVING = 30.0  # seconds in which what pages held is removed
 _TARGET = 1.3  # p95 / (clients x single request)
 
 
@@ -57,6 +63,8 @@ def main() -> int:
                 figures = latency(url, folder / "pictures", arguments.clients, arguments.requests)
             else:
                 figures = soak(url, files, arguments.clients, arguments.minutes * 60, arguments.seed)
+                figures["crowd"] = crowd(url, files["valid.png"])
+                figures["left_of_pages"] = left_of_pages(folder / "files")
         log = (folder / "log.txt").read_text(errors="replace")
         figures |= {
             "engines": dict(re.findall(r"^(\w+) runs with the engine (\w+)", log, re.MULTILINE)),
@@ -70,7 +78,10 @@ def main() -> int:
     record.save("soak", "Soak (`make soak`)", told, figures, soak_text(figures))
     counts = figures["counts"]
     faults = counts["wrong"] + counts["lost"] + counts["error"] + figures["left_over"] + figures["tracebacks"]
-    return int(bool(faults + figures["jobs"] - figures["same_afterwards"]))
+    faults += figures["jobs"] - figures["same_afterwards"] + figures["left_of_pages"] + figures["crowd"]["other"]
+    faults += counts.get("cancel not done", 0) + counts.get("disconnect not done", 0)
+    grows = arguments.minutes >= _LONG and figures["memory_mib"]["slope_per_minute"] > _FLAT
+    return int(bool(faults) or grows or not figures["crowd"]["full"])
 
 
 def make_files(folder: Path) -> dict[str, Path]:
@@ -160,6 +171,29 @@ def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: i
     }  # fmt: skip
 
 
+def crowd(url: str, file: Path) -> dict[str, int]:
+    """More programs than the queue takes, all at once: how many get the answer of a single one, how many are told to
+    come back and when, and how many anything else."""
+    config = httpx.get(f"{url}config", timeout=60).json()
+    visitors, expected = (
+        [Visitor(url, config) for _ in range(_CROWD)],
+        Visitor(url, config).ask_api(file, _APPROACHES[0]),
+    )
+    with ThreadPoolExecutor(_CROWD) as threads:
+        replies = list(threads.map(lambda visitor: visitor.ask_api(file, _APPROACHES[0]), visitors))
+    full = sum(reply.kind == "full" for reply in replies)
+    right = sum(reply == expected for reply in replies)
+    return {"programs": _CROWD, "right": right, "full": full, "other": _CROWD - right - full}
+
+
+def left_of_pages(folder: Path) -> int:
+    """Files that were opened on pages and still lie on the server, though all pages were closed."""
+    end = time.monotonic() + _LEAVING
+    while (left := len(list(folder.rglob(f"{ON_PAGE}*")))) and time.monotonic() < end:
+        time.sleep(1)
+    return left
+
+
 def came_of(reply: Reply, expected: Reply) -> str:
     """What a reply is worth: right, wrong, lost, full (politely refused), or another error than a single user gets."""
     if reply.kind in ("lost", "full"):
@@ -227,6 +261,11 @@ def soak_text(figures: dict[str, Any]) -> str:
             ", ".join(f"{memory[k]:.0f}" for k in ("start", "end", "most")),
         ),
         ("memory, MiB a minute in the second half", f"{memory['slope_per_minute']:.2f}"),
+        (
+            f"{figures['crowd']['programs']} programs at once: answered, told when to come back, anything else",
+            ", ".join(str(figures["crowd"][name]) for name in ("right", "full", "other")),
+        ),
+        ("files of pages left when all were closed", figures["left_of_pages"]),
         ("files left when the server had ended", figures["left_over"]),
         ("tracebacks in its log", figures["tracebacks"]),
     ]
