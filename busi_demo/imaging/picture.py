@@ -130,7 +130,7 @@ def size_of(path: Path) -> tuple[int, int]:
             return decode(path).image.size[::-1]
         image = _open_pillow(stream, name, head)
         _check_size(image, name)
-        turned = _turn(image) in _SWAPPING
+        turned = image.format != "TIFF" and _turn(image) in _SWAPPING  # Pillow tells that of a TIFF file turned
         return (image.width, image.height) if turned else (image.height, image.width)
 
 

@@ -135,15 +135,6 @@ def test_nan_is_refused(grey):
     refused(encode(values, "TIFF"), "NaN")
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
-def test_exif_orientation_is_applied_once(grey, form):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
-    pixels = read_image(encode(grey, form, exif=exif)).pixels
-    assert pixels.shape == (WIDTH, HEIGHT)
-    assert np.abs(pixels.astype(int) - np.rot90(grey, -1)).max() <= 8
-
-
 def tiff_white_is_zero(values: np.ndarray) -> bytes:
     """A TIFF file of grey values that is marked as WhiteIsZero."""
     content = encode(values, "TIFF")

@@ -11,6 +11,7 @@ from helpers import picture, png_chunk
 from PIL import ExifTags, Image
 
 from busi_demo.imaging import read_image
+from busi_demo.imaging.picture import size_of
 
 GREY = picture(1, 60, 80)
 LONG = b"x" * 2**21
@@ -56,19 +57,21 @@ def test_damaged_exif_data_do_not_cost_the_picture(form):
     assert read_image(stream.getvalue()).pixels.shape == GREY.shape
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
 @pytest.mark.parametrize(
     ("orientation", "turned"),
     [(1, GREY), (2, GREY[:, ::-1]), (3, GREY[::-1, ::-1]), (4, GREY[::-1]), (5, GREY.T), (6, GREY[::-1].T),
      (7, GREY[::-1, ::-1].T), (8, GREY.T[::-1])],
 )  # fmt: skip
-def test_every_orientation_of_exif_is_undone(form, orientation, turned):
+def test_every_orientation_of_exif_is_undone(form, orientation, turned, tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    stream = io.BytesIO()
-    Image.fromarray(GREY).save(stream, form, exif=exif, **({"quality": 100} if form == "JPEG" else {}))
-    pixels = read_image(stream.getvalue()).pixels
-    assert pixels.shape == turned.shape
+    path = tmp_path / "turned"
+    Image.fromarray(GREY).save(
+        path, form, exif=exif, **({"quality": 100, "lossless": True} if form in ("JPEG", "WEBP") else {})
+    )
+    pixels = read_image(path).pixels
+    assert pixels.shape == size_of(path) == turned.shape
     assert np.abs(pixels.astype(int) - turned).max() <= (8 if form == "JPEG" else 0)
 
 
