@@ -4,6 +4,7 @@ test_privacy.py, bad files in test_bad_files.py."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -310,3 +311,17 @@ def test_a_full_queue_says_when_to_try_again(headers, status):
     start, body = run(guard.Guard(full), scope)
     assert start["status"] == status and (b"retry-after", b"60") in start["headers"]
     assert json.loads(body["body"]) == {"detail": guard.BUSY}
+
+
+def test_an_upload_that_cannot_be_stored_gets_a_sentence_and_names_no_file_in_the_log(caplog):
+    error = OSError(errno.ENOSPC, "No space left on device", "/tmp/Jane_Doe_1961.png")
+
+    async def full(scope, receive, send):
+        raise error  # the log holds this line
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "client": ("1.2.3.4", 5),
+             "headers": [(b"content-length", b"2"), (b"content-type", b"multipart/form-data; boundary=1")]}  # fmt: skip
+    start, body = run(guard.Guard(full), scope)
+    assert start["status"] == 500
+    assert json.loads(body["body"]) == {"detail": texts.no_storage("No space left on device")}
+    assert "No space left on device" in caplog.text and "Jane_Doe" not in caplog.text

@@ -26,19 +26,19 @@ class Blocks(gr.Blocks):
             error.print_exception = False
             raise
         except Exception as error:
-            raise _told(error) from None
+            raise gr.Error(sentence_of(error), print_exception=False) from None
 
 
-def _told(error: Exception) -> gr.Error:
-    """The sentence for people, after the log was told what they need not know."""
+def sentence_of(error: Exception) -> str:
+    """The sentence for people on an error that nobody foresaw, after the log was told what they need not know."""
     causes = list(_causes(error))
     if any(isinstance(cause, InvalidPathError) for cause in causes):
-        return gr.Error(texts.NOT_UPLOADED, print_exception=False)
+        return texts.NOT_UPLOADED
     if failed := next((cause for cause in causes if isinstance(cause, OSError)), None):
         _log.error("a request failed: %s (%s)", place_of(failed), reason_of(failed))
-        return gr.Error(texts.no_storage(reason_of(failed)), print_exception=False)
+        return texts.no_storage(reason_of(failed))
     _log.error("a request failed: %s", place_of(error))
-    return gr.Error(texts.failed(type(error).__name__), print_exception=False)
+    return texts.failed(type(error).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from busi_demo.types import InputError
 from busi_demo.ui import held
+from busi_demo.ui.faults import sentence_of
 from busi_demo.ui.limits import LARGEST_MESSAGE_MB, LARGEST_REQUEST_MB, LOGINS, QUEUE_SIZE
 
 RATE_VARIABLE = "BUSI_RATE_LIMIT"
@@ -110,10 +111,28 @@ class Guard:
             if scope["path"].endswith(_ASK) and isinstance(message, dict) and not refusal:
                 held.reopen(str(message.get("session_hash")))
         session = scope["path"].partition(_OPEN)[2]
-        if session and not refusal:
+        if refusal:
+            await refusal(scope, receive, send)
+        elif session:
             await self._while_open(session, scope, receive, send)
         else:
-            await (refusal or self._app)(scope, receive, send)
+            await self._answered(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer of the app; where it fails, such as an upload on a full disk, a sentence."""
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:  # the server would print its text, which may name a file
+            sentence = sentence_of(error)
+            if not begun:
+                await _answer(500, sentence)(scope, receive, send)
 
     async def _while_open(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing of a page is kept once it is closed; Gradio alone would keep what was analysed for an hour."""
