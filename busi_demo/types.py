@@ -144,6 +144,7 @@ class Prediction:
         warnings: sentences to show with the answer.
         seconds: wall time of the prediction, in seconds.
         spacing: millimetres per pixel of `image` as (row, column), both above 0; `None` where it is unknown.
+        aspect: height of a pixel divided by its width, where the spacing is unknown; else ignored.
         outline_key: key of the approach whose network computed the mask probabilities: two predictions with the same
             key have the same mask probabilities. `None`: no other prediction is known to have the same.
         cam_method: key of the method that made `cam`, see `busi_demo.inference.cam_methods`.
@@ -173,6 +174,7 @@ class Prediction:
     input_check: InputCheck = ACCEPTED
     frame: Box | None = None
     disagreement: np.ndarray | None = None
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
@@ -203,6 +205,11 @@ class Prediction:
             len(self.spacing) == 2 and all(0 < side < np.inf for side in self.spacing)
         ):
             raise ValueError(f"spacing must be None or two finite numbers above 0, got {self.spacing}.")
+
+    @property
+    def pixel_sides(self) -> tuple[float, float]:
+        """Height and width of a pixel: in millimetres if the spacing is known, else with a width of 1."""
+        return self.spacing or (self.aspect, 1.0)
 
     @property
     def frame_box(self) -> Box:

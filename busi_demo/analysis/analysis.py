@@ -64,7 +64,7 @@ class Analysis:
     @property
     def measurements(self) -> Measurements | None:
         """Geometry of the predicted mask; `None` if the mask is empty."""
-        return measure(self.prediction.mask, self.prediction.spacing)
+        return measure(self.prediction.mask, self.prediction.spacing, self.prediction.aspect)
 
     def figure(self, columns: int | None = None) -> Image.Image:
         """The panels as an RGB image, `columns` of them in a row; `None`: all."""
@@ -105,7 +105,8 @@ class AnalysedImage:
                 raise InputError(
                     f"The pixel spacing must lie between {_FINEST} and {_COARSEST} mm per pixel, got {view.spacing}."
                 )
-            prediction = replace(prediction, spacing=(view.spacing, view.spacing))
+            height, width = prediction.pixel_sides
+            prediction = replace(prediction, spacing=(view.spacing * height / width, view.spacing))
         return Analysis(Answer(prediction, self.ground_truth, self.facts.trust), self.facts, view)
 
 

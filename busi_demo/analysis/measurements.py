@@ -26,7 +26,7 @@ class Measurements:
     A pixel is a rectangle of the size of the spacing, not a point: a single pixel has an area and a diagonal.
 
     Attributes:
-        unit: "mm" if the pixel spacing is known, else "px".
+        unit: "mm" if the pixel spacing is known, else "px", the width of a pixel.
         regions: number of connected regions (4 neighbours), at least 1.
         area: of all regions, in square units.
         area_fraction: share of the image's area, in (0, 1].
@@ -76,14 +76,14 @@ class Measurements:
         return f"{value:.{self._digits}f} {self.unit}"
 
 
-def measure(mask: np.ndarray, spacing: tuple[float, float] | None = None) -> Measurements | None:
+def measure(mask: np.ndarray, spacing: tuple[float, float] | None = None, aspect: float = 1.0) -> Measurements | None:
     """Measure a lesion.
 
     Args:
         mask: bool (H, W), True inside the lesion. Of several connected regions the largest is measured, except for
             the area; of equally large regions the first from the top.
-        spacing: millimetres per pixel as (row, column); `None` if it is unknown; pixels are then
-            assumed to be square.
+        spacing: millimetres per pixel as (row, column); `None` if it is unknown: lengths are then in widths of a pixel.
+        aspect: height of a pixel divided by its width, where the spacing is unknown.
     Returns:
         The measurements; `None` if the mask is empty.
     Raises:
@@ -91,7 +91,7 @@ def measure(mask: np.ndarray, spacing: tuple[float, float] | None = None) -> Mea
     """
     if mask.ndim != 2 or mask.dtype != np.bool_:
         raise ValueError(f"mask must be bool (H, W), got {mask.dtype} {mask.shape}.")
-    pixel = np.array(spacing or (1.0, 1.0), dtype=np.float64)
+    pixel = np.array(spacing or (aspect, 1.0), dtype=np.float64)
     if pixel.shape != (2,) or not (np.isfinite(pixel).all() and (pixel > 0).all()):
         raise ValueError(f"spacing must be None or two finite numbers above 0, got {spacing}.")
     labels, regions = ndimage.label(mask)

@@ -20,7 +20,7 @@ class View:
         cam_class: the class that the CAM explains; `None`: the predicted one.
         cam_method: key of `busi_demo.inference.cam_methods.CAM_METHODS`.
         opacity: opacity of the strongest pixel of the CAM in the overlay, 0 to 1.
-        spacing: millimetres per pixel, given by a person; `None`: the spacing in the file, if there is one.
+        spacing: width of a pixel in millimetres, given by a person; `None`: the spacing in the file, if there is one.
         uncertainty: whether the figure has a panel of how unsure the mask is.
     """
 

@@ -34,7 +34,7 @@ class GreyImage:
         number, frames: which of how many frames or pages of the file this is, from 1 on.
         header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
-        ValueError: pixels is not uint8 (H, W), or the frame is empty or leaves the image.
+        ValueError: pixels is not uint8 (H, W), the aspect is not above 0, or the frame is empty or leaves the image.
     """
 
     pixels: np.ndarray
@@ -52,6 +52,8 @@ class GreyImage:
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be uint8 (H, W), got {self.pixels.dtype} {self.pixels.shape}.")
+        if not 0 < self.aspect < np.inf:
+            raise ValueError(f"aspect must be a finite number above 0, got {self.aspect}.")
         if self.frame is not None:
             (x0, y0, x1, y1), (height, width) = self.frame, self.pixels.shape
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
@@ -126,7 +128,7 @@ class GreyImage:
 
     @property
     def pixel_sides(self) -> tuple[float, float]:
-        """Height and width of a pixel, in the same unit."""
+        """Height and width of a pixel: in millimetres if the spacing is known, else with a width of 1."""
         return self.spacing or (self.aspect, 1.0)
 
     @property

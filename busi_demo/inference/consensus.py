@@ -110,6 +110,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         warnings=check.reasons if check.withheld else tuple(warnings),
         seconds=sum(m.seconds for m in members),
         spacing=members[0].spacing,
+        aspect=members[0].aspect,
         frame=members[0].frame,
         input_check=check,
     )

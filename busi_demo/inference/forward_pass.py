@@ -99,6 +99,7 @@ class ForwardPass:
             ),
             seconds=self.seconds + time.perf_counter() - start,
             spacing=self.grey.spacing,
+            aspect=self.grey.aspect,
             cam_method=cam_method,
             outline_key=self.outline_key,
             frame=self.grey.frame,

@@ -81,7 +81,7 @@ def analyse_endpoint(
         cam_class: the class that the map explains: benign, malignant, normal, or predicted (the default).
         cam_method: how the map is made: CAM_METHOD_KEYS.
         opacity: of the map's strongest pixel in the overlay, 0 to 1.
-        spacing: millimetres per pixel, 0.001 to 5; without it what the file says, else measurements are in pixels.
+        spacing: width of a pixel in millimetres, 0.001 to 5; without it what the file says, else lengths are in pixels.
         crop: the part that is ultrasound, as "x0,y0,x1,y1" in pixels of the image; without it that part is found.
         analyse_anyway: tell the answer on a picture that does not look like a breast ultrasound, too.
     Returns:

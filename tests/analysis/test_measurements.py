@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import answer
 
-from busi_demo.analysis.measurements import EVEN, TALLER, WIDER, measure
+from busi_demo.analysis.analysis import AnalysedImage, ImageFacts
+from busi_demo.analysis.measurements import EVEN, TALLER, WIDER, Measurements, measure
+from busi_demo.analysis.view import DEFAULT_VIEW, View
+from busi_demo.imaging import UNKNOWN_TRUTH
 
 
 def rectangle(height: int, width: int, shape: tuple[int, int] = (60, 80), top: int = 7, left: int = 9) -> np.ndarray:
@@ -119,3 +124,21 @@ def test_the_rows_for_people():
 def test_invalid_arguments_are_refused(mask, spacing):
     with pytest.raises(ValueError, match="must be"):
         measure(mask, spacing)
+
+
+def test_lengths_are_those_of_square_pixels():
+    """Pixels are twice as wide as high: 10 by 5 of them are a square, with a scale and without one."""
+    mask = rectangle(10, 5)
+
+    def measured(view: View = DEFAULT_VIEW, **fields: object) -> Measurements:
+        passed = SimpleNamespace(prediction=lambda *_: answer(mask, **fields))
+        return AnalysedImage(passed, UNKNOWN_TRUTH, ImageFacts()).analysis(view).measurements
+
+    for found, side, unit in (
+        (measured(aspect=0.5), 5, "px"),
+        (measured(View(spacing=0.2), aspect=0.5), 1, "mm"),
+        (measured(View(spacing=0.2), spacing=(0.3, 0.6)), 1, "mm"),  # the shape is that of the file
+        (measured(spacing=(0.3, 0.6)), 3, "mm"),
+    ):
+        assert (found.width, found.height, found.area) == pytest.approx((side, side, side**2))
+        assert (found.angle, found.unit, found.orientation) == (pytest.approx(45), unit, EVEN)

@@ -66,6 +66,13 @@ def test_pixels_that_are_not_square_give_the_answer_of_square_ones(predictors, a
     assert other.mask.shape == (128, 96) and other.mask.mean() == pytest.approx(one.mask.mean(), abs=0.02)
 
 
+def test_answers_know_the_shape_of_the_pixels(predictors):
+    narrow = GreyImage(make_phantom("benign", 4, 128, 96).image, aspect=0.5)
+    members = [predictors[key].predict(narrow) for key in ("multitask_unet", "multitask_cnn")]
+    for prediction in (*members, consensus(members).prediction):
+        assert prediction.spacing is None and prediction.pixel_sides == (0.5, 1.0)
+
+
 def test_record_and_consensus_have_the_frame(predictors):
     page = on_page(make_phantom("benign", 3, 120, 160).image, 255)
     members = [predictors[key].predict(page) for key in ("multitask_unet", "multitask_cnn")]
