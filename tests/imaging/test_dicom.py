@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import tracemalloc
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from dicom_files import COLOURS, GREY, LUMA, encoded, region, scan
@@ -59,12 +61,43 @@ def test_colour_becomes_luma_with_a_note():
     assert "colour" in image.notes[0]
 
 
-@pytest.mark.parametrize(("stored", "held"), [(12, 12), (16, 12), (16, 10), (16, 16), (16, 8)])
-def test_spare_bits_in_colour(stored, held):
-    colours = (COLOURS.astype(np.uint32) * (2**held - 1) // COLOURS.max()).astype(np.uint16)
+@pytest.mark.parametrize(("stored", "held", "allocated"), [
+    (12, 12, 16), (16, 12, 16), (16, 10, 16), (16, 16, 16), (16, 8, 16), (32, 16, 32), (32, 12, 32),
+])  # fmt: skip
+def test_spare_bits_in_colour(stored, held, allocated):
+    colours = (COLOURS.astype(np.uint64) * (2**held - 1) // COLOURS.max()).astype(f"uint{allocated}")
     image = read_image(scan(colours, "RGB", BitsStored=stored, HighBit=stored - 1))
     expected = np.array(Image.fromarray(np.rint(colours * (255 / (2**held - 1))).astype(np.uint8)).convert("L"))
     assert np.array_equal(image.pixels, expected)
+    assert any("bits a colour" in note for note in image.notes) == (stored != held)
+
+
+def test_compressed_colours_of_more_bits_than_the_header_says():
+    colours = COLOURS.astype(np.uint16) * 257
+    data = encapsulate([imagecodecs.jpeg2k_encode(colours, level=0)])
+    file = scan(data, "RGB", JPEG2000Lossless, BitsAllocated=16, BitsStored=12, HighBit=11)
+    assert np.array_equal(read_image(file).pixels, LUMA)
+
+
+def test_colours_of_many_bits_need_no_table_of_them():
+    tracemalloc.start()
+    try:
+        image = read_image(scan(COLOURS.astype(np.uint32) << 23, "RGB", BitsStored=31, HighBit=30))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.abs(image.pixels.astype(int) - LUMA).max() <= 1 and peak < 20e6
+
+
+def test_a_dark_frame_of_a_palette_stays_dark():
+    """The whole table tells how many bits it uses."""
+    ramp = (np.arange(256) * 257).astype(np.uint16)
+    tags: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tags[f"{colour}PaletteColorLookupTableData"] = ramp.tobytes()
+    dark = GREY // 8
+    assert np.array_equal(read_image(scan(dark, "PALETTE COLOR", **tags)).pixels, dark)
 
 
 def test_colour_by_plane():

@@ -70,9 +70,9 @@ def read_dicom(stream: BinaryIO, name: str, number: int | None = None) -> Frame:
 
     The values are prepared for display as the file specifies: rescaled (modality LUT), windowed (the first VOI LUT or
     window), MONOCHROME1 inverted, and the full scale of the stored bits scaled to 0 to 255; palettes and YBR become
-    RGB. The compressed formats are JPEG (baseline, 8-bit extended, lossless), JPEG-LS, JPEG 2000 and RLE. The data say
-    which of them it is, how large the picture is and, where they can, in what colours it is coded; the header is only
-    asked for what the data do not say.
+    RGB. Colours that use fewer bits than the file says have the scale of those. The compressed formats are JPEG
+    (baseline, 8-bit extended, lossless), JPEG-LS, JPEG 2000 and RLE. The data say which of them it is, how large the
+    picture is and, where they can, in what colours it is coded; the header is only asked for what the data do not say.
 
     Args:
         stream: a file for which `is_dicom` is True, at its start.

@@ -29,12 +29,17 @@ def display_pixels(stored: np.ndarray, dataset: Dataset, name: str) -> Shown:
     Raises:
         InputError: the colours are of a kind that is not supported.
     """
-    kind, bits = dataset.PhotometricInterpretation, dataset.get("BitsStored")
+    kind = dataset.PhotometricInterpretation
     if stored.ndim == 3:
-        return _to_8_bits(stored, bits), ()
+        return _colours(stored, dataset.get("BitsStored"), int(stored.max()))
     if kind == "PALETTE COLOR":
+        first, entries = (
+            dataset.RedPaletteColorLookupTableDescriptor[1],
+            dataset.RedPaletteColorLookupTableDescriptor[0],
+        )
+        table = apply_color_lut(first + np.arange(entries or 2**16), dataset)[..., :3]
         colours = apply_color_lut(stored, dataset)[..., :3]
-        return _to_8_bits(colours, 8 * colours.itemsize), ()
+        return _colours(colours, 8 * colours.itemsize, int(table.max()))  # of all frames
     if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB") and not kind.startswith("YBR_"):
         raise InputError(f"{name} is DICOM with colours of a kind that cannot be read here: export it as PNG.")
     if stored.dtype.kind == "f":
@@ -43,11 +48,17 @@ def display_pixels(stored: np.ndarray, dataset: Dataset, name: str) -> Shown:
     return 255 - grey if kind == "MONOCHROME1" else grey, notes
 
 
-def _to_8_bits(colours: np.ndarray, bits: int) -> np.ndarray:
-    """Colours of so many bits -> uint8. Where they are all that are allocated, fewer may be meant."""
-    if bits > 8 and bits == 8 * colours.itemsize:
-        bits = depth_of(int(colours.max()))
-    return np.ascontiguousarray(to_8_bits(colours, bits) if bits > 8 else colours).astype(np.uint8)
+def _colours(colours: np.ndarray, bits: int, largest: int) -> Shown:
+    """Colours (H, W, 3) of so many bits, and the largest value that they may have -> uint8 and notes. Where the file
+    says no more than what is allocated, or what is not so, the largest value tells how many bits are used."""
+    depth = bits
+    if bits == 8 * colours.itemsize or largest >= 2**bits:
+        depth = depth_of(largest) if largest < 2**16 else max(bits, largest.bit_length())
+    values = colours.clip(0, 2**depth - 1)
+    shown = to_8_bits(values, depth) if depth <= 16 else to_8_bits(values >> (depth - 16), 16)
+    if depth == bits:
+        return shown, ()
+    return shown, (f"The file tells of {bits} bits a colour and uses {depth}: 0 to {2**depth - 1} became 0 to 255.",)
 
 
 def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
