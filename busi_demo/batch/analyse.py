@@ -154,7 +154,7 @@ def _guarded(item: BatchItem, work: Callable[[], _Out]) -> _Out | Result:
     except Exception as error:
         kind = type(error).__name__
         _log.error("an image could not be analysed: %s", place_of(error))
-        sentence = f"{item.name} could not be analysed ({kind}: {error}): leave it out."
+        sentence = f"{item.name} could not be analysed ({kind}): leave it out."
     return Result(error_row(item, sentence))
 
 

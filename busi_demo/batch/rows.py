@@ -23,7 +23,7 @@ COLUMNS = ("image", "true_class", "approach", "input_check", "predicted_class", 
 DIGITS = 4
 """Decimals of shares and overlaps: further decimals depend on the number of threads."""
 
-_FORMULA = re.compile("(^|;\\s*)(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+_FORMULA = re.compile('(^|;[\\s"]*)(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
 """Where a spreadsheet may start a formula: at the start of a cell, in full width or after white space that it cuts,
 too. In countries whose spreadsheets separate columns by semicolons, a cell starts after each of these."""
 

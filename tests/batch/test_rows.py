@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_used_gives_one_row_with_the_reason(item, predicto
 
 def test_an_unexpected_error_gives_one_row(item, caplog):
     (found,) = analyse_item(item, [Fixed("two_stage", ZeroDivisionError("boom"))])
-    assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError: boom): leave it out."
+    assert found.row["error"] == "malignant/a.png could not be analysed (ZeroDivisionError): leave it out."
     assert "ValueError" in caplog.text or "Error" in caplog.text
     assert item.name not in caplog.text
 
@@ -135,13 +135,13 @@ def test_csv_can_be_read_and_contains_no_formula(item):
 
 
 def test_no_formula_where_semicolons_separate_cells(item):
-    names = ("a;=cmd()", "a; =cmd()", "-1;+1;b", "\uff1d1", "a;b=1", "\t=1")
+    names = ("a;=cmd()", 'a;"=1+1;', 'a; ""=1', "a; =cmd()", "-1;+1;b", "\uff1d1", "a;b=1", "\t=1")
     text = csv_text([dict.fromkeys(COLUMNS) | {"image": name, "error": "no"} for name in names])
     for separator in ",;":
         for row in csv.reader(io.StringIO(text), delimiter=separator):
             assert not any(cell.strip().startswith(("=", "+", "-", "\uff1d")) for cell in row), row
     images = [row["image"] for row in csv.DictReader(io.StringIO(text))]
-    assert images == ["a;'=cmd()", "a; '=cmd()", "'-1;'+1;b", "'\uff1d1", "a;b=1", "'\t=1"]
+    assert images == ["a;'=cmd()", "a;\"'=1+1;", 'a; ""\'=1', "a; '=cmd()", "'-1;'+1;b", "'\uff1d1", "a;b=1", "'\t=1"]
 
 
 def test_images_and_failures_are_counted():
