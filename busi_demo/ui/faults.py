@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 
-from busi_demo.types import place_of, reason_of
+from busi_demo.types import InputError, place_of, reason_of
 from busi_demo.ui import texts
 
 _log = logging.getLogger(__name__)
@@ -25,23 +25,26 @@ class Blocks(gr.Blocks):
         except gr.Error as error:
             error.print_exception = False
             raise
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from None
 
 
 def sentence_of(error: Exception) -> str:
-    """The sentence for people on an error that nobody foresaw, after the log was told what they need not know."""
+    """The sentence for people on an error that no listener foresees. The log gets its kind and place."""
     causes = list(_causes(error))
     if any(isinstance(cause, InvalidPathError) for cause in causes):
         return texts.NOT_UPLOADED
-    if failed := next((cause for cause in causes if isinstance(cause, OSError)), None):
-        _log.error("a request failed: %s (%s)", place_of(failed), reason_of(failed))
-        return texts.no_storage(reason_of(failed))
-    _log.error("a request failed: %s", place_of(error))
+    _log.error("a request failed: %s", "\n".join(map(place_of, causes)))
+    if reason := next((reason_of(cause) for cause in causes if isinstance(cause, OSError)), None):
+        _log.error("its reason: %s", reason)
+        return texts.no_storage(reason)
     return texts.failed(type(error).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came of, as a traceback shows them."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

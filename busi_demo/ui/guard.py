@@ -14,6 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -129,6 +130,8 @@ class Guard:
 
         try:
             await self._app(scope, receive, send_noted)
+        except ClientDisconnect:
+            pass
         except Exception as error:  # the server would print its text, which may name a file
             sentence = sentence_of(error)
             if not begun:

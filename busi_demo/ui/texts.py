@@ -52,12 +52,14 @@ OVERLAP_HINT = "overlap of the predicted with the true mask, 0 to 1"
 
 def no_storage(reason: str) -> str:
     """The server cannot read or write a file, for a reason such as 'No space left on device'."""
-    return f"The server cannot read or write its files ({reason}): try again later, or tell who runs this page."
+    return (
+        f"The server cannot read or write its files ({reason}): try again later, or tell the person who runs this page."
+    )
 
 
 def failed(kind: str) -> str:
     """Something failed that nobody foresaw, an error of this kind."""
-    return f"This request failed ({kind}): check what you gave, try again, or tell who runs this page."
+    return f"This request failed ({kind}): check what you gave, try again, or tell the owner of this page."
 
 
 def figure_alt(panels: Sequence[str], title: str, answer: str) -> str:

@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from gradio.exceptions import InvalidPathError
 
+from busi_demo.types import InputError
 from busi_demo.ui import texts
 from busi_demo.ui.faults import Blocks
 
@@ -21,12 +22,20 @@ def wrapped(error: Exception) -> Exception:
     return outer
 
 
+def hiding(error: Exception, other: Exception) -> Exception:
+    """An error that was raised `from None` while another was handled."""
+    error.__context__, error.__suppress_context__ = other, True
+    return error
+
+
 @pytest.mark.parametrize(("error", "sentence", "logged"), [
     (OSError(errno.ENOSPC, "No space left on device", f"/tmp/{NAME}"),
      texts.no_storage("No space left on device"), "No space left on device"),
     (wrapped(OSError(errno.EROFS, "Read-only file system", NAME)),
      texts.no_storage("Read-only file system"), "Read-only file system"),
     (wrapped(InvalidPathError(f"Cannot move /tmp/{NAME}")), texts.NOT_UPLOADED, ""),
+    (hiding(KeyError(NAME), FileNotFoundError(NAME)), texts.failed("KeyError"), "in listener"),
+    (InputError(f"{NAME} is damaged."), f"{NAME} is damaged.", ""),
     (KeyError(NAME), texts.failed("KeyError"), "in listener"),
     (gr.Error("Choose another file."), "Choose another file.", ""),
 ])  # fmt: skip
