@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import psutil
 from helpers import write_dicom
 from PIL import Image
 from reliability import record
-from reliability.journeys import ON_PAGE, Reply, Visitor
+from reliability.journeys import ON_PAGE, Reply, Stopped, Visitor
 from serving import serve_app
 
 from busi_demo.data.phantom import make_phantom
@@ -34,6 +35,8 @@ from busi_demo.ui.limits import QUEUE_SIZE
 _APPROACHES = (DEFAULT_APPROACH, "multitask_cnn")
 _INTERRUPTED = 10  # cancelled, and as many disconnected
 _WARM = 900.0  # seconds in which all networks are loaded and compiled
+_FAULT = re.compile("Traceback|a request failed|could not be analysed|a decoder failed")  # in the log
+_NO_PICTURES = ("cut.png", "text.png", "page.html")
 _CROWD = 3 * QUEUE_SIZE  # programs that ask at the same moment
 _FLAT = 5.0  # MiB of memory a minute
 _LONG = 5.0  # minutes after which memory must be flat
@@ -63,13 +66,13 @@ def main() -> int:
                 figures = latency(url, folder / "pictures", arguments.clients, arguments.requests)
             else:
                 figures = soak(url, files, arguments.clients, arguments.minutes * 60, arguments.seed)
-                figures["crowd"] = crowd(url, files["valid.png"])
+                figures["crowd"] = crowd(url, folder / "crowd")
                 figures["left_of_pages"] = left_of_pages(folder / "files")
         log = (folder / "log.txt").read_text(errors="replace")
         figures |= {
             "engines": dict(re.findall(r"^(\w+) runs with the engine (\w+)", log, re.MULTILINE)),
             "left_over": sum(p.is_file() for p in (folder / "files").rglob("*")),
-            "tracebacks": log.count("Traceback"),
+            "tracebacks": len(_FAULT.findall(log)),
         }
     if arguments.requests:
         record.save("latency", "Latency under load (`make soak ARGS=\"--clients 16 --requests 3\"`)", told, figures,
@@ -80,6 +83,7 @@ def main() -> int:
     faults = counts["wrong"] + counts["lost"] + counts["error"] + figures["left_over"] + figures["tracebacks"]
     faults += figures["jobs"] - figures["same_afterwards"] + figures["left_of_pages"] + figures["crowd"]["other"]
     faults += counts.get("cancel not done", 0) + counts.get("disconnect not done", 0)
+    faults += figures["errors_of_a_single_user"] != len(_NO_PICTURES) * len(_APPROACHES)  # of programs
     grows = arguments.minutes >= _LONG and figures["memory_mib"]["slope_per_minute"] > _FLAT
     return int(bool(faults) or grows or not figures["crowd"]["full"])
 
@@ -140,15 +144,17 @@ def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: i
             time.sleep(max(0.0, seconds / (2 * _INTERRUPTED + 1)))
             way = ("cancel", "disconnect")[i % 2]
             try:
-                done = getattr(visitor, way)(files["valid.png"], choice.choice(_APPROACHES))
-            except Exception:  # a full queue among others
-                done = False
+                done = "done" if getattr(visitor, way)(files["valid.png"], choice.choice(_APPROACHES)) else "not done"
+            except Stopped as stopped:
+                done = "refused, the queue was full" if stopped.args[0] == "full" else "not done"
+            except httpx.HTTPError:
+                done = "not done"
             with lock:
-                counts[f"{way} {'done' if done else 'not done'}"] += 1
+                counts[f"{way} {done}"] += 1
 
     def watch() -> None:
         while time.monotonic() < end + 5:
-            memory.append((time.monotonic(), server.memory_info().rss))
+            memory.append((time.monotonic(), resident(server)))
             time.sleep(10 if seconds > 60 else 2)
 
     threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
@@ -171,19 +177,37 @@ def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: i
     }  # fmt: skip
 
 
-def crowd(url: str, file: Path) -> dict[str, int]:
-    """More programs than the queue takes, all at once: how many get the answer of a single one, how many are told to
-    come back and when, and how many anything else."""
+def resident(server: psutil.Process) -> int:
+    """Bytes of memory of a server and the processes that decode for it."""
+    size = 0
+    for process in (server, *server.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            size += process.memory_info().rss
+    return size
+
+
+def crowd(url: str, folder: Path) -> dict[str, int]:
+    """More programs than the queue takes, all at once, each with a picture of its own: how many get an answer, how many
+    are told to come back and when, and how many anything else. A third of the answers is compared with a single
+    user's."""
     config = httpx.get(f"{url}config", timeout=60).json()
-    visitors, expected = (
-        [Visitor(url, config) for _ in range(_CROWD)],
-        Visitor(url, config).ask_api(file, _APPROACHES[0]),
-    )
+    files, visitors = pictures(folder, _CROWD, 4_600_000), [Visitor(url, config) for _ in range(_CROWD)]
     with ThreadPoolExecutor(_CROWD) as threads:
-        replies = list(threads.map(lambda visitor: visitor.ask_api(file, _APPROACHES[0]), visitors))
-    full = sum(reply.kind == "full" for reply in replies)
-    right = sum(reply == expected for reply in replies)
-    return {"programs": _CROWD, "right": right, "full": full, "other": _CROWD - right - full}
+        replies = list(threads.map(lambda visitor, file: visitor.ask_api(file, _APPROACHES[0]), visitors, files))
+    kinds = Counter(reply.kind for reply in replies)
+    answered = [(reply, file) for reply, file in zip(replies, files, strict=True) if reply.kind == "answer"]
+    wrong = sum(Visitor(url, config).ask_api(file, _APPROACHES[0]) != reply for reply, file in answered[::3])
+    right = kinds["answer"] - wrong
+    return {"programs": _CROWD, "right": right, "full": kinds["full"], "other": _CROWD - right - kinds["full"]}
+
+
+def pictures(folder: Path, count: int, seed: int) -> list[Path]:
+    """So many different pictures, in a new folder."""
+    folder.mkdir()
+    files = [folder / f"{i}.png" for i in range(count)]
+    for i, file in enumerate(files):
+        Image.fromarray(make_phantom(("benign", "malignant")[i % 2], seed + i, 360, 440).image).save(file)
+    return files
 
 
 def left_of_pages(folder: Path) -> int:
@@ -211,10 +235,7 @@ def latency(url: str, folder: Path, clients: int, requests: int) -> dict[str, An
         folder: receives the pictures.
     """
     config = httpx.get(f"{url}config", timeout=60).json()
-    folder.mkdir()
-    files = [folder / f"{i}.png" for i in range(clients * requests + 12)]
-    for i, file in enumerate(files):
-        Image.fromarray(make_phantom(("benign", "malignant")[i % 2], 4_500_000 + i, 360, 440).image).save(file)
+    files = pictures(folder, clients * requests + 12, 4_500_000)
 
     def timed(visitor: Visitor, file: Path) -> float:
         start = time.perf_counter()
@@ -267,7 +288,7 @@ def soak_text(figures: dict[str, Any]) -> str:
         ),
         ("files of pages left when all were closed", figures["left_of_pages"]),
         ("files left when the server had ended", figures["left_over"]),
-        ("tracebacks in its log", figures["tracebacks"]),
+        ("failures in its log", figures["tracebacks"]),
     ]
     first = (f"{figures['clients']} clients for {figures['minutes']:g} minutes, half of them over the page's queue "
              "(upload, networks, what is shown: three waits), half over the API; pictures of five kinds, noise, and "
