@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 
-from busi_demo.imaging.apart import decode_apart
+from busi_demo.imaging.apart import decode_apart, decode_here
 from busi_demo.types import InputError
 from busi_demo.ui import uploads, warm
 from busi_demo.ui.accounts import read_accounts
@@ -17,7 +17,6 @@ from busi_demo.ui.guard import guarded, read_rate_limit
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
 
 uploads.keep_files_private()
-decode_apart()
 demo = build_page()  # the name that Hugging Face Spaces look for
 
 
@@ -33,6 +32,7 @@ def main() -> None:
     if arguments.mcp and not find_spec("mcp"):
         sys.exit('error: --mcp needs a further package: pip install "gradio[mcp]", then start again.')
     uploads.end_on_sigterm()
+    decode_apart()
     logging.basicConfig(format="%(message)s")
     logging.getLogger(warm.__name__).setLevel(logging.INFO)
     try:
@@ -55,6 +55,7 @@ def main() -> None:
     warm.warm_in_background()
     with suppress(SystemExit, KeyboardInterrupt):  # of SIGTERM, and of a second Ctrl+C
         demo.block_thread()
+    decode_here()
     uploads.end()
 
 

@@ -20,6 +20,7 @@ from busi_demo.data import facts, splits
 from busi_demo.data.duplicates import fingerprint
 from busi_demo.evaluation import evaluate
 from busi_demo.gallery import real
+from busi_demo.imaging import apart
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
@@ -153,6 +154,7 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
             status = stopped.code or 0
         finally:
             signal.signal(signal.SIGTERM, on_terminate)
+            apart.decode_here()
         return status, *capsys.readouterr()
 
     return run

@@ -84,9 +84,13 @@ def folders(base: Path) -> list[Path]:
 
 def decoders(server: int) -> list[int]:
     """The processes that decode files for a server."""
-    threads = Path(f"/proc/{server}/task").iterdir()
-    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    return [child for child in children if b"imaging.apart" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for thread in Path(f"/proc/{server}/task").iterdir():
+        with suppress(OSError):  # threads and processes end in the meantime
+            for child in (thread / "children").read_text().split():
+                if b"imaging.apart" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def is_running(process: int) -> bool:

@@ -1,5 +1,5 @@
-"""Decode files of strangers in processes of their own, with limits of time and memory that hold whatever a decoder
-does: one that hangs, crashes or asks for all memory costs its own file, and the next file gets a new process.
+"""Decode files in processes of their own, with limits of time and memory that hold whatever a decoder does: one that
+hangs, crashes or asks for all memory costs its own file, and the next file gets a new process.
 
 A server calls `decode_apart` once. Without that, as on the command line, files are decoded in the process itself.
 """
@@ -7,6 +7,7 @@ A server calls `decode_apart` once. Without that, as on the command line, files 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -26,16 +27,17 @@ from busi_demo.imaging.source import Undecoded, name_of, too_costly
 from busi_demo.project import ROOT
 from busi_demo.types import InputError, place_of
 
-SECONDS = 20.0
+SECONDS = 15.0
 """Longest time that a file may take, by the clock."""
 
 MEMORY_MB = 3000
 """Largest address space of a process that decodes, in megabytes, where the system knows such a limit (Windows and macOS
 do not). The largest pictures that are taken need half of it."""
 
-_PROCESSES = 2
-_PROGRAM = "import sys; from busi_demo.imaging.apart import serve; serve(int(sys.argv[1]))"
-_pool: queue.LifoQueue[_Worker] | None = None
+_PROCESSES = 8  # more than the page lets ask at once, so that nobody waits for the file of another
+_PROGRAM = "import sys; from busi_demo.imaging.apart import serve; serve(float(sys.argv[1]), int(sys.argv[2]))"
+_log = logging.getLogger(__name__)
+_pool: queue.LifoQueue[_Worker] | None = None  # the last that was used is taken first: the others need not be started
 
 
 def decode_apart() -> None:
@@ -43,10 +45,18 @@ def decode_apart() -> None:
     global _pool
     if _pool is None:
         workers = [_Worker() for _ in range(_PROCESSES)]
-        workers[-1].start()  # the one that is taken first
+        workers[-1].start()
         _pool = queue.LifoQueue()
         for worker in workers:
             _pool.put(worker)
+
+
+def decode_here() -> None:
+    """End these processes, as far as they are idle, and decode in this process from now on."""
+    global _pool
+    ending, _pool = _pool, None
+    while ending is not None and not ending.empty():
+        ending.get().end()
 
 
 def decode(source: Undecoded, frame: int | None = None) -> Picture:
@@ -76,18 +86,24 @@ def frames_in(source: str | Path) -> tuple[int, int]:
 def _ask(
     pool: queue.LifoQueue[_Worker], task: str, source: str | Path, frame: int | None = None
 ) -> tuple[dict[str, Any], bytes]:
-    worker = pool.get()
+    worker, request = pool.get(), {"task": task, "path": os.fspath(source), "frame": frame}
     try:
-        answer = worker.ask({"task": task, "path": os.fspath(source), "frame": frame})
+        found = worker.ask(request) or worker.ask(request)  # a process may have been ended from outside, while idle
+    except TimeoutError:
+        found = None
     finally:
         pool.put(worker)
-    if answer is None:
+    if found is None:
         raise too_costly(name_of(source))
-    if "refusal" in answer[0]:
-        raise InputError(answer[0]["refusal"])
-    if "error" in answer[0]:
-        raise RuntimeError(f"A decoder failed: {answer[0]['error']}")
-    return answer
+    answer = found[0]
+    if "refusal" in answer:
+        raise InputError(answer["refusal"])
+    if "system" in answer:
+        raise OSError(*answer["system"])
+    if "error" in answer:
+        _log.error("a decoder failed: %s", answer["error"])
+        raise RuntimeError("A decoder failed.")
+    return found
 
 
 class _Worker:
@@ -100,15 +116,29 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, "-P", "-c", _PROGRAM, str(MEMORY_MB * 10**6)]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, str(SECONDS), str(MEMORY_MB * 10**6)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,  # Ctrl+C is for the server
+            )
         return self._process
 
     def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-        """The answer and the bytes that belong to it; `None` where the process did not live to give them."""
-        process = self.start()
+        """The answer and the bytes that belong to it; `None` where the process ended before it gave them.
+
+        Raises:
+            TimeoutError: it took too long, and was ended.
+        """
+        process, expired = self.start(), threading.Event()
         assert process.stdin and process.stdout
-        limit = threading.Timer(SECONDS, process.kill)
+
+        def expire() -> None:
+            expired.set()
+            process.kill()
+
+        limit = threading.Timer(SECONDS, expire)
         limit.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -117,11 +147,16 @@ class _Worker:
             content = process.stdout.read(answer.get("bytes", 0))
             if len(content) == answer.get("bytes", 0):
                 return answer, content
-        except (OSError, ValueError):  # it ended: nobody takes the request, or there is no answer, or a part of one
+        except (OSError, ValueError):  # nobody takes the request, or there is no answer, or a part of one
             pass
+        except BaseException:
+            self.end()  # with what it has still to say
+            raise
         finally:
             limit.cancel()
         self.end()
+        if expired.is_set():
+            raise TimeoutError
         return None
 
     def end(self) -> None:
@@ -134,21 +169,29 @@ class _Worker:
                     stream.close()
 
 
-def serve(memory: int) -> None:
+def serve(seconds: float, memory: int) -> None:
     """What such a process does: answer requests on standard input, a line of JSON each, until it is closed. An answer
     is a line of JSON and, where that tells a number of them, bytes.
 
     Args:
+        seconds: longest time for an answer.
         memory: largest address space, bytes.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the answers
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print must not get between the answers
     _limit_memory(memory)
     for request in sys.stdin.buffer:
+        _limit_time(seconds)
         answer, content = _answer(json.loads(request))
         with suppress(BrokenPipeError):  # the server has ended
             _send(answers, answer, content)
+        _limit_time(0)
+
+
+def _limit_time(seconds: float) -> None:
+    """End this process after so many seconds, whatever it does then and though the server is gone; 0: not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds and seconds + 1)
 
 
 def _limit_memory(most: int) -> None:
@@ -170,6 +213,8 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {"refusal": str(error)}, b""
     except MemoryError:
         return {"refusal": str(too_costly(name_of(request["path"])))}, b""
+    except OSError as error:
+        return {"system": [error.errno, error.strerror]}, b""  # without the name of the file
     except Exception as error:  # without its text, which may hold a name
         return {"error": place_of(error)}, b""
 

@@ -227,6 +227,8 @@ def _open_pillow(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
         if kind := kind_of(head):
             raise InputError(f"{name} is {kind}, expected {EXPECTED}: export the image as PNG.") from error
         raise InputError(f"{name} cannot be read as an image, expected {EXPECTED}: export it as PNG.") from error
+    except MemoryError as error:
+        raise too_costly(name) from error
     except Exception as error:  # a damaged header
         raise InputError(
             f"{name} is damaged ({_reason(error)}), expected {EXPECTED}: copy or export it again."

@@ -51,7 +51,8 @@ def too_large(name: str) -> InputError:
 def too_costly(name: str) -> InputError:
     """The error for a file that takes more time or memory to decode than there is, or that a decoder breaks down on."""
     return InputError(
-        f"{name} could not be decoded in the time and memory that there are for one file: export it as PNG, or smaller."
+        f"{name} could not be decoded in the time and memory that there are for one file: make it smaller, or export "
+        "it again."
     )
 
 

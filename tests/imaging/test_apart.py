@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from helpers import picture, save_grey
+from helpers import ROOT, picture, save_grey
 from PIL import Image
 from reliability.seeds import images, scans
 
 from busi_demo.imaging import apart, read_image
 from busi_demo.types import InputError
 
-SENTENCE = "could not be decoded in the time and memory that there are for one file: export it as PNG, or smaller."
+SENTENCE = (
+    "could not be decoded in the time and memory that there are for one file: make it smaller, or export it again."
+)
 
 
 @pytest.fixture
 def workers(monkeypatch):
-    """Files are decoded in other processes, which end with the test."""
-    monkeypatch.setattr(apart, "_pool", None)
+    """Files are decoded in two other processes, which are started, and end with the test."""
+    monkeypatch.setattr(apart, "_PROCESSES", 2)
     apart.decode_apart()
     workers = list(apart._pool.queue)
-    yield workers
     for worker in workers:
-        worker.end()
+        worker.start()
+    yield workers
+    apart.decode_here()
 
 
 def decoded(path: Path, frame: int | None = None) -> dict[str, object] | str:
@@ -38,7 +44,7 @@ def decoded(path: Path, frame: int | None = None) -> dict[str, object] | str:
     return asdict(read) | {"image": (read.image.mode, read.image.size, read.image.tobytes())}
 
 
-def test_pictures_and_sentences_are_those_of_the_process_itself(tmp_path, monkeypatch, workers):
+def test_pictures_and_sentences_are_those_of_the_process_itself(tmp_path, workers):
     files = [*images(), *scans(), b"", b"no picture", images()[0][:-40], scans()[0][:-40]]
     paths = [tmp_path / f'{number} "=a,\n\u4e73' for number in range(len(files))]
     for path, content in zip(paths, files, strict=True):
@@ -46,7 +52,7 @@ def test_pictures_and_sentences_are_those_of_the_process_itself(tmp_path, monkey
     cases = [*((path, None) for path in paths), *((path, 2) for path in paths), (tmp_path / "missing", None)]
     elsewhere = [decoded(*case) for case in cases]
     counts = [apart.frames_in(path) for path in paths[:-4]]
-    monkeypatch.setattr(apart, "_pool", None)
+    apart.decode_here()
     assert elsewhere == [decoded(*case) for case in cases]
     assert counts == [apart.frames_in(path) for path in paths[:-4]] and (2, 3) in counts
     assert sum(isinstance(read, dict) for read in elsewhere) > len(files)
@@ -70,17 +76,20 @@ def stuck(tmp_path):
 
 def test_a_decoder_that_hangs_or_dies_costs_its_own_file_alone(tmp_path, monkeypatch, workers, stuck):
     image = save_grey(tmp_path / "a.png", picture(1))
-    monkeypatch.setattr(apart, "SECONDS", 1.0)
+    monkeypatch.setattr(apart, "SECONDS", 2.0)
     hanging = stuck()
     assert (read_image(image).pixels == picture(1)).all()  # of the next person
     assert hanging.result() == f"hangs.png {SENTENCE}"
-    monkeypatch.setattr(apart, "SECONDS", 60.0)
+    monkeypatch.setattr(apart, "SECONDS", 600.0)
     hanging = stuck()
-    while len(apart._pool.queue) == len(workers):
-        time.sleep(0.01)
-    next(worker for worker in workers if worker not in apart._pool.queue).end()
+    while not hanging.done():  # a process that died is replaced once
+        for worker in workers:
+            if worker not in apart._pool.queue and worker._process and worker._process.poll() is None:
+                worker._process.kill()
+        time.sleep(0.05)
     assert hanging.result() == f"hangs.png {SENTENCE}"
-    workers[0].end()  # while it waits for a file
+    for worker in workers:
+        worker.start().kill()  # while it waits for a file
     for _ in workers:
         assert (read_image(image).pixels == picture(1)).all()
 
@@ -93,3 +102,50 @@ def test_a_decoder_that_asks_for_too_much_memory_costs_its_own_file_alone(tmp_pa
     Image.new("RGBA", (4900, 5000)).save(large)
     assert decoded(large) == f"large.png {SENTENCE}"
     assert isinstance(decoded(save_grey(tmp_path / "a.png", picture(1))), dict)
+
+
+def test_what_a_process_had_still_to_say_is_told_to_nobody_else(tmp_path, monkeypatch, workers):
+    one, other = save_grey(tmp_path / "a.png", picture(1)), save_grey(tmp_path / "b.png", picture(2))
+
+    def no_memory(text: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(apart.json, "loads", no_memory)
+    for _ in workers:
+        with pytest.raises(MemoryError):
+            read_image(one)
+    monkeypatch.undo()
+    assert (read_image(other).pixels == picture(2)).all()
+
+
+def test_faults_are_told_as_those_of_the_process_itself_and_name_no_file(tmp_path, monkeypatch, workers, caplog):
+    with pytest.raises(OSError, match="Input/output error") as error:
+        apart.decode("/proc/self/mem")
+    assert "mem" not in str(error.value)
+    ask = apart._Worker.ask
+    monkeypatch.setattr(apart._Worker, "ask", lambda worker, request: ask(worker, {**request, "path": None}))
+    with pytest.raises(RuntimeError, match=r"^A decoder failed\.$"):
+        apart.frames_in(save_grey(tmp_path / "Jane_Doe.png", picture(1)))
+    assert "TypeError" in caplog.text and "apart.py" in caplog.text and "Jane" not in caplog.text
+
+
+def test_a_decoder_that_hangs_ends_though_its_server_was_killed(tmp_path):
+    path = tmp_path / "hangs.png"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)  # opening it does not wait, reading it does
+    code = (
+        "import sys; from busi_demo.imaging import apart; apart.SECONDS = 1.0; apart.decode_apart(); "
+        "print(apart._pool.queue[-1].start().pid, flush=True); apart.decode(sys.argv[1])"
+    )
+    server = subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = Path("/proc") / server.stdout.readline().strip()  # type: ignore[union-attr]
+    while not any(os.path.realpath(file) == str(path) for file in (process / "fd").iterdir()):
+        time.sleep(0.01)
+    server.kill()
+    server.communicate()
+    end = time.monotonic() + 30
+    with suppress(OSError):  # it is gone
+        while (process / "cmdline").read_bytes():  # of one that ended and is not collected: empty
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    os.close(held)
