@@ -59,6 +59,8 @@ class TrainConfig:
                                  choices=tuple(AUGMENTATIONS))  # fmt: skip
     mixup: float = _setting(0.0, "parameter of the beta distribution that blends pairs of images and their targets; "
                             "0: none", low=0.0, high=2.0)  # fmt: skip
+    restyle: float = _setting(0.0, "share of the images that take the coarse amplitude spectrum of another image of "
+                              "the batch", low=0.0, high=1.0)  # fmt: skip
     encoder_rate: float = _setting(1.0, "learning rate of the encoder as a share of that of the rest", low=0.0,
                                    high=1.0)  # fmt: skip
     tissue_share: float = _setting(0.0, "share of the real images drawn that are cut from beside lesions, "

@@ -19,6 +19,8 @@ from busi_demo.training.config import TrainConfig
 from busi_demo.training.losses import Objective, class_shares
 from busi_demo.training.precision import autocast
 
+_COARSE = (0.005, 0.05)  # cycles a pixel, below which a spectrum counts as the style of a machine
+
 
 class Learner:
     """A model with its optimiser and averaged weights: everything that a step changes.
@@ -42,7 +44,7 @@ class Learner:
         processes: Processes,
     ) -> None:
         self.model, self.preprocess, self.precision, self.processes = model, preprocess, precision, processes
-        self.trained, self.mixup = objective.trained(model), config.mixup
+        self.trained, self.mixup, self.restyle = objective.trained(model), config.mixup, config.restyle
         if processes.count > 1:
             normalise_whole_batches(self.trained)
         self._auxiliary = objective.auxiliary.to(processes.device)
@@ -80,6 +82,8 @@ class Learner:
             FloatingPointError: the loss is not finite.
         """
         batch = _prepare(batch, self.processes.device, size)
+        if self.restyle:
+            batch["image"] = restyled(batch["image"], self.restyle)
         if self.mixup:
             batch = mixed(batch, self.mixup)
         x = self.preprocess.normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
@@ -124,6 +128,32 @@ def _prepare(batch: Batch, device: torch.device, size: int) -> Batch:
                 batch[name], (size, size), mode="bilinear", align_corners=False, antialias=True
             )
     return batch
+
+
+def restyled(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Give some images the coarse amplitude spectrum of another image of the batch, at a random strength (Yang and
+    Soatto, FDA: Fourier Domain Adaptation for Semantic Segmentation, CVPR 2020): gain and contrast of another machine,
+    with their own structures.
+
+    Args:
+        images: float32 (N, 1, S, S) in 0..255.
+        share: probability of each image to be changed.
+    Returns:
+        float32 (N, 1, S, S) in 0..255.
+    """
+    count, _, height, width = images.shape
+    device = images.device
+    spectra = torch.fft.fft2(images)
+    amplitude = spectra.abs()
+    rows, columns = (torch.fft.fftfreq(side, device=device).abs() for side in (height, width))  # cycles a pixel
+    low, high = _COARSE
+    radius = low + (high - low) * torch.rand(count, 1, 1, 1, device=device)
+    chosen = torch.rand(count, 1, 1, 1, device=device) < share
+    inside = torch.maximum(rows[:, None], columns[None]) <= radius
+    strength = torch.rand(count, 1, 1, 1, device=device) * (chosen & inside)
+    other = amplitude[torch.randperm(count, device=device)]
+    changed = torch.polar(torch.lerp(amplitude, other, strength), spectra.angle())
+    return torch.fft.ifft2(changed).real.clamp(0, 255)
 
 
 def mixed(batch: Batch, alpha: float) -> Batch:

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.schedule import input_size, learning_rate
-from busi_demo.training.step import _ema, _parameter_groups, mixed
+from busi_demo.training.step import _ema, _parameter_groups, mixed, restyled
 
 
 def test_the_learning_rate_by_hand():
@@ -116,3 +116,19 @@ def test_mixup_blends_images_and_all_their_targets_with_the_same_share():
         assert blended["mask_known"].tolist() == [1, 1] and blended["label_known"].tolist() == [0, 0]
         return
     raise AssertionError("no pair was blended")
+
+
+def test_restyling_takes_coarse_contrast_of_another_image_and_keeps_fine_structure():
+    torch.manual_seed(0)
+    stripes = 10 * torch.tensor([1.0, -1.0]).repeat(32).expand(64, 64)  # half a cycle a pixel
+    images = torch.stack([60 + stripes, 160 - stripes]).unsqueeze(1)
+    assert torch.allclose(restyled(images, 0.0), images, atol=1e-3)
+    means = torch.stack([restyled(images, 1.0).mean(dim=(1, 2, 3)) for _ in range(50)])
+    assert (means >= 59.9).all() and (means <= 160.1).all() and means[:, 0].std() > 10  # between both, at random
+    for _ in range(10):
+        changed = restyled(images, 1.0)
+        fine = changed - changed.mean(dim=(2, 3), keepdim=True)
+        assert torch.allclose(fine, images - images.mean(dim=(2, 3), keepdim=True), atol=1e-2)
+    alike = images[:1].expand(4, 1, 64, 64)
+    assert torch.allclose(restyled(alike, 1.0), alike, atol=1e-3)
+    assert ((restyled(255 * torch.rand(8, 1, 64, 64).round(), 1.0) - 127.5).abs() <= 127.5).all()
