@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import takewhile
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -98,15 +99,49 @@ def test_files_of_the_server_are_not_served(http, server):
 
 
 @pytest.mark.parametrize("place", ["image", "mask"])
-def test_files_of_the_server_are_not_read_as_inputs(http, server, tmp_path, place):
+@pytest.mark.parametrize("meta", [
+    {"meta": {"_type": "gradio.FileData"}}, {}, {"meta": {}}, {"meta": {"_type": "x"}}, {"url": "/a"},
+])  # fmt: skip
+def test_files_of_the_server_are_not_read_as_inputs(http, server, tmp_path, place, meta):
     scan = save_grey(tmp_path / "not an upload.png", picture(1))
     for path in (*secret_files(server[1]), str(scan)):
-        given = file_data(path)
+        given = {"path": path, **meta}
         told = call(http, *((given,) if place == "image" else (None, "multitask_cnn", given, *ENDPOINT["analyse"][2:])))
         assert "event: error" in told and "probabilities" not in told and "root:" not in told, (path, told)
     assert texts.NOT_UPLOADED in told  # as is the upload to a server that was started again since
     log = (server[1] / "log.txt").read_text()
-    assert scan.name not in log and "Traceback" not in log and "a request failed" not in log
+    assert scan.name not in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}, {"meta": {}}])
+def test_no_listener_reads_a_file_of_the_server(http, tmp_path, meta):
+    """Whatever the page or a program may run, with a path instead of each of its files."""
+    scan = {"path": str(save_grey(tmp_path / "not an upload.png", picture(1))), "orig_name": "a.png", **meta}
+    config = http.get("config").json()
+    parts, tried = {part["id"]: part for part in config["components"]}, 0
+    for listener in config["dependencies"]:
+        kinds = [parts[number]["type"] for number in listener["inputs"]]
+        if not {"image", "imageinput", "file", "uploadbutton"} & set(kinds):
+            continue
+        data = [
+            scan if kind in ("image", "imageinput", "uploadbutton") else [scan] if kind == "file" else
+            parts[number]["props"].get("value")
+            for kind, number in zip(kinds, listener["inputs"], strict=True)
+        ]  # fmt: skip
+        told, tried = run_listener(http, listener["id"], data), tried + 1
+        assert '"success": false' in told or '"success":false' in told, (listener["targets"], told[:500])
+        assert "cannot be read" not in told and "probabilit" not in told, (listener["targets"], told[:500])
+    assert tried >= 8
+
+
+def run_listener(http: httpx.Client, number: int, data: list[Any]) -> str:
+    """What the server tells of a run of one of its listeners."""
+    message = {"data": data, "fn_index": number, "session_hash": f"of {number}"}
+    joined = http.post(f"{API}queue/join", json=message)
+    if joined.status_code != 200:
+        return f'"success": false {joined.text}'
+    with http.stream("GET", f"{API}queue/data", params={"session_hash": message["session_hash"]}) as stream:
+        return "\n".join(takewhile(lambda line: "close_stream" not in line, stream.iter_lines()))
 
 
 def test_another_session_is_found_by_no_guess(http, server, tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABCMeta
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
+from gradio.exceptions import InvalidPathError
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from busi_demo.imaging import GreyImage
@@ -27,14 +30,22 @@ class ImageInput(gr.Image, metaclass=WithoutStub):
     """An image input that hands on the path of the uploaded file, unopened.
 
     Gradio itself would open the file first, and one that is no image would fail before our own reader can say what is
-    wrong with it. The path has passed Gradio's check that it is an upload by then.
+    wrong with it. Gradio checks that a path is an upload only where a client says that it is a file (`meta`).
     """
 
     is_template = True  # shown by the same front end as gr.Image
 
     def preprocess(self, payload: Any) -> str | None:
-        """What the browser sent -> path of the file, or `None` where there is none."""
-        return payload.path if payload else None
+        """What the browser sent -> path of the file, or `None` where there is none.
+
+        Raises:
+            InvalidPathError: it is no upload.
+        """
+        if not payload or not payload.path:
+            return None
+        if not Path(os.path.realpath(payload.path)).is_relative_to(os.path.realpath(get_upload_folder())):
+            raise InvalidPathError("The path is not that of an upload.")
+        return payload.path
 
 
 class TypedSlider(gr.Slider, metaclass=WithoutStub):
