@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from busi_demo.types import InputError, reason_of
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds `busi_demo`, `weights` and `examples`."""
 
+_LONGEST_LINE = 10**6  # characters, of a table
 _LONGEST_NAME = 255  # bytes of a file name on the usual file systems
 
 
@@ -118,19 +120,51 @@ def read_table(path: Path) -> list[dict[str, str]]:
     Raises:
         InputError: the file cannot be read.
     """
+    columns, rows = table_rows(path)
+    return [dict(zip(columns, (*row, *[""] * len(columns)), strict=False)) for row in rows]
+
+
+def table_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """The names of the columns of a CSV file, and its rows one after the other; see `read_table`. A row may be shorter
+    or longer than the names.
+
+    Raises:
+        InputError: the file cannot be read, or has a line of over a million characters; from the iterator, too.
+    """
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise _no_table(path, error) from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", "replace")
+    stream = io.StringIO(text.replace("\0", ""))
+    heading = stream.readline()
+    stream.seek(0)
+    found = csv.reader(_lines(stream), delimiter=max(",;\t", key=heading.count))
+
+    def rows() -> Iterator[list[str]]:
         try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = raw.decode("cp1252", "replace")
-        heading = next(iter(text.splitlines()), "")
-        separator = max(",;\t", key=heading.count)
-        rows = list(csv.reader(io.StringIO(text.replace("\0", "")), delimiter=separator))
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a table ({reason_of(error)}): save it as a CSV file.") from error
-    columns = [name.strip().lower() for name in rows[0]] if rows else []
-    return [dict(zip(columns, (*map(str.strip, row), *[""] * len(columns)), strict=False)) for row in rows[1:] if row]
+            for row in found:
+                if row:
+                    yield [value.strip() for value in row]
+        except csv.Error as error:
+            raise _no_table(path, error) from error
+
+    remaining = rows()
+    return [name.lower() for name in next(remaining, [])], remaining
+
+
+def _lines(stream: io.StringIO) -> Iterator[str]:
+    while line := stream.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error("a line is too long")
+        yield line
+
+
+def _no_table(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read as a table ({reason_of(error)}): save it as a CSV file.")
 
 
 def require(package: str, by: str) -> None:

@@ -266,3 +266,33 @@ def test_an_archive_with_a_huge_table_of_contents_is_refused_unread(tmp_path):
     path.write_bytes(table + end)
     (item,), _ = list_batch([path], LIMITS)
     assert "(its table of contents has over 10 MB): pack it again." in item.fault
+
+
+def traps() -> dict[str, dict[str, bytes]]:
+    """Members of archives of a few hundred kilobytes, whose pairs of images and masks cost much to find."""
+    image, mask = encode("PNG"), encode("PNG", GREY > 100)
+    wide = ",".join(f"c{i}" for i in range(10_000)) + "\n" + "y\n" * 10_000
+    same = "image,mask\n" + "q.png,q.png\n" * 20_000
+    others = "image,mask\n" + "".join(f"{'d/' * (i % 40)}q.png,{i}.png\n" for i in range(20_000))
+    repeated = "image,mask\n" + "a.png,m.png\n" * 20_000
+    folders = {f"{'images/' * (i + 1)}a.png": image for i in range(200)}
+    return {
+        "many columns": {"a.png": image, "x.csv": wide.encode()},
+        "long line": {"a.png": image, "x.csv": b"image,mask\n" + b"," * 3_000_000},
+        "one name in all folders": {**{f"{i}/q.png": b"1" for i in range(2000)}, "x.csv": same.encode()},
+        "many endings": {**{f"{i}/d/d/q.png": b"1" for i in range(2000)}, "x.csv": others.encode()},
+        "one pair again and again": {"a.png": image, "m.png": mask, "x.csv": repeated.encode()},
+        "many masks": {"a.png": image} | {f"a_mask_{i}.png": mask for i in range(300)},
+        "everything belongs to everything": folders | {f"{'masks/' * (i + 1)}a.png": mask for i in range(200)},
+    }
+
+
+@pytest.mark.parametrize("trap", traps())
+def test_pairs_that_cost_much_to_find(trap, tmp_path, bounded):
+    archive = pack(tmp_path / "a.zip", traps()[trap])
+    items, _ = list_batch([archive])
+    assert all(len(item.masks) <= 100 for item in items)
+    if trap == "one pair again and again":
+        assert [(item.name, len(item.masks)) for item in items] == [("a.png", 1)]
+    if trap == "many masks":
+        assert [item.fault for item in items] == ["a.png has 300 masks, at most 100 are taken: join them into one."]

@@ -110,7 +110,7 @@ def _read(step: _Step, analyse_anyway: bool) -> _Step:
             if is_two_valued(grey.pixels) and grey.pixels.min() < grey.pixels.max() and not analyse_anyway:
                 raise InputError(_NO_ULTRASOUND.format(item.name))
             height, width = grey.pixels.shape
-            truth = _united([read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks])
+            truth = _united(read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks)
         return replace(step, grey=grey, truth=truth)
 
     found = _guarded(item, work)
@@ -158,8 +158,10 @@ def _guarded(item: BatchItem, work: Callable[[], _Out]) -> _Out | Result:
     return Result(error_row(item, sentence))
 
 
-def _united(masks: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
+def _united(masks: Iterable[tuple[np.ndarray, tuple[str, ...]]]) -> GroundTruth:
     """The ground truth of an image from its masks, bool (H, W) each, and the notes on each."""
-    if not masks:
-        return UNKNOWN_TRUTH
-    return GroundTruth(np.logical_or.reduce([mask for mask, _ in masks]), tuple(n for _, notes in masks for n in notes))
+    united, notes = None, list[str]()
+    for mask, more in masks:
+        united = mask if united is None else united | mask
+        notes += more
+    return GroundTruth(united, tuple(notes))

@@ -120,8 +120,7 @@ def list_batch(
 def _items(contents: Contents) -> tuple[list[BatchItem], list[LeftOut]]:
     """The images of one folder or archive, and what was left out."""
     tables, others = read_tables(contents.tables)
-    no_table = "is a CSV file without the columns image and mask"
-    left_out = [*contents.left_out, *(LeftOut(name, no_table) for name in others)]
+    left_out = [*contents.left_out, *others]
     items = []
     for pair in paired(contents.candidates, tables):
         if pair.image is None:

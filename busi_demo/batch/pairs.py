@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from busi_demo.batch.files import Candidate
-from busi_demo.project import read_table
+from busi_demo.batch.files import Candidate, LeftOut
+from busi_demo.project import table_rows
 from busi_demo.types import InputError
 
 MASK_FOLDERS = ("mask", "masks")
@@ -27,6 +27,11 @@ _ORPHAN = "{} is a mask without an image: expected {}.png beside it."
 _ORPHAN_IN_FOLDER = "{} is a mask without an image: expected {}.png in a folder images beside that of the masks."
 TWICE = "{} is there more than once in the batch: rename one of them."
 _TABLE_BYTES = 50 * 10**6
+_MOST_PAIRS = 200_000
+_MOST_MASKS = 100  # of one image
+_MOST_OWNERS = 20  # images that a mask may belong to, by its name
+_DEEPEST = 32  # parts of a path in a table
+_TOO_MANY_MASKS = "{} has {:,} masks, at most {} are taken: join them into one."
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,32 @@ class Pair:
     fault: str | None = None
 
 
-def table_of(candidate: Candidate) -> list[tuple[str, str]] | None:
-    """The pairs (image, mask) of a CSV file; `None` if it has no columns image and mask. A mask may be empty.
+class _NoPairs(Exception):
+    """A CSV file is no table of pairs; the text is the end of a sentence that starts with its name."""
+
+
+def table_of(candidate: Candidate) -> list[tuple[str, str]]:
+    """The pairs (image, mask) of a CSV file, each once. A mask may be empty.
 
     Raises:
+        _NoPairs: it is too large, or has no columns image and mask.
         InputError: the file cannot be unpacked or read.
     """
     with candidate.file.on_disk() as path:
         if path.stat().st_size > _TABLE_BYTES:
-            return None
-        rows = read_table(path)
-    if not rows or not {"image", "mask"} <= rows[0].keys():
-        return None
-    return [(row["image"], row["mask"]) for row in rows if row["image"]]
+            raise _NoPairs(f"is a CSV file of over {_TABLE_BYTES // 10**6} MB")
+        columns, rows = table_rows(path)
+        if not {"image", "mask"} <= set(columns):
+            raise _NoPairs("is a CSV file without the columns image and mask")
+        place = {name: i for i, name in enumerate(columns)}
+        pairs = dict[tuple[str, str], None]()
+        for row in rows:
+            image, mask = (row[place[name]] if place[name] < len(row) else "" for name in ("image", "mask"))
+            if image:
+                pairs[image, mask] = None
+            if len(pairs) > _MOST_PAIRS:
+                raise _NoPairs(f"is a CSV file of over {_MOST_PAIRS:,} pairs")
+    return list(pairs)
 
 
 def paired(
@@ -78,7 +96,9 @@ def paired(
     images, masks = _by_name([file for file in files if file.name not in taken])
     for image in images:
         own = named.get(image.name, ()) or masks.pop(image.name, ())
-        if fault := next((file.fault for file in (image, *own) if file.fault), None):
+        if len(own) > _MOST_MASKS:
+            yield Pair(image.name, fault=_TOO_MANY_MASKS.format(image.name.name, len(own), _MOST_MASKS))
+        elif fault := next((file.fault for file in (image, *own) if file.fault), None):
             yield Pair(image.name, fault=fault)
         else:
             yield Pair(image.name, image, tuple(own))
@@ -93,17 +113,24 @@ def _named_pairs(
 ) -> tuple[dict[PurePosixPath, list[Candidate]], dict[PurePosixPath, Pair]]:
     """Image -> masks that the tables name, and image -> fault where they name what is not there."""
     by_path = {file.name: file for file in files}
-    by_name = defaultdict[str, list[Candidate]](list)
-    for file in files:
-        by_name[file.name.name].append(file)
+    by_end = dict[int, dict[tuple[str, ...], list[Candidate]]]()  # number of parts -> last parts of a path -> files
+
+    def ends_of(length: int) -> dict[tuple[str, ...], list[Candidate]]:
+        if length not in by_end:
+            by_end[length] = defaultdict(list)
+            for file in files:
+                by_end[length][file.name.parts[-length:]].append(file)
+        return by_end[length]
 
     def find(text: str, table: PurePosixPath, is_mask: bool) -> Candidate | None:
         """The file of a name in a table: beside the table, or else the only one with that name in any folder."""
         wanted = PurePosixPath(text.replace("\\", "/"))
         if beside := by_path.get(table.parent / wanted):
             return beside
-        ends = [f for f in by_name.get(wanted.name, ()) if f.name.parts[-len(wanted.parts) :] == wanted.parts]
-        if len(ends) > 1:
+        if not 0 < len(wanted.parts) <= _DEEPEST:
+            return None
+        ends = ends_of(len(wanted.parts)).get(wanted.parts, [])
+        if 1 < len(ends) <= _MOST_OWNERS:
             ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
         return ends[0] if len(ends) == 1 else None
 
@@ -159,6 +186,8 @@ def _owners(mask: Candidate, places: Mapping[tuple[str, ...], list[PurePosixPath
     name = mask.name
     for stem in _stems(name):
         found = places.get(_place(name, stem, (*MASK_FOLDERS, *_PERHAPS_MASK_FOLDERS, *_IMAGE_FOLDERS)), [])
+        if len(found) > _MOST_OWNERS:  # folders that are made so that everything belongs to everything
+            return []
         same_case = [image for image in found if image.stem == stem]
         if found:
             return same_case or found
@@ -181,16 +210,16 @@ def _folder_word(name: PurePosixPath, words: Sequence[str]) -> str | None:
     return next((part for part in name.parts[:-1] if part.casefold() in words), None)
 
 
-def read_tables(tables: Sequence[Candidate]) -> tuple[dict[PurePosixPath, list[tuple[str, str]]], list[str]]:
-    """Path -> pairs of those CSV files that name pairs, and the paths of the others."""
+def read_tables(tables: Sequence[Candidate]) -> tuple[dict[PurePosixPath, list[tuple[str, str]]], list[LeftOut]]:
+    """Path -> pairs of those CSV files that name pairs, and the others."""
     found, others = {}, []
     for table in tables:
         try:
-            pairs = None if table.fault else table_of(table)
+            if table.fault:
+                raise InputError(table.fault)
+            found[table.name] = table_of(table)
+        except _NoPairs as error:
+            others.append(LeftOut(str(table.name), str(error)))
         except (InputError, OSError):
-            pairs = None
-        if pairs is None:
-            others.append(str(table.name))
-        else:
-            found[table.name] = pairs
+            others.append(LeftOut(str(table.name), "is a CSV file that cannot be read"))
     return found, others
