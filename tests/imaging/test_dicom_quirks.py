@@ -14,7 +14,7 @@ from dicom_files import COLOURS, GREY, LUMA, encoded, region, scan
 from helpers import picture
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import (
     JPEG2000,
@@ -406,3 +406,80 @@ def test_jpeg_ls_that_is_cut_short_is_refused_at_once():
 def test_a_wrong_label_of_one_sample_a_pixel_is_grey(label):
     content = edited(scan(), lambda dataset: setattr(dataset, "PhotometricInterpretation", label))
     np.testing.assert_array_equal(read_image(content).pixels, GREY)
+
+
+WIDE = (GREY.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+"""`GREY` in 12 bits."""
+
+
+@pytest.mark.parametrize("declared", [8, 12, 16])
+@pytest.mark.parametrize(("data", "syntax"), [
+    (imagecodecs.jpeg2k_encode(WIDE, level=0, bitspersample=12), JPEG2000Lossless),
+    (imagecodecs.jpegls_encode(WIDE), JPEGLSLossless),
+    (imagecodecs.ljpeg_encode(WIDE, bitspersample=12), JPEGLosslessSV1),
+])  # fmt: skip
+def test_compressed_data_tell_how_many_bits_they_use(data, syntax, declared):
+    allocated = 8 if declared == 8 else 16
+    tags = {"BitsAllocated": allocated, "BitsStored": declared, "HighBit": declared - 1}
+    close(scan(encapsulate([data]), syntax=syntax, **tags), GREY)
+
+
+def test_spare_bits_of_grey_values_are_left_out_with_a_note():
+    image = read_image(scan(WIDE))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 1
+    assert any("16 bits and uses 12" in note for note in image.notes)
+    windowed = read_image(scan(WIDE, WindowCenter=32768, WindowWidth=65536))
+    assert windowed.pixels.max() < 32  # as the file says
+
+
+def test_values_in_the_upper_bits_are_moved_down():
+    close(scan(WIDE << 4, BitsStored=12, HighBit=15), GREY)
+    close(scan(GREY.astype(np.uint16) << 8, BitsStored=8, HighBit=15), GREY)
+
+
+@pytest.mark.parametrize("tags", [
+    {"RescaleSlope": 1e-20, "RescaleIntercept": 5}, {"RescaleSlope": 1, "RescaleIntercept": -1e20},
+    {"WindowCenter": 255, "WindowWidth": 4}, {"WindowCenter": 100, "WindowWidth": 1e-9, "VOILUTFunction": "SIGMOID"},
+])  # fmt: skip
+def test_settings_that_leave_nothing_of_the_picture_are_ignored_with_a_note(tags):
+    image = read_image(scan(GREY, **tags))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 1
+    assert any("they were ignored" in note for note in image.notes)
+
+
+GREY_COLOURS = np.dstack([GREY, GREY, np.clip(GREY.astype(int) + 3, 0, 255).astype(np.uint8)])
+YCBCR = convert_color_space(GREY_COLOURS, "RGB", "YBR_FULL")
+
+
+@pytest.mark.parametrize(("samples", "called"), [(GREY_COLOURS, "YBR_FULL"), (YCBCR, "RGB")])
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_wrong_colour_label_is_not_believed(samples, called, coded):
+    if coded:
+        file = scan(encapsulate([imagecodecs.jpegls_encode(samples)]), called, JPEGLSLossless)
+    else:
+        file = scan(samples, called)
+    close(file, GREY)
+
+
+def test_frames_of_several_fragments_are_counted_by_what_they_are():
+    stream = encoded("JPEG", quality=95)
+    (frame,) = generate_frames(stream, number_of_frames=1)
+    one = scan(encapsulate([frame], fragments_per_frame=2), syntax=JPEGBaseline8Bit, NumberOfFrames=2)
+    close(one, GREY)
+    three = scan(encapsulate([frame] * 3, fragments_per_frame=2), syntax=JPEGBaseline8Bit, NumberOfFrames=6)
+    assert read_image(three).frames == 3
+
+
+def test_three_samples_a_pixel_that_nothing_tells_of():
+    def forget(dataset: Dataset) -> None:
+        del dataset.SamplesPerPixel
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+
+    file = edited(scan(GREY_COLOURS, "RGB"), forget)
+    assert read_image(file).frames == 1
+    close(file, GREY)
+
+
+def close(file: bytes, expected: np.ndarray) -> None:
+    difference = np.abs(read_image(file).pixels.astype(int) - expected)
+    assert difference.mean() < 2 and difference.max() < 25

@@ -12,7 +12,9 @@ from busi_demo.imaging.depth import depth_of, to_8_bits
 from busi_demo.imaging.dicom.mend import numbers
 from busi_demo.types import InputError
 
-_MANY, _FAINT = 16, 26  # stored values; grey values
+_FEW, _FAINT = 8, 26  # grey values
+_TABLES = ("ModalityLUTSequence", "VOILUTSequence")
+_SETTINGS = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
 
 Shown = tuple[np.ndarray, tuple[str, ...]]
 
@@ -64,30 +66,44 @@ def _colours(colours: np.ndarray, bits: int, largest: int) -> Shown:
 def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
     """Stored integers (H, W) -> uint8 (H, W) before any inversion, and notes. A table or window that is damaged, or
     that shows nothing of a picture which is not flat, is left out."""
+    spare = _leave_spare_bits(stored, dataset)
     with suppress(Exception):  # pydicom raises nearly every type on damaged tables
         grey = _display_values(stored, dataset, windowed=True)
         if _shows(grey, stored, dataset):
-            return grey, ()
+            return grey, spare
     note = ("The brightness settings in the file (window or table) show nothing of the picture: they were ignored.",)
     with suppress(Exception):
-        return _display_values(stored, dataset, windowed=False), note
-    for keyword in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"):
+        grey = _display_values(stored, dataset, windowed=False)
+        if grey.min() < grey.max():
+            return grey, note
+    for keyword in _SETTINGS:
         if keyword in dataset:
             delattr(dataset, keyword)
-    return _display_values(stored, dataset, windowed=False), note
+    spare = _leave_spare_bits(stored, dataset)
+    return _display_values(stored, dataset, windowed=False), (*note, *spare)
+
+
+def _leave_spare_bits(stored: np.ndarray, dataset: Dataset) -> tuple[str, ...]:
+    """Where a file says no more than that 16 bits are allocated, the largest value tells how many are used."""
+    neutral = (dataset.get("RescaleSlope") or 1) == 1 and not dataset.get("RescaleIntercept")
+    told = not neutral or _has_window(dataset) or any(keyword in dataset for keyword in _TABLES)
+    if told or dataset.BitsStored != 16 or dataset.PixelRepresentation or (depth := depth_of(int(stored.max()))) == 16:
+        return ()
+    dataset.BitsStored = depth
+    return (f"The file tells of 16 bits and uses {depth}: 0 to {2**depth - 1} became 0 to 255.",)
 
 
 def _shows(grey: np.ndarray, stored: np.ndarray, dataset: Dataset) -> bool:
-    """Whether grey values that a window or table gives show a picture: more than two of them where the file stores
-    many, as a window that is a placeholder does not, and no tenth of the range where all of it is there without."""
+    """Whether grey values that a window or table gives show a picture: not a few of them where the file stores many, as
+    a window that is a placeholder does, and no tenth of the range where all of it is there without."""
     if stored.min() == stored.max():
         return True
-    low, high = int(grey.min()), int(grey.max())
-    contrast = high - low
+    contrast = int(grey.max()) - int(grey.min())
     if contrast == 0:
         return False
     exact = str(dataset.get("VOILUTFunction") or "").upper() == "LINEAR_EXACT"  # may be meant as a threshold
-    if not exact and ((grey == low) | (grey == high)).all() and len(np.unique(stored)) > _MANY:
+    levels = np.count_nonzero(np.bincount(grey.ravel()))
+    if not exact and levels <= _FEW and len(np.unique(stored)) > _FEW * levels:
         return False
     if contrast >= _FAINT:
         return True

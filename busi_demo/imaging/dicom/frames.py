@@ -24,6 +24,7 @@ from busi_demo.imaging.dicom.codestream import Codestream, bare, parse, starts_f
 from busi_demo.imaging.dicom.mend import numbers
 
 _ITEM = b"\xfe\xff\x00\xe0"
+_MUCH = 2.0  # times as much colour
 _YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
 
 
@@ -80,11 +81,7 @@ class Frames:
         """
         dataset = self._dataset
         if self._coded is None:
-            dataset.NumberOfFrames = self.count
-            kind, stored = dataset.PhotometricInterpretation, pixel_array(dataset, index=index)
-            if stored.ndim == 3 and kind.startswith("YBR_PARTIAL") and stored.itemsize == 1:
-                stored = convert_color_space(stored, "YBR_FULL", "RGB")  # a little too little contrast
-            return stored
+            return self._decode_native(index)
         header, data = self._header(index), bare(self._coded[index])
         if header.syntax == JPEGBaseline8Bit:
             pixels = _decode_jpeg(data, header)
@@ -92,9 +89,11 @@ class Frames:
             return pixels
         dataset.Rows, dataset.Columns = self.rows(index), self.columns(index)
         dataset.SamplesPerPixel = header.samples or dataset.SamplesPerPixel
+        declared = dataset.BitsStored
         if header.bits:
             dataset.BitsAllocated = 8 if header.bits <= 8 else 16
-            dataset.BitsStored = min(dataset.BitsStored, header.bits)
+            signed = dataset.PixelRepresentation == 1
+            dataset.BitsStored = min(declared, header.bits) if signed else header.bits
         dataset.HighBit = dataset.BitsStored - 1
         if dataset.SamplesPerPixel == 3 and not dataset.PhotometricInterpretation.startswith(("RGB", "YBR")):
             dataset.PhotometricInterpretation = "RGB"
@@ -106,9 +105,28 @@ class Frames:
             stored = decode_frame(data, header, self._signed_bits())
         else:
             stored = self._decode_with_pydicom(data, header)
+        if declared < dataset.BitsStored and stored.max() < 2**declared:
+            dataset.BitsStored = declared  # the data have room for more than the picture uses
         kind = dataset.PhotometricInterpretation
-        if stored.ndim == 3 and stored.itemsize == 1 and header.colour != "RGB" and (kind in _YBR or header.colour):
-            stored = convert_color_space(stored, "YBR_FULL", "RGB")
+        if stored.ndim == 3 and stored.itemsize == 1 and header.colour != "RGB":
+            return _as_rgb(stored, kind in _YBR, certain=header.colour is not None)
+        return stored
+
+    def _decode_native(self, index: int) -> np.ndarray:
+        """An uncompressed frame; values that lie in the upper bits are moved down."""
+        dataset = self._dataset
+        dataset.NumberOfFrames = self.count
+        kind, bits, unused = dataset.PhotometricInterpretation, dataset.BitsStored, dataset.HighBit + 1
+        if kind in ("RGB", "YBR_FULL") and dataset.BitsAllocated == 8:
+            return _as_rgb(pixel_array(dataset, index=index, raw=True), kind == "YBR_FULL")
+        if unused > bits and not dataset.PixelRepresentation:
+            dataset.BitsStored = dataset.BitsAllocated
+            stored = pixel_array(dataset, index=index)
+            dataset.BitsStored = bits
+            return (stored >> (unused - bits)) & (2**bits - 1)
+        stored = pixel_array(dataset, index=index)
+        if stored.ndim == 3 and kind.startswith("YBR_PARTIAL") and stored.itemsize == 1:
+            stored = convert_color_space(stored, "YBR_FULL", "RGB")  # a little too little contrast
         return stored
 
     def _decode_with_pydicom(self, data: bytes, header: Codestream) -> np.ndarray:
@@ -177,14 +195,15 @@ def _coded_frames(data: bytes, announced: int | None) -> list[bytes]:
     table = 8 + 4 * len(offsets)
     fragments, starts, position = [], [], 0
     for fragment in generate_fragments(data[table:]):
-        fragments.append(fragment)
-        starts.append(position)
+        if fragment:
+            fragments.append(fragment)
+            starts.append(position)
         position += 8 + len(fragment)
     if not fragments:
         raise ValueError("There is no frame in the pixel data.")
-    if announced == len(fragments):
-        return fragments
     begins = [starts_frame(fragment) for fragment in fragments]
+    if announced == len(fragments) and (all(begins) or not any(begins)):
+        return fragments
     if not any(begins):  # run lengths: a fragment is a frame
         begins = [parse(fragment) is not None for fragment in fragments]
     if offsets and set(offsets) <= set(starts) and len(offsets) == announced:
@@ -196,6 +215,21 @@ def _coded_frames(data: bytes, announced: int | None) -> list[bytes]:
         else:
             frames[-1] += fragment
     return frames
+
+
+def _as_rgb(samples: np.ndarray, is_ycbcr: bool, certain: bool = False) -> np.ndarray:
+    """8-bit samples (H, W, 3) as RGB. What the file calls them is not believed where the picture tells otherwise:
+    ultrasound is mostly grey, so the reading with much less colour is the right one."""
+    if not certain:
+        as_ycbcr, as_rgb = _colourfulness(samples)
+        is_ycbcr = as_ycbcr * _MUCH < as_rgb or (is_ycbcr and not as_rgb * _MUCH < as_ycbcr)
+    return convert_color_space(samples, "YBR_FULL", "RGB") if is_ycbcr else samples
+
+
+def _colourfulness(samples: np.ndarray) -> tuple[float, float]:
+    """How much colour a picture has, read as YCbCr and as RGB."""
+    values = samples.astype(np.int16)
+    return float(np.abs(values[..., 1:] - 128).mean()), float(np.abs(values[..., 1:] - values[..., :1]).mean())
 
 
 def _decode_jpeg(data: bytes, header: Codestream) -> np.ndarray:
@@ -210,9 +244,6 @@ def _decode_jpeg(data: bytes, header: Codestream) -> np.ndarray:
     if image.mode != "RGB":
         return np.array(image.convert("RGB"))
     image.draft("YCbCr", image.size)  # the samples as stored
-    stored = np.array(image).astype(np.int16)
-    as_ycbcr = np.abs(stored[..., 1:] - 128).mean()
-    as_rgb = np.abs(stored[..., 1:] - stored[..., :1]).mean()
-    if as_rgb < as_ycbcr:
-        return stored.astype(np.uint8)
-    return np.array(image.convert("RGB"))
+    stored = np.array(image)
+    as_ycbcr, as_rgb = _colourfulness(stored)
+    return stored if as_rgb < as_ycbcr else np.array(image.convert("RGB"))

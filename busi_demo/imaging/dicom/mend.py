@@ -28,7 +28,7 @@ def mend(dataset: Dataset) -> None:
             if keyword not in dataset:
                 setattr(dataset, keyword, neutral)
     kind = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-    samples = dataset.get("SamplesPerPixel") or (3 if kind.startswith(("RGB", "YBR")) else 1)
+    samples = dataset.get("SamplesPerPixel") or (3 if kind.startswith(("RGB", "YBR")) or _holds_three(dataset) else 1)
     dataset.SamplesPerPixel = samples
     if samples == 1:
         has_table = "RedPaletteColorLookupTableDescriptor" in dataset
@@ -43,11 +43,23 @@ def mend(dataset: Dataset) -> None:
         _mend_depth(dataset)
 
 
+def _holds_three(dataset: Dataset) -> bool:
+    """Whether one frame of uncompressed pixels is as long as three samples a pixel are."""
+    sizes = [dataset.get(keyword) for keyword in ("Rows", "Columns")]
+    several = (numbers(dataset, "NumberOfFrames") or [1])[0] > 1
+    if several or not all(isinstance(size, int) and size for size in sizes):
+        return False
+    expected = 3 * math.prod(sizes) * ((dataset.get("BitsAllocated") or 8) // 8)
+    return expected <= len(dataset.get("PixelData") or b"") <= expected + 1
+
+
 def _mend_depth(dataset: Dataset) -> None:
     allocated = dataset.get("BitsAllocated") or 8
     stored = dataset.get("BitsStored") or allocated
     dataset.BitsAllocated, dataset.BitsStored = allocated, min(stored, allocated)
-    dataset.HighBit = dataset.BitsStored - 1
+    high = dataset.get("HighBit")
+    if not isinstance(high, int) or not dataset.BitsStored <= high + 1 <= allocated:
+        dataset.HighBit = dataset.BitsStored - 1
     if dataset.get("PixelRepresentation") not in (0, 1):
         dataset.PixelRepresentation = 0
 
