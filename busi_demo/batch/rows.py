@@ -140,4 +140,5 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _cell(value: Any) -> Any:
-    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+    """A text without formulas, and without carriage returns, which the csv module of some versions does not quote."""
+    return _FORMULA.sub(r"\1'", value.replace("\r", "\n")) if isinstance(value, str) else value

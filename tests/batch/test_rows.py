@@ -12,8 +12,8 @@ import pytest
 from helpers import disc, picture, save_grey
 
 from busi_demo.batch.analyse import analyse_item
-from busi_demo.batch.items import BatchItem, StoredFile, find_items
-from busi_demo.batch.rows import COLUMNS, counts, csv_text
+from busi_demo.batch.items import BatchItem, LeftOut, StoredFile, find_items
+from busi_demo.batch.rows import COLUMNS, counts, csv_text, left_out_csv
 from busi_demo.imaging import GreyImage
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import CLASSES, Agreement, Prediction
@@ -142,6 +142,16 @@ def test_no_formula_where_semicolons_separate_cells(item):
             assert not any(cell.strip().startswith(("=", "+", "-", "\uff1d")) for cell in row), row
     images = [row["image"] for row in csv.DictReader(io.StringIO(text))]
     assert images == ["a;'=cmd()", "a;\"'=1+1;", 'a; ""\'=1', "a; '=cmd()", "'-1;'+1;b", "'\uff1d1", "a;b=1", "'\t=1"]
+
+
+def test_a_carriage_return_starts_no_row():
+    for text in (
+        csv_text([dict.fromkeys(COLUMNS) | {"image": "a\r=cmd|calc.png", "error": "no"}]),
+        left_out_csv([LeftOut("a\r=cmd|calc", "is no image")]),
+    ):
+        assert "\r" not in text
+        _, row = csv.reader(io.StringIO(text))
+        assert row[0].startswith("a\n=cmd|calc")
 
 
 def test_images_and_failures_are_counted():
