@@ -15,13 +15,14 @@ from busi_demo.data.phantom import PHANTOMS
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import Processes, leave
-from busi_demo.project import make_folder, require
+from busi_demo.project import check_file, make_folder, require
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener, TensorBoard
 from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.training.tune import search
 from busi_demo.types import InputError, reason_of
-from busi_demo.weights.store import WEIGHTS_FOLDER
+from busi_demo.weights.results import results_folder
+from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, WEIGHTS_FOLDER
 
 _RUNS = Path("runs")
 _RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
@@ -52,8 +53,12 @@ def parse(
     arguments = parser.parse_args(argv)
     if arguments.tune is None:
         make_folder(arguments.output, "--output")
-        if (place := arguments.output / (approach or arguments.approach)).exists():
-            make_folder(place, "--output")
+        place = arguments.output / (approach or arguments.approach)
+        for folder in filter(Path.exists, (place, results_folder(place))):
+            make_folder(folder, "--output")
+        for name in (CONFIG_FILE, MODEL_FILE):
+            if place.exists():
+                check_file(place / name, "--output")
     make_folder(arguments.run_dir or _RUNS, "--run-dir")
     if arguments.tensorboard:
         require("tensorboard", by="--tensorboard")

@@ -114,6 +114,19 @@ def test_a_place_for_the_weights_that_is_a_file(folder, train, tmp_path, decoded
     assert decoded == []
 
 
+@pytest.mark.parametrize("name", ["report", "config.json", "model.safetensors"])
+def test_a_part_of_the_weights_that_cannot_be_written(folder, train, tmp_path, decoded, name):
+    place = tmp_path / "weights" / "multitask_cnn" / name
+    if name == "report":
+        place.parent.mkdir(parents=True)
+        place.write_text("no folder")
+    else:
+        place.mkdir(parents=True)
+    status, err = train(folder)
+    one_sentence(status, err, name, "--output")
+    assert decoded == []
+
+
 def test_a_report_that_cannot_be_written_is_found_before_the_evaluation(folder, evaluate, tmp_path, decoded):
     (tmp_path / "file").write_text("no folder")
     status, _, err = evaluate(folder, "--output", tmp_path / "file" / "report.json")
