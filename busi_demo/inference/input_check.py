@@ -13,6 +13,7 @@ from busi_demo.imaging.properties import PROPERTIES, properties
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputCheck, Verdict
 from busi_demo.weights.input_reference import (
+    INPUT_CHECK_FILE,
     ORIENTATIONS,
     InputReference,
     NetworkReference,
@@ -71,8 +72,10 @@ def known_pictures(folder: Path, sha256: str) -> Known | None:
     """
     reference, network = input_reference(folder.parent), network_reference(folder)
     if network and network.sha256 != sha256:
-        _log.warning("%s: the input check was fitted to other weights, run train/fit_input_check.py", folder.name)
         network = None
+    if reference is None or network is None:
+        what = "note: %s does not notice all pictures that are no breast ultrasound, as %s is missing or does not fit: "
+        _log.warning(what + "fetch it, or run train/fit_input_check.py", folder.name, INPUT_CHECK_FILE)
     return Known(reference, network, complete=network is not None) if reference else None
 
 

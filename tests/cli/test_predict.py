@@ -60,8 +60,10 @@ def test_all_approaches_on_two_images_and_a_bad_file(weights_folder, images, bad
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 2
-    (error,) = run.stderr.splitlines()
+    *notes, error = sorted(run.stderr.splitlines(), reverse=True)
     assert error.startswith("error: ") and "broken.png" in error
+    assert len(notes) == len(APPROACHES)  # these weights have no input check
+    assert all(note.startswith("note: ") and "input_check.safetensors is missing" in note for note in notes)
 
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     answered = [(line["image"], line["approach"]) for line in lines]
