@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from busi_demo.imaging.deep_colour import deep_colour
 from busi_demo.imaging.kinds import HEAD, is_dicom, kind_of
@@ -24,6 +25,7 @@ from busi_demo.imaging.source import (
     too_costly,
     too_large,
 )
+from busi_demo.imaging.tiff import as_meant
 from busi_demo.types import InputError
 
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
@@ -180,10 +182,13 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         if stream is not None and (deep := deep_colour(image, stream, index)):
             upright, notes = deep
         image.load()  # turns TIFF files itself
+        if upright is image and isinstance(image, TiffImageFile):
+            upright = as_meant(image)
         if (turn := _turn(image)) is not None:
             upright = upright.transpose(turn)
         if not is_deep(upright):
-            upright = _flatten(upright)
+            upright, more = _flatten(upright)
+            notes += more
     except InputError:
         raise
     except Exception as error:  # decoders raise nearly every type on damaged files
@@ -209,12 +214,17 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Convert an 8-bit or 1-bit image of any colour mode to "L" or "RGB"; transparent parts become black."""
+def _flatten(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Convert an 8-bit or 1-bit image of any colour mode to "L" or "RGB", with notes. Transparent parts become black,
+    but not the whole of it: some programs leave the channel of transparency empty."""
+    notes: tuple[str, ...] = ()
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        if image.getchannel("A").getextrema() == (0, 0):
+            image, notes = image.convert("RGB"), ("All of the image is transparent: it is shown without transparency.",)
+        else:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return image.convert("L" if image.mode in ("1", "L") else "RGB"), notes
 
 
 def _open_pillow(stream: BinaryIO, name: str, head: bytes) -> Image.Image:

@@ -78,6 +78,8 @@ def _open_file(path: Path) -> BinaryIO:
     name = name_of(path)
     if os.path.isdir(path):  # False without permission to look
         raise InputError(f"{name} is a folder, expected one file: name {EXPECTED} in it.")
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe may have no end
+        raise InputError(f"{name} is no regular file, expected {EXPECTED}: save it as a file first.")
     try:
         return path.open("rb")
     except FileNotFoundError as error:

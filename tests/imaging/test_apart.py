@@ -24,8 +24,33 @@ SENTENCE = (
 )
 
 
+HANGING = """
+import time
+from pathlib import Path
+from busi_demo.imaging import picture
+
+decode = picture.decode
+
+def hang(path, frame=None):
+    if Path(path).name.startswith("hangs"):
+        Path(path).with_suffix(".begun").touch()
+        time.sleep(1000)
+    return decode(path, frame)
+
+picture.decode = hang
+"""
+
+
 @pytest.fixture
-def workers(monkeypatch):
+def hanging(tmp_path_factory, monkeypatch):
+    """A decoder in other processes that never ends for files called hangs."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(HANGING)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.fixture
+def workers(monkeypatch, hanging):
     """Files are decoded in two other processes, which are started, and end with the test."""
     monkeypatch.setattr(apart, "_PROCESSES", 2)
     apart.decode_apart()
@@ -68,15 +93,16 @@ def test_bytes_and_arrays_are_no_files(workers):
 
 @pytest.fixture
 def stuck(tmp_path):
-    """Start to read a file that never ends, in a thread; its result is the sentence."""
-    os.mkfifo(tmp_path / "hangs.png")  # opening it waits for a writer
+    """Start to read a file that takes for ever, in a thread; its result is the sentence."""
     with ThreadPoolExecutor() as threads:
         yield lambda: threads.submit(decoded, tmp_path / "hangs.png")
 
 
 def test_a_decoder_that_hangs_or_dies_costs_its_own_file_alone(tmp_path, monkeypatch, workers, stuck):
     image = save_grey(tmp_path / "a.png", picture(1))
-    monkeypatch.setattr(apart, "SECONDS", 2.0)
+    for _ in workers:  # they have started
+        assert (read_image(image).pixels == picture(1)).all()
+    monkeypatch.setattr(apart, "SECONDS", 4.0)
     hanging = stuck()
     assert (read_image(image).pixels == picture(1)).all()  # of the next person
     assert hanging.result() == f"hangs.png {SENTENCE}"
@@ -129,17 +155,15 @@ def test_faults_are_told_as_those_of_the_process_itself_and_name_no_file(tmp_pat
     assert "TypeError" in caplog.text and "apart.py" in caplog.text and "Jane" not in caplog.text
 
 
-def test_a_decoder_that_hangs_ends_though_its_server_was_killed(tmp_path):
-    path = tmp_path / "hangs.png"
-    os.mkfifo(path)
-    held = os.open(path, os.O_RDWR)  # opening it does not wait, reading it does
+def test_a_decoder_that_hangs_ends_though_its_server_was_killed(tmp_path, hanging):
     code = (
         "import sys; from busi_demo.imaging import apart; apart.SECONDS = 1.0; apart.decode_apart(); "
         "print(apart._pool.queue[-1].start().pid, flush=True); apart.decode(sys.argv[1])"
     )
-    server = subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", code, str(tmp_path / "hangs.png")]
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     process = Path("/proc") / server.stdout.readline().strip()  # type: ignore[union-attr]
-    while not any(os.path.realpath(file) == str(path) for file in (process / "fd").iterdir()):
+    while not (tmp_path / "hangs.begun").exists():
         time.sleep(0.01)
     server.kill()
     server.communicate()
@@ -148,4 +172,9 @@ def test_a_decoder_that_hangs_ends_though_its_server_was_killed(tmp_path):
         while (process / "cmdline").read_bytes():  # of one that ended and is not collected: empty
             assert time.monotonic() < end
             time.sleep(0.05)
-    os.close(held)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png is no regular file, expected .*: save it as a file first"):
+        read_image(tmp_path / "pipe.png")

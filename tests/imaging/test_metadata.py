@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -80,3 +81,54 @@ def test_transparency_and_the_frames_of_a_png_stay():
     np.testing.assert_array_equal(read_image(png(clear)).pixels, np.where(GREY > 99, GREY, 0))
     frames = [Image.fromarray(picture(seed, 60, 80)) for seed in (2, 3)]
     assert read_image(png(save_all=True, append_images=frames), 3).frames == 3
+
+
+def tiff(pixels: np.ndarray, order: str, photometric: int, **more: tuple[int, ...]) -> bytes:
+    """An uncompressed TIFF file, little-endian ("<") or big-endian (">"), of integers (H, W); more tags by number."""
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    height, width = pixels.shape
+    tags = {256: (width,), 257: (height,), 258: (8 * pixels.itemsize,), 259: (1,), 262: (photometric,),
+            273: (0,), 277: (1,), 278: (height,), 279: (len(data),),
+            **{int(number[1:]): values for number, values in more.items()}}  # fmt: skip
+    place = 8 + 2 + 12 * len(tags) + 4
+    tables = b"".join(struct.pack(f"{order}{len(v)}H", *v) for v in tags.values() if len(v) > 2)
+    tags[273] = (place + len(tables),)
+    entries, table = b"", place
+    for number, values in sorted(tags.items()):
+        if len(values) > 2:
+            entries += struct.pack(f"{order}HHII", number, 3, len(values), table)
+            table += 2 * len(values)
+        else:
+            entries += struct.pack(f"{order}HHII", number, 4, 1, values[0])
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    return head + entries + bytes(4) + tables + data
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("depth", [12, 16])
+def test_white_is_zero_of_16_bits_in_either_byte_order(order, depth):
+    values = np.rint((255 - GREY.astype(float)) * ((2**depth - 1) / 255)).astype(np.uint16)
+    np.testing.assert_array_equal(read_image(tiff(values, order, 0)).pixels, GREY)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_unsigned_integers_of_32_bits(order):
+    values = (GREY.astype(np.uint64) * (2**32 - 1) // int(GREY.max())).astype(np.uint32)
+    pixels = read_image(tiff(values, order, 1)).pixels.astype(int)
+    assert np.abs(pixels - GREY.astype(float) * 255 / GREY.max()).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_palette_of_8_or_16_bits(factor):
+    content = tiff(GREY, "<", 3, t320=tuple(i * factor for i in [*range(256)] * 3))
+    np.testing.assert_array_equal(read_image(content).pixels, GREY)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_a_picture_that_is_all_transparent_is_shown(form):
+    stream = io.BytesIO()
+    clear = np.dstack([GREY, GREY, GREY, np.zeros_like(GREY)])
+    Image.fromarray(clear).save(stream, form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
+    image = read_image(stream.getvalue())
+    np.testing.assert_array_equal(image.pixels, GREY)
+    assert any("without transparency" in note for note in image.notes)
