@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -45,7 +46,10 @@ def test_every_failure_is_one_sentence_and_names_no_file(error, sentence, logged
 
     with Blocks(analytics_enabled=False) as demo:
         gr.Button().click(listener)
-    with pytest.raises(gr.Error) as told:
-        asyncio.run(demo.process_api(0, [], request=None))
+    with (
+        ThreadPoolExecutor(1) as other,
+        pytest.raises(gr.Error) as told,
+    ):
+        other.submit(lambda: asyncio.run(demo.process_api(0, [], request=None))).result()
     assert told.value.message == sentence and not told.value.print_exception
     assert logged in caplog.text and NAME not in caplog.text and bool(logged) == bool(caplog.text)
