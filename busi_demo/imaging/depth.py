@@ -16,4 +16,6 @@ def depth_of(largest: float) -> int:
 def to_8_bits(values: np.ndarray, depth: int) -> np.ndarray:
     """Scale integers in [0, 2**depth - 1], of any shape, to uint8, by a table: floats of all pixels would need much
     more memory."""
+    if depth == 8:
+        return values.astype(np.uint8, copy=False)
     return np.rint(np.arange(2**depth) * (255 / (2**depth - 1))).astype(np.uint8)[values]

@@ -85,8 +85,8 @@ class GreyImage:
 
     @property
     def framed(self) -> np.ndarray:
-        """What networks see, uint8 (h, w): the frame, stretched so that its pixels are square if the spacing says that
-        they are not."""
+        """What networks see, uint8 (h, w): the frame, stretched so that its pixels are square if the spacing or the
+        aspect says that they are not."""
         part = self.pixels[self._inside]
         height, width = part.shape
         if self.is_oblong:

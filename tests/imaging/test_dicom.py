@@ -6,6 +6,7 @@ import io
 import logging
 import tracemalloc
 import zlib
+from collections.abc import Sequence
 
 import imagecodecs
 import numpy as np
@@ -91,13 +92,17 @@ def test_colours_of_many_bits_need_no_table_of_them():
 
 def test_a_dark_frame_of_a_palette_stays_dark():
     """The whole table tells how many bits it uses."""
-    ramp = (np.arange(256) * 257).astype(np.uint16)
+    dark, ramp = GREY // 8, (np.arange(256) * 257).astype(np.uint16)
+    assert np.array_equal(read_image(scan(dark, "PALETTE COLOR", **palette([ramp] * 3))).pixels, dark)
+
+
+def palette(ramps: Sequence[np.ndarray]) -> dict[str, object]:
+    """The tags of a palette of red, green and blue."""
     tags: dict[str, object] = {}
-    for colour in ("Red", "Green", "Blue"):
-        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+    for colour, ramp in zip(("Red", "Green", "Blue"), ramps, strict=True):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8 * ramp.itemsize]
         tags[f"{colour}PaletteColorLookupTableData"] = ramp.tobytes()
-    dark = GREY // 8
-    assert np.array_equal(read_image(scan(dark, "PALETTE COLOR", **tags)).pixels, dark)
+    return tags
 
 
 def test_colour_by_plane():
@@ -119,11 +124,7 @@ def test_ybr_full_422_has_one_colour_for_two_pixels():
 
 @pytest.mark.parametrize(("dtype", "factor"), [(np.uint8, 1), (np.uint16, 257)])
 def test_palette_colours_are_looked_up(dtype, factor):
-    tags = {}
-    for i, colour in enumerate(("Red", "Green", "Blue")):
-        ramp = (np.roll(np.arange(256)[::-1], i) * factor).astype(dtype)
-        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8 * ramp.itemsize]
-        tags[f"{colour}PaletteColorLookupTableData"] = ramp.tobytes()
+    tags = palette([(np.roll(np.arange(256)[::-1], i) * factor).astype(dtype) for i in range(3)])
     shown = np.dstack([np.roll(np.arange(256)[::-1], i).astype(np.uint8)[GREY] for i in range(3)])
     expected = np.array(Image.fromarray(shown).convert("L"))
     np.testing.assert_array_equal(read_image(scan(GREY, "PALETTE COLOR", **tags)).pixels, expected)

@@ -35,10 +35,7 @@ def display_pixels(stored: np.ndarray, dataset: Dataset, name: str) -> Shown:
     if stored.ndim == 3:
         return _colours(stored, dataset.get("BitsStored"), int(stored.max()))
     if kind == "PALETTE COLOR":
-        first, entries = (
-            dataset.RedPaletteColorLookupTableDescriptor[1],
-            dataset.RedPaletteColorLookupTableDescriptor[0],
-        )
+        entries, first = dataset.RedPaletteColorLookupTableDescriptor[:2]
         table = apply_color_lut(first + np.arange(entries or 2**16), dataset)[..., :3]
         colours = apply_color_lut(stored, dataset)[..., :3]
         return _colours(colours, 8 * colours.itemsize, int(table.max()))  # of all frames
@@ -58,9 +55,7 @@ def _colours(colours: np.ndarray, bits: int, largest: int) -> Shown:
         depth = depth_of(largest) if largest < 2**16 else max(bits, largest.bit_length())
     values = colours.clip(0, 2**depth - 1)
     shown = to_8_bits(values, depth) if depth <= 16 else to_8_bits(values >> (depth - 16), 16)
-    if depth == bits:
-        return shown, ()
-    return shown, (f"The file tells of {bits} bits a colour and uses {depth}: 0 to {2**depth - 1} became 0 to 255.",)
+    return shown, () if depth == bits else (_spare_note(f"{bits} bits a colour", depth),)
 
 
 def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
@@ -90,7 +85,11 @@ def _leave_spare_bits(stored: np.ndarray, dataset: Dataset) -> tuple[str, ...]:
     if told or dataset.BitsStored != 16 or dataset.PixelRepresentation or (depth := depth_of(int(stored.max()))) == 16:
         return ()
     dataset.BitsStored = depth
-    return (f"The file tells of 16 bits and uses {depth}: 0 to {2**depth - 1} became 0 to 255.",)
+    return (_spare_note("16 bits", depth),)
+
+
+def _spare_note(told: str, depth: int) -> str:
+    return f"The file tells of {told} and uses {depth}: 0 to {2**depth - 1} became 0 to 255."
 
 
 def _shows(grey: np.ndarray, stored: np.ndarray, dataset: Dataset) -> bool:
