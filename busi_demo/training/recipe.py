@@ -54,11 +54,11 @@ def parse(
     if arguments.tune is None:
         make_folder(arguments.output, "--output")
         place = arguments.output / (approach or arguments.approach)
-        for folder in filter(Path.exists, (place, results_folder(place))):
-            make_folder(folder, "--output")
-        for name in (CONFIG_FILE, MODEL_FILE):
-            if place.exists():
+        if place.exists():
+            for name in (CONFIG_FILE, MODEL_FILE):
                 check_file(place / name, "--output")
+            if (results := results_folder(place)).exists():
+                make_folder(results, "--output")
     make_folder(arguments.run_dir or _RUNS, "--run-dir")
     if arguments.tensorboard:
         require("tensorboard", by="--tensorboard")
