@@ -147,7 +147,7 @@ class Guard:
                     page.enter_context(held.open_page(session))
                 await send(message)
 
-            await self._app(scope, receive, send_opened)
+            await self._answered(scope, receive, send_opened)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is refused for its address, size or number."""
