@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +79,15 @@ def write_busi(root: Path, counts: Mapping[str, int], height: int = 72, width: i
             save_grey(root / label / f"{label} case ({i}).png", picture(seed, height, width))
             save_grey(root / label / f"{label} case ({i})_mask.png", mask)
     return root
+
+
+def wait_until_ended(process: int, seconds: float = 30) -> None:
+    """Wait until a process that is not a child of this one has ended, at most so long."""
+    end = time.monotonic() + seconds
+    with suppress(OSError):  # it is gone
+        while Path(f"/proc/{process}/cmdline").read_bytes():  # of one that ended and is not collected: empty
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def pack(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:

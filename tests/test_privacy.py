@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from helpers import ROOT, picture, save_grey
+from helpers import ROOT, picture, save_grey, wait_until_ended
 from serving import free_port
 
 from busi_demo.types import InputError
@@ -93,12 +93,6 @@ def decoders(server: int) -> list[int]:
     return found
 
 
-def is_running(process: int) -> bool:
-    with suppress(OSError):
-        return bool(Path(f"/proc/{process}/cmdline").read_bytes())  # of one that ended and is not collected: empty
-    return False
-
-
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     (tmp_path / "files").mkdir()
@@ -146,7 +140,4 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one_and_what_a_running
     finally:
         running.kill()
         running.wait()
-    end = time.monotonic() + 30
-    while is_running(decoder):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until_ended(decoder)
