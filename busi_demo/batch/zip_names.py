@@ -17,6 +17,9 @@ _UTF_8 = 0x800  # of a member's flags
 _UNICODE_PATH = 0x7075  # an extra field, APPNOTE 4.6.9
 _USUAL, _RARE, _WRONG = 0.8, 0.3, 0.0
 _PLAUSIBLE = 0.6
+_BESIDE_A_LETTER = re.compile(  # one sign alone: more likely a letter with an accent and the letter after it
+    r"[A-Za-z][^\x00-\x7f](?![^\x00-\x7f])|(?<![^\x00-\x7f])[^\x00-\x7f][A-Za-z]"
+)
 
 
 def true_names(members: Iterable[zipfile.ZipInfo]) -> dict[int, str]:
@@ -96,10 +99,7 @@ def _east_asian(encoding: str, leads: range, trails: range, frequent: str = "") 
         return 0.6 if len(code) == 2 and ("FULLWIDTH" in name or unicodedata.category(character)[0] == "P") else _WRONG
 
     def score(text: str) -> float:
-        triples = zip(text, text[1:], text[2:], strict=False)
-        inside = any(a.isascii() and a.isalpha() and not b.isascii() and c.isascii() and c.isalpha()
-                     for a, b, c in triples)  # fmt: skip
-        return _mean(text, weight) * (0.7 if inside else 1.0)
+        return _mean(text, weight) * (0.7 if _BESIDE_A_LETTER.search(text) else 1.0)
 
     return score
 
@@ -120,18 +120,45 @@ def _letters(script: str, plain: str = "", rare: str = "") -> Callable[[str], fl
 
     def score(text: str) -> float:
         words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
-        mixed = sum(not word.isupper() and any(c.isupper() for c in word[1:]) for word in words)
-        foreign = sum(script != "LATIN" and any(c.isascii() for c in word) for word in words)
-        return _mean(text, weight) - (mixed + foreign) / max(len(words), 1) / 2
+        foreign = sum(any(c.isascii() for c in word) for word in words)
+        return _mean(text, weight) - _mixed(text) - foreign / max(len(words), 1) / 2
 
     return score
 
 
-def _latin(text: str) -> float:
-    """Score of a European text: letters with accents are few among plain ones."""
-    plain = sum(c.isascii() and c.isalpha() for c in text)
-    accented = sum(not c.isascii() for c in text)
-    return (0.95 if plain >= accented else 0.3) * _letters("LATIN", "°²³ºª")(text)
+def _latin(*alphabets: tuple[str, str]) -> Callable[[str], float]:
+    """Score of a European text: the letters of one language, and those with accents few among plain ones.
+
+    Args:
+        alphabets: of each language its frequent letters beyond a to z, and the rare ones, in lower case.
+    """
+
+    def weight(frequent: str, rare: str) -> Callable[[str], float]:
+        def of(character: str) -> float:
+            lower = character.lower()
+            if character in "°²³ºª":
+                return 0.5
+            return 1.0 if lower in frequent or character in frequent else 0.85 if lower in rare else 0.0
+
+        return of
+
+    weights = [weight(*letters) for letters in alphabets]
+
+    def score(text: str) -> float:
+        plain = sum(c.isascii() and c.isalpha() for c in text)
+        accented = sum(not c.isascii() for c in text)
+        best = max(_mean(text, of) for of in weights) - _mixed(text)
+        return (0.95 if 2 * plain >= accented else 0.3) * best
+
+    return score
+
+
+def _mixed(text: str) -> float:
+    """Half the share of the words that are not ASCII which have capitals beyond their first letter and are not capitals
+    throughout."""
+    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
+    mixed = sum(not word.isupper() and any(c.isupper() for c in word[1:]) for word in words)
+    return mixed / max(len(words), 1) / 2
 
 
 _HANZI = (
@@ -146,6 +173,26 @@ _HANGUL = (
     "이다의는에가을고사지하로대한자기은도를시인정어스리수라서아부조일전상구나장해보제국무주공유그원관비들만계여성신연으교안방과치오학생중선분"
     "거영행동세경소위개당문요진화물재체마바우산내명회출음결양실모용차통두말속식간터반단역발심검초파환악종좌측"
 )
+_WEST = _latin(
+    ("äöüß", "éà"),
+    ("éèàç", "êâôîïëûùœ"),
+    ("áéíóñ", "úü¿¡"),
+    ("ãáçéíó", "õâêôúàü"),
+    ("àèìòù", "éî"),
+    ("åäö", "éü"),
+    ("åæø", "éöü"),
+    ("áéíóöú", "æðþý"),
+)
+_CENTRAL = _latin(
+    ("ąćęłńóśżź", ""),
+    ("áčěéířšýžúů", "ďňóťöü"),
+    ("áčíéýšžľ", "ťúôňďäóĺŕ"),
+    ("áéíóöőü", "úű"),
+    ("ăâîșțşţ", ""),
+    ("čćđšž", ""),
+)
+_TURKISH = _latin(("çğıİöşü", "âîû"))  # the lower case of İ is two characters
+_BALTIC = _latin(("āčēīņšūž", "ģķļōŗ"), ("ąčęėįšųūž", ""), ("äõöü", "šž"))
 _RUSSIAN = _letters("CYRILLIC", "№", rare="йхжшюцщэфъёђѓєіїјљњћќўџґ")
 _GREEK = _letters("GREEK", rare="ξψζβφθϊϋΐΰύώ")
 
@@ -157,13 +204,22 @@ _SCORES: dict[str, Callable[[str], float]] = {
     "big5": _east_asian("big5", range(0xA4, 0xC7), range(0x40, 0xFF)),
     "cp866": _RUSSIAN,
     "cp1251": _RUSSIAN,
-    "cp437": _latin,
-    "cp850": _latin,
-    "cp1252": _latin,
-    "cp737": _GREEK,
-    "cp1253": _GREEK,
     "cp862": _letters("HEBREW"),
     "cp1255": _letters("HEBREW"),
+    "koi8_r": _RUSSIAN,
+    "cp437": _WEST,
+    "cp850": _WEST,
+    "cp1252": _WEST,
+    "cp852": _CENTRAL,
+    "cp1250": _CENTRAL,
+    "cp857": _TURKISH,
+    "cp1254": _TURKISH,
+    "cp775": _BALTIC,
+    "cp1257": _BALTIC,
+    "cp860": _WEST,
+    "mac_roman": _WEST,
+    "cp737": _GREEK,
+    "cp1253": _GREEK,
     "cp1256": _letters("ARABIC", rare="ژپچگ"),
     "cp874": _letters("THAI"),
 }
