@@ -5,8 +5,10 @@ from __future__ import annotations
 HEAD = 256
 """Number of bytes that tell."""
 
-_MARK = b"DICM"
-_PREAMBLE = 128  # bytes before the mark, PS3.10 7.1
+PREAMBLE, MARK = 128, b"DICM"
+"""A DICOM file begins with so many bytes, then this mark (PS3.10 7.1)."""
+
+_LONGEST = 1024  # bytes of the first attribute, which may be ImageType
 _FIRST_TYPES = (b"UL", b"CS", b"UI", b"SH", b"OB", b"DA", b"TM", b"LO", b"ST", b"PN", b"SQ")
 _STARTS = (
     (b"%PDF", "a PDF document"),
@@ -26,24 +28,29 @@ _BRANDS = {b"heic": "a HEIC photo", b"heix": "a HEIC photo", b"mif1": "a HEIC ph
 
 
 def is_dicom(head: bytes) -> bool:
-    """Whether a file is DICOM, judged by its first `HEAD` bytes. Some files lack the preamble: they start with the
-    mark, or with the first attribute of group 2 or 8."""
-    if dicom_start(head):
-        return True
+    """Whether a file is DICOM, judged by its first `HEAD` bytes."""
+    return dicom_start(head) is not None
+
+
+def dicom_start(head: bytes) -> int | None:
+    """Number of bytes before the first attribute of a DICOM file; `None` for any other file. Some files lack the
+    preamble, its mark, or both: they are known by the first attribute, of group 2 or 8."""
+    for start in (PREAMBLE, 0):
+        if head[start : start + 4] == MARK:
+            return start + 4
+    if _is_attribute(head[PREAMBLE:]) and not any(head[:PREAMBLE]):
+        return PREAMBLE
+    return 0 if _is_attribute(head) else None
+
+
+def _is_attribute(head: bytes) -> bool:
     group, little = head[:2], head[:2] in (b"\x02\x00", b"\x08\x00")
     if len(head) < 16 or not (little or group == b"\x00\x08"):
         return False
     element = int.from_bytes(head[2:4], "little" if little else "big")
     if head[4:6] in _FIRST_TYPES:
         return element < 0x2000
-    return little and element < 0x0100 and 0 < int.from_bytes(head[4:8], "little") <= 64  # implicit
-
-
-def dicom_start(head: bytes) -> int:
-    """Number of bytes before the meta information of a DICOM file; 0 without a mark."""
-    if head[_PREAMBLE : _PREAMBLE + 4] == _MARK:
-        return _PREAMBLE + 4
-    return 4 if head[:4] == _MARK else 0
+    return little and element < 0x0100 and 0 < int.from_bytes(head[4:8], "little") <= _LONGEST  # implicit
 
 
 def kind_of(head: bytes) -> str | None:

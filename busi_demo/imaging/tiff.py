@@ -7,11 +7,14 @@ from PIL import Image, TiffImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
 
 _COLORMAP, _SAMPLE_FORMAT = 320, 339  # tags
-_UNSIGNED = (1,)
+_UNSIGNED, _FLOAT = (1,), (3,)
 
-# Big-endian WhiteIsZero of 16 bits, and unsigned integers of 32: Pillow's table has their little-endian forms alone.
+# Big-endian WhiteIsZero of 16 bits, and unsigned integers of 32: Pillow's table has their little-endian forms alone. It
+# has no numbers of 64 bits, though it can unpack them.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, _UNSIGNED, 1, (16,), ()), ("I;16B", "I;16B"))
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, _UNSIGNED, 1, (32,), ()), ("I", "I;32B"))
+TiffImagePlugin.OPEN_INFO.setdefault((b"II", 1, _FLOAT, 1, (64,), ()), ("F", "F;64F"))
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, _FLOAT, 1, (64,), ()), ("F", "F;64BF"))
 
 
 def as_meant(image: TiffImageFile) -> Image.Image:

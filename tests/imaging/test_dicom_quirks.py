@@ -306,22 +306,23 @@ def test_the_data_decide_about_a_wrong_transfer_syntax():
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-@pytest.mark.parametrize("keep", ["nothing", "mark", "meta"])
-def test_a_file_without_preamble_or_meta_information(syntax, keep):
+@pytest.mark.parametrize("keep", ["nothing", "zeros", "mark", "meta", "zeros and meta"])
+def test_a_file_without_preamble_mark_or_meta_information(syntax, keep):
     source = pydicom.dcmread(io.BytesIO(scan()))
+    source.ImageType = ["DERIVED", "SECONDARY", *(f"VALUE {number:09d}" for number in range(20))]
     source.file_meta.TransferSyntaxUID = syntax
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, source, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
     whole = stream.getvalue()
-    if keep == "nothing":
+    if keep in ("nothing", "zeros"):
         bare = io.BytesIO()
         source.preamble = None
         del source.file_meta
         pydicom.dcmwrite(bare, source, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
-        content = bare.getvalue()
+        content = bytes(128 if keep == "zeros" else 0) + bare.getvalue()
         assert content[128:132] != b"DICM"
     else:
-        content = whole[128:] if keep == "mark" else whole[132:]
+        content = {"mark": whole[128:], "meta": whole[132:], "zeros and meta": bytes(128) + whole[132:]}[keep]
     np.testing.assert_array_equal(read_image(content).pixels, GREY)
 
 

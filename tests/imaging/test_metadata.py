@@ -84,7 +84,7 @@ def test_transparency_and_the_frames_of_a_png_stay():
 
 
 def tiff(pixels: np.ndarray, order: str, photometric: int, **more: tuple[int, ...]) -> bytes:
-    """An uncompressed TIFF file, little-endian ("<") or big-endian (">"), of integers (H, W); more tags by number."""
+    """An uncompressed TIFF file, little-endian ("<") or big-endian (">"), of an array (H, W); more tags by number."""
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     height, width = pixels.shape
     tags = {256: (width,), 257: (height,), 258: (8 * pixels.itemsize,), 259: (1,), 262: (photometric,),
@@ -115,6 +115,15 @@ def test_white_is_zero_of_16_bits_in_either_byte_order(order, depth):
 def test_unsigned_integers_of_32_bits(order):
     values = (GREY.astype(np.uint64) * (2**32 - 1) // int(GREY.max())).astype(np.uint32)
     pixels = read_image(tiff(values, order, 1)).pixels.astype(int)
+    assert np.abs(pixels - GREY.astype(float) * 255 / GREY.max()).max() <= 1
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bytes_of_a_value", [4, 8])
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_floating_point_values(order, bytes_of_a_value, scale):
+    values = (GREY / GREY.max() * scale).astype(f"f{bytes_of_a_value}")
+    pixels = read_image(tiff(values, order, 1, t339=(3,))).pixels.astype(int)
     assert np.abs(pixels - GREY.astype(float) * 255 / GREY.max()).max() <= 1
 
 

@@ -27,7 +27,7 @@ from busi_demo.imaging.dicom.display import display_pixels
 from busi_demo.imaging.dicom.frames import Frames, UnreadableCodingError
 from busi_demo.imaging.dicom.mend import mend
 from busi_demo.imaging.dicom.spacing import aspect_of, spacing_of
-from busi_demo.imaging.kinds import HEAD, dicom_start
+from busi_demo.imaging.kinds import HEAD, MARK, PREAMBLE, dicom_start
 from busi_demo.imaging.source import MAX_PIXELS, frame_index, too_costly, too_large
 from busi_demo.types import InputError
 
@@ -139,13 +139,14 @@ def _open(stream: BinaryIO, name: str) -> Dataset:
     Raises:
         InputError: it has no pixels, or is deflated, which may decompress to any size.
     """
-    start = dicom_start(stream.read(HEAD))
+    start = dicom_start(stream.read(HEAD)) or 0
     stream.seek(start)
     meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise _unreadable(name, DeflatedExplicitVRLittleEndian)
-    stream.seek(start if start == 4 else 0)
-    if start == 4:  # pydicom knows a preamble with the mark, or neither
+    whole = start in (0, PREAMBLE + len(MARK))
+    stream.seek(0 if whole else start)
+    if not whole:  # pydicom knows a preamble with its mark, or neither
         stream = io.BytesIO(stream.read())
     dataset = pydicom.dcmread(stream, force=True)
     if not _PIXELS & set(dataset.dir()):
