@@ -32,6 +32,17 @@ _TWO_TONES = 0.97  # of the pixels in two of 64 grey values
 _EVEN = 3.0  # standard deviation of the grey values, of 255
 _TISSUE = 0.02  # share of pixels that are not dark
 _ULTRASOUND = ("US", "IVUS")
+# PS3.3 C.7.3.1.1.1 and PS3.16 CID 4, the usual ones. A header may hold anything, a name, too: nothing else is quoted.
+_MODALITIES = (
+    *("CR", "CT", "DX", "ECG", "EPS", "ES", "GM", "IO", "IVOCT", "MG", "MR", "NM", "OCT", "OP", "OT", "PT", "PX", "RF"),
+    *("RTIMAGE", "SC", "SM", "SR", "XA", "XC"),
+)
+_PARTS = (
+    *("ABDOMEN", "ANKLE", "AORTA", "ARM", "AXILLA", "BACK", "BLADDER", "BRAIN", "CAROTID", "CHEST", "ELBOW", "EYE"),
+    *("FACE", "FOOT", "GALLBLADDER", "HAND", "HEAD", "HEART", "HIP", "KIDNEY", "KNEE", "LEG", "LIVER", "LUNG", "NECK"),
+    *("OVARY", "PANCREAS", "PELVIS", "PROSTATE", "SCROTUM", "SHOULDER", "SPINE", "SPLEEN", "TESTIS", "THIGH"),
+    *("THYROID", "UTERUS", "WRIST"),
+)
 _BREAST = ("BREAST", "MAMMA", "BRUST", "SEIN", "MAMA", "PECHO", "")
 
 _UNKNOWN = (
@@ -117,9 +128,11 @@ def _header_findings(header: Mapping[str, str]) -> _Findings:
     found: _Findings = []
     modality, part = (header.get(name, "").strip().upper() for name in ("Modality", "BodyPartExamined"))
     if modality and modality not in _ULTRASOUND:
-        found.append((Verdict.REFUSED, f"{EXPECTED_PICTURE}, but the file says that its modality is {modality}."))
+        told = f"its modality is {modality}" if modality in _MODALITIES else "it has another modality"
+        found.append((Verdict.REFUSED, f"{EXPECTED_PICTURE}, but the file says that {told}."))
     if not any(name in part for name in _BREAST if name) and part:
-        found.append((Verdict.DOUBTFUL, f"The file says that it shows another part of the body: {part}."))
+        told = f": {part}" if part in _PARTS else ""
+        found.append((Verdict.DOUBTFUL, f"The file says that it shows another part of the body{told}."))
     return found
 
 

@@ -112,6 +112,15 @@ def test_a_dicom_header_is_asked(known, header, verdict):
     assert check_input(phantom(3), known, header=header).verdict is verdict
 
 
+def test_of_a_dicom_header_known_terms_alone_are_quoted(known):
+    (part,) = check_input(phantom(3), known, header={"BodyPartExamined": "NECK"}).reasons
+    (modality,) = check_input(phantom(3), known, header={"Modality": "MG"}).reasons
+    assert part.endswith("another part of the body: NECK.") and modality.endswith("its modality is MG.")
+    for header in ({"BodyPartExamined": "SMITH ANNA"}, {"Modality": "SMITH"}):
+        (reason,) = check_input(phantom(3), known, header=header).reasons
+        assert "SMITH" not in reason and reason.endswith(".")
+
+
 def test_a_network_that_has_not_met_a_picture_makes_it_doubtful_and_refuses_it_with_odd_properties(known):
     rng = np.random.default_rng(0)
     network = NetworkReference(fit_neighbours(rng.normal(size=(50, 6)).astype(np.float32), 6, 0.1), 5.0, 6.0, "")
