@@ -7,9 +7,13 @@ BUSI_WEIGHTS_REPO (`OWNER/NAME@REVISION`), or in `hub.json` in the weights folde
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import tempfile
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as StillRunning
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,6 +27,11 @@ PIN_FILE = "hub.json"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 4.0  # seconds for the Hub to connect, and to answer
+_WAIT = 8.0  # seconds after which a download that goes on is told
+
+_log = logging.getLogger(__name__)
+_downloads: dict[tuple[Pin, str], Future[Path]] = {}
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -123,9 +132,39 @@ def fetch(pin: Pin, name: str) -> Path:
     Returns:
         The local path. The sha256 of the file is not checked here.
     Raises:
-        InputError: the download failed, or the Hub did not answer within seconds; the message names the repository and
-            the reason.
+        InputError: the download failed, the Hub did not answer within seconds, or the file is not there yet; the
+            message names the repository and the reason. The main thread, where a program waits for its own work, logs
+            that a download goes on and waits for it; any other thread answers somebody, is told so, and the download
+            goes on for the next who asks.
     """
+    download = _download(pin, name)
+    with suppress(StillRunning):
+        return download.result(_WAIT)
+    going_on = f"{name} is still being downloaded from {pin.repository} on the Hugging Face Hub"
+    if threading.current_thread() is not threading.main_thread():
+        raise InputError(f"{going_on} at revision {pin.revision}: try again in a minute.")
+    _log.warning("%s; Ctrl+C ends the waiting.", going_on)
+    return download.result()
+
+
+def _download(pin: Pin, name: str) -> Future[Path]:
+    """The download of a file that is under way, or a new one, in a thread that does not keep the process alive."""
+    with _lock:
+        download = _downloads.get((pin, name))
+        if download is None or download.done():
+            download = _downloads[pin, name] = Future()
+            threading.Thread(target=_run, args=(download, pin, name), name="download", daemon=True).start()
+    return download
+
+
+def _run(download: Future[Path], pin: Pin, name: str) -> None:
+    try:
+        download.set_result(_fetch(pin, name))
+    except BaseException as error:  # whoever waits for it gets it
+        download.set_exception(error)
+
+
+def _fetch(pin: Pin, name: str) -> Path:
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_CACHE
 

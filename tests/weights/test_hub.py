@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
@@ -205,3 +207,26 @@ def test_a_hub_that_is_silent_is_asked_once_and_what_was_downloaded_before_is_us
     before.append(True)
     load_weights(approach_folder(KEY))
     assert len(asked) == (1 if revision == COMMIT else 3)
+
+
+def test_a_download_that_takes_long_is_told_and_goes_on(local, asked, monkeypatch, caplog):
+    """A Hub that answers at once and then sends little."""
+    goes_on, download = threading.Event(), huggingface_hub.hf_hub_download
+
+    def slow(*arguments: object, local_files_only: bool = False, **more: object) -> str:
+        assert local_files_only or goes_on.wait(60)
+        return download(*arguments, local_files_only=local_files_only, **more)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", slow)
+    monkeypatch.setattr(hub, "_WAIT", 0.2)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/busi@main")
+    with ThreadPoolExecutor() as people:
+        for _ in range(2):
+            answer = people.submit(load_weights, approach_folder(KEY))
+            with pytest.raises(InputError, match=r"still being downloaded from anna/busi .*: try again in a minute\.$"):
+                answer.result()
+    assert not asked and not caplog.messages
+    threading.Timer(1, goes_on.set).start()
+    load_weights(approach_folder(KEY))  # in the main thread: it waits
+    assert len(asked) == len({name for _, name, _, _ in asked})
+    assert [message for message in caplog.messages if "still being downloaded from anna/busi" in message]
