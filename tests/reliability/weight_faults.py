@@ -11,10 +11,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from reliability.record import ROOT
 KEY, OTHER = "multitask_cnn", "multitask_resnet50"
 _FILES = ("model.safetensors", "config.json", "input_check.safetensors", "trust.json")
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BUSI_ENGINE": "eager"}
-_REMEDY = re.compile(r"fetch|train|make it|again|check the network|name another|mend this|correct")
+_REMEDY = re.compile(r"fetch|train|try again|make it|again|check the network|name another|mend this|correct")
 
 
 def verdict(message: str, name: str) -> str:
@@ -207,28 +209,31 @@ def _told(
 
 
 _FETCH = """
-import sys, time
+import os, time
+from concurrent.futures import ThreadPoolExecutor
 from busi_demo.types import InputError
 from busi_demo.weights.store import approach_folder, load_weights
 import huggingface_hub
 start = time.monotonic()
-try:
-    load_weights(approach_folder("multitask_cnn"))
+try:  # as a request to the page does, not in the main thread
+    ThreadPoolExecutor().submit(load_weights, approach_folder("multitask_cnn")).result()
     told = "loaded"
 except InputError as error:
     told = str(error)
 print(time.monotonic() - start)
-print(told)
+print(told, flush=True)
+os._exit(0)  # without what still waits for the Hub
 """
 
 
 def hub_that_does_not_answer(folder: Path) -> dict[str, tuple[float, str]]:
     """Weights that are to be downloaded from a Hub that cannot be reached: kind -> seconds, verdict."""
     found = {}
-    with _silent() as silent:
+    with _silent() as silent, _slow() as slow:
         for kind, address in (
             ("refuses", "http://127.0.0.1:9"),
             ("is silent", silent),
+            ("sends a byte a second", slow),
             ("has no address", "http://hub.invalid"),
         ):
             (folder / kind).mkdir()
@@ -248,3 +253,31 @@ def _silent() -> Any:
     """The address of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def _slow() -> Any:
+    """The address of a Hub that has every file, says so at once, and sends them a byte a second."""
+    size = 1000
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            for name, value in {"X-Repo-Commit": "0" * 40, "ETag": '"1"', "Content-Length": size}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            with suppress(OSError):  # whoever asked has left
+                for _ in range(size):
+                    self.wfile.write(b" ")
+                    time.sleep(1)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
