@@ -25,7 +25,7 @@ from busi_demo.imaging.source import (
     too_costly,
     too_large,
 )
-from busi_demo.imaging.tiff import as_meant
+from busi_demo.imaging.tiff import as_meant, forget_other_palette
 from busi_demo.types import InputError
 
 # Pillow's names. No other format is opened: some readers start other programs (EPS) or fetch files.
@@ -176,6 +176,8 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         if number is not None and frames > 1:
             image.seek(index)
             _check_size(image, name)
+        if isinstance(image, TiffImageFile):
+            forget_other_palette(image)
         white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         notes: tuple[str, ...] = ()
         upright = image

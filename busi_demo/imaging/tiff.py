@@ -17,6 +17,13 @@ TiffImagePlugin.OPEN_INFO.setdefault((b"II", 1, _FLOAT, 1, (64,), ()), ("F", "F;
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, _FLOAT, 1, (64,), ()), ("F", "F;64BF"))
 
 
+def forget_other_palette(image: TiffImageFile) -> None:
+    """Forget the palette of another page, in place: Pillow keeps that of the page it was at before, to count the pages
+    for example, and paints pages without a palette with it."""
+    if image.mode not in ("P", "PA"):
+        image.palette = None
+
+
 def as_meant(image: TiffImageFile) -> Image.Image:
     """A TIFF image whose pixels are loaded: unsigned integers of 32 bits, which Pillow wraps, as mode "F", a palette of
     8-bit colours, which it takes for the lower half of 16-bit ones, with these; any other as it is."""

@@ -243,6 +243,17 @@ def test_first_of_several_frames_is_used_with_a_note(grey, form):
     assert "first of 3" in image.notes[0]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])
+def test_pages_of_a_tiff_file_do_not_take_the_palette_of_another(grey, mode):
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    page = deep if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    other = Image.new("RGB", page.size, (9, 8, 7)).quantize(2)
+    for pages, number in (([page, other], 1), ([other, page], 2)):
+        content = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+        np.testing.assert_array_equal(read_image(content, frame=number).pixels, grey)
+        assert (read_image(content, frame=3 - number).pixels == 8).all()
+
+
 def test_doppler_colour_is_reduced_to_luma_with_a_note(grey):
     colour = np.dstack([grey] * 3)
     colour[10:20, 10:20] = (255, 0, 0)
