@@ -1,4 +1,4 @@
-# make demo | test | test-fast | check | train | fuzz | soak | faults | venv. Another interpreter: make demo PYTHON=python3.12
+# make demo | test | test-fast | check | train | fuzz | soak | faults | left-open | venv. Another interpreter: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-fast check train fuzz soak faults venv
+.PHONY: demo test test-fast check train fuzz soak faults left-open venv
 .DELETE_ON_ERROR:
 
 demo: venv  ## start the app on http://127.0.0.1:7860
@@ -38,6 +38,9 @@ soak: $(VENV)/.dev-installed  ## the app under 64 clients; options: make soak AR
 
 faults: $(VENV)/.dev-installed  ## processes that are killed, weights that are damaged, a full disk, no Hub
 	$(BIN)/python tests/reliability/faults.py $(ARGS)
+
+left-open: $(VENV)/.dev-installed  ## a page that is left open for two hours; options: make left-open ARGS="--minutes 65"
+	$(BIN)/python tests/reliability/left_open.py $(ARGS)
 
 venv: $(VENV)/.installed
 

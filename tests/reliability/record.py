@@ -20,8 +20,8 @@ RUNS = ROOT / "runs" / "reliability"
 REPORT = ROOT / "RELIABILITY.md"
 _HEAD = """# Reliability
 
-What `make fuzz`, `make soak` and `make faults` found when they were last run. Each writes its own section; the figures
-lie in `runs/reliability/`, too, with every file that broke something.
+What `make fuzz`, `make soak`, `make faults` and `make left-open` found when they were last run. Each writes its own
+section; the figures lie in `runs/reliability/`, too, with every file that broke something.
 """
 _PACKAGES = ("torch", "openvino", "gradio", "numpy", "Pillow", "pydicom", "imagecodecs", "opencv-python", "safetensors",
              "huggingface-hub", "hypothesis", "atheris")  # fmt: skip
