@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from busi_demo.imaging.depth import depth_of, to_8_bits
+from busi_demo.imaging.tiff import forget_other_palette
 
 # Raw modes of Pillow that take the upper byte of a sample -> those that take the lower byte of the same data.
 _LOWER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -37,6 +38,7 @@ def deep_colour(image: Image.Image, stream: BinaryIO, index: int) -> tuple[Image
     stream.seek(0)
     again = Image.open(stream, formats=(image.format,))
     again.seek(index)
+    forget_other_palette(again)
     for opened, own in ((again, [mode[:-1] + _LOWER[mode[-1]] for mode in modes]), (image, modes)):
         opened.tile = [
             tile._replace(args=_with_raw_mode(tile.args, mode)) for tile, mode in zip(opened.tile, own, strict=True)

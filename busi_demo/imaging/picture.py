@@ -176,8 +176,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         if number is not None and frames > 1:
             image.seek(index)
             _check_size(image, name)
-        if isinstance(image, TiffImageFile):
-            forget_other_palette(image)
+        forget_other_palette(image)
         white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         notes: tuple[str, ...] = ()
         upright = image

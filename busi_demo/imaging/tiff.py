@@ -17,10 +17,11 @@ TiffImagePlugin.OPEN_INFO.setdefault((b"II", 1, _FLOAT, 1, (64,), ()), ("F", "F;
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 1, _FLOAT, 1, (64,), ()), ("F", "F;64BF"))
 
 
-def forget_other_palette(image: TiffImageFile) -> None:
-    """Forget the palette of another page, in place: Pillow keeps that of the page it was at before, to count the pages
-    for example, and paints pages without a palette with it."""
-    if image.mode not in ("P", "PA"):
+def forget_other_palette(image: Image.Image) -> None:
+    """Forget the palette of another page of a TIFF file, in place: Pillow keeps that of the page it was at before, to
+    count the pages for example, and paints pages without a palette with it. Call it after a change of page and before
+    the pixels are loaded."""
+    if isinstance(image, TiffImageFile) and image.mode not in ("P", "PA"):
         image.palette = None
 
 

@@ -176,14 +176,15 @@ def test_exif_orientation_of_16_bit_colours_is_applied():
     np.testing.assert_array_equal(read_image(content).pixels, np.rot90(read_image(png_16(colours)).pixels, -1))
 
 
-def tiff_rgb_16(colours: np.ndarray, order: str, planar: bool = False) -> bytes:
-    """An uncompressed TIFF file of uint16 (H, W, 3)."""
+def tiff_rgb_16(colours: np.ndarray, order: str, planar: bool = False, before: int = 0) -> bytes:
+    """An uncompressed TIFF file of uint16 (H, W, 3). With `before` it is a page for the end of a file of that many
+    bytes."""
     height, width, _ = colours.shape
     endian, data = {"<": (b"II", "little"), ">": (b"MM", "big")}[order], colours
     if planar:
         data = colours.transpose(2, 0, 1)
     body = data.astype(f"{order}u2").tobytes()
-    start, part = 8 + 2 + 11 * 12 + 4, len(body) // 3
+    start, part = before + 8 + 2 + 11 * 12 + 4, len(body) // 3
     after = start + len(body)
     strips = [start + part * i for i in range(3)] if planar else [start]
     tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, after), (259, 3, 1, 1), (262, 3, 1, 2),
@@ -252,6 +253,15 @@ def test_pages_of_a_tiff_file_do_not_take_the_palette_of_another(grey, mode):
         content = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
         np.testing.assert_array_equal(read_image(content, frame=number).pixels, grey)
         assert (read_image(content, frame=3 - number).pixels == 8).all()
+
+
+def test_a_page_of_16_bit_colours_does_not_take_the_palette_of_the_page_before(grey):
+    first = bytearray(encode(Image.new("RGB", (WIDTH, HEIGHT), (9, 8, 7)).quantize(2), "TIFF"))
+    second = tiff_rgb_16(np.dstack([grey.astype(np.uint16) * 257] * 3), "<", before=len(first))
+    entries = int.from_bytes(first[4:8], "little")
+    after = entries + 2 + 12 * int.from_bytes(first[entries : entries + 2], "little")
+    first[after : after + 4] = (len(first) + 8).to_bytes(4, "little")  # where the entries of the second page stand
+    np.testing.assert_array_equal(read_image(bytes(first) + second, frame=2).pixels, grey)
 
 
 def test_doppler_colour_is_reduced_to_luma_with_a_note(grey):
