@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +113,11 @@ def answer(mask: np.ndarray, **fields: object) -> Prediction:
         "agreement": Agreement.AGREES,
     }
     return Prediction(mask=mask, **(defaults | fields))
+
+
+def heading(prediction: Prediction) -> str:
+    """The heading of the page's card for an answer."""
+    return f"{prediction.predicted_class.capitalize()} {percent(prediction.confidence)}"
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers import ROOT, disc, picture, save_grey
+from helpers import ROOT, disc, heading, picture, save_grey
 from playwright.sync_api import Page, expect
 from serving import paste
 
@@ -29,7 +29,7 @@ def open_compare(open_page):
 def expect_comparison(page: Page, path, predictors: dict) -> Consensus:
     """Card and tables say what the command line would."""
     found = consensus([predictors[key].predict(path) for key in APPROACHES])
-    answer = f"{found.prediction.predicted_class.capitalize()} {percent(found.prediction.confidence)}"
+    answer = heading(found.prediction)
     expect(page.locator("#compare-card h2")).to_have_text(answer)
     sentence = DISAGREEMENT if found.disagree else texts.APPROACHES_AGREE
     expect(page.locator("#compare-card")).to_contain_text(sentence)

@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, disc, picture, save_grey, write_dicom
+from helpers import ROOT, disc, heading, picture, save_grey, write_dicom
 from PIL import Image
 from playwright.sync_api import Download, Page, expect
 from serving import drop, paste
 
 from busi_demo.imaging import read_image
-from busi_demo.imaging.text import percent
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui import texts
 
@@ -39,7 +38,7 @@ def expect_verdict(page: Page, approach: str, path: Path, predictors: dict) -> s
     """The card names approach, class and probability, as the command line would; returns the figure's address."""
     prediction = predictors[approach].predict(path)
     expect(page.locator("#card .by")).to_have_text(APPROACHES[approach].title)
-    answer = f"{prediction.predicted_class.capitalize()} {percent(prediction.confidence)}"
+    answer = heading(prediction)
     expect(page.locator("#card h2")).to_have_text(answer)
     figure = page.locator("#figure img")
     expect(figure).to_have_attribute("alt", re.compile(re.escape(f"by {APPROACHES[approach].title};")))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 
-from helpers import ROOT, picture, save_grey
+from helpers import ROOT, heading, picture, save_grey
 from playwright.sync_api import expect
 from serving import free_port, serve_app
 
-from busi_demo.imaging.text import percent
 from busi_demo.models import DEFAULT_APPROACH
 from busi_demo.ui import texts
 
@@ -26,7 +25,7 @@ runpy.run_path({str(ROOT / "app.py")!r}, run_name="__main__")
 def test_what_was_deleted_is_told_and_so_is_a_server_that_is_gone(browser, weights_folder, predictors, tmp_path):
     scan = save_grey(tmp_path / "scan.png", picture(1))
     prediction = predictors[DEFAULT_APPROACH].predict(scan)
-    answer = f"{prediction.predicted_class.capitalize()} {percent(prediction.confidence)}"
+    answer = heading(prediction)
     files, port = tmp_path / "files", free_port()
     own = {"BUSI_DEMO_WEIGHTS": str(weights_folder), "GRADIO_TEMP_DIR": str(files), "BUSI_ENGINE": "eager"}
     environment = {**os.environ, **own}

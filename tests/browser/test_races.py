@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, picture, save_grey
+from helpers import ROOT, heading, picture, save_grey
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from busi_demo.imaging.text import percent
 from busi_demo.inference.consensus import consensus
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
-from busi_demo.types import Prediction
 from busi_demo.ui import texts
 
 SETTLED = 4000  # milliseconds after which what comes late has come
@@ -25,10 +24,6 @@ def scans(tmp_path: Path) -> list[Path]:
     """A TIFF, which is shown by a stand-in, and two PNG files."""
     Image.fromarray(picture(7).astype(np.uint16) * 16).save(tmp_path / "deep.tif")
     return [tmp_path / "deep.tif", *(save_grey(tmp_path / f"{i}.png", picture(i)) for i in (1, 2))]
-
-
-def answer(prediction: Prediction) -> str:
-    return f"{prediction.predicted_class.capitalize()} {percent(prediction.confidence)}"
 
 
 def expect_to_stay(page: Page, selector: str, text: str) -> None:
@@ -61,7 +56,7 @@ def width_shown(page: Page, box: str) -> int:
 def test_uploads_one_after_the_other(open_page, upload, scans, tmp_path, predictors):
     page = open_page(1440)
     last = save_grey(tmp_path / "last.png", picture(3, 72, 120))
-    answers = [answer(predictors[DEFAULT_APPROACH].predict(path)) for path in (*scans, last)]
+    answers = [heading(predictors[DEFAULT_APPROACH].predict(path)) for path in (*scans, last)]
     assert len(set(answers)) == len(answers)
     upload(page, "#image", (*scans, last), (900, 200, 200, 0))
     expect_to_stay(page, "#card h2", answers[-1])
@@ -74,7 +69,7 @@ def test_another_approach_right_after_the_upload(open_page, scans, predictors, p
     page.set_input_files("#image input[type=file]", scans[1])
     page.wait_for_timeout(pause)
     page.locator("#approach label").filter(has_text=APPROACHES["multitask_cnn"].title).click()
-    expect_to_stay(page, "#card h2", answer(predictors["multitask_cnn"].predict(scans[1])))
+    expect_to_stay(page, "#card h2", heading(predictors["multitask_cnn"].predict(scans[1])))
     expect(page.locator("#card .by")).to_have_text(APPROACHES["multitask_cnn"].title)
 
 
@@ -83,7 +78,7 @@ def test_fast_clicks_on_examples(open_page, predictors):
     for number in (1, 5, 8, 2, 6):
         page.locator("#gallery").get_by_label(f"Thumbnail {number} of").click()
         page.wait_for_timeout(120)
-    expect_to_stay(page, "#card h2", answer(predictors[DEFAULT_APPROACH].predict(ROOT / "examples/malignant_3.png")))
+    expect_to_stay(page, "#card h2", heading(predictors[DEFAULT_APPROACH].predict(ROOT / "examples/malignant_3.png")))
 
 
 @pytest.mark.parametrize("pause", [0, 600, 1300])
@@ -104,6 +99,6 @@ def test_uploads_to_compare_one_after_the_other(open_page, upload, scans, predic
     deep, first, last = scans
     upload(page, "#compare-image", (first, deep, last), (900, 1500, 0))
     found = consensus([predictors[key].predict(last) for key in APPROACHES])
-    expect_to_stay(page, "#compare-card h2", answer(found.prediction))
+    expect_to_stay(page, "#compare-card h2", heading(found.prediction))
     members = page.locator("#compare-tables table").first.locator("tbody tr")
     expect(members).to_contain_text([f"{m.predicted_class} ({percent(m.confidence)})" for m in found.members] + [""])
