@@ -17,6 +17,7 @@ _UTF_8 = 0x800  # of a member's flags
 _UNICODE_PATH = 0x7075  # an extra field, APPNOTE 4.6.9
 _USUAL, _RARE, _WRONG = 0.8, 0.3, 0.0
 _PLAUSIBLE = 0.6
+_NAMES, _LENGTH = 100, 100  # names of an archive, and characters of each, whose letters are looked at
 _BESIDE_A_LETTER = re.compile(  # one sign alone: more likely a letter with an accent and the letter after it
     r"[A-Za-z][^\x00-\x7f](?![^\x00-\x7f])|(?<![^\x00-\x7f])[^\x00-\x7f][A-Za-z]"
 )
@@ -42,14 +43,15 @@ def true_names(members: Iterable[zipfile.ZipInfo]) -> dict[int, str]:
 
 
 def choose_encoding(names: Sequence[bytes]) -> str:
-    """The most plausible encoding of these names; cp437 where none is plausible."""
+    """The most plausible encoding of these names; cp437 where none is plausible. All names are valid in it; how
+    plausible it is, the beginnings of some of them tell."""
     for encoding in ("ascii", "utf-8"):
         if _decoded(names, encoding):
             return encoding
     scores = {
         encoding: sum(map(score, texts)) / len(texts)
         for encoding, score in _SCORES.items()
-        if (texts := _decoded(names, encoding))
+        if (texts := [text[:_LENGTH] for text in _decoded(names, encoding)[:: len(names) // _NAMES + 1]])
     }
     best = max(scores, key=scores.__getitem__, default="cp437")
     return best if scores.get(best, 0) >= _PLAUSIBLE else "cp437"
