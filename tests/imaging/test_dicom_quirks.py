@@ -262,6 +262,34 @@ def test_depths_that_are_missing_are_the_usual_ones():
     np.testing.assert_array_equal(read_image(without(scan(COLOURS, "RGB"), "PlanarConfiguration")).pixels, LUMA)
 
 
+@pytest.mark.parametrize("lacking", [("BitsAllocated",), ("BitsAllocated", "BitsStored"), ("BitsAllocated", "HighBit"),
+                                     ("BitsAllocated", "BitsStored", "HighBit")])  # fmt: skip
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_missing_depth_of_16_bits_is_told_by_the_rest(lacking, count):
+    deep = np.stack([np.roll(GREY, i) for i in range(count)]).astype(np.uint16) * 16
+    frames = {"NumberOfFrames": count} if count > 1 else {}
+    whole = scan(deep if count > 1 else deep[0], BitsStored=12, HighBit=11, **frames)
+    assert pydicom.dcmread(io.BytesIO(whole)).BitsAllocated == 16
+    for number in range(1, count + 1):
+        shown = read_image(without(whole, *lacking), number if count > 1 else None)
+        assert shown.pixels.shape == GREY.shape
+        assert np.corrcoef(shown.pixels.ravel(), np.roll(GREY, number - 1).ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("pixels", "syntax"), [
+    (GREY, JPEGBaseline8Bit), (GREY.astype(np.uint16) * 16, JPEGExtended12Bit)])  # fmt: skip
+def test_jpeg_with_loss_has_no_signed_samples(pixels, syntax):
+    """A file whose header calls them signed is shown as one whose header does not."""
+    plain = recoded(pixels, syntax)
+    called_signed = edited(plain, lambda dataset: setattr(dataset, "PixelRepresentation", 1))
+    for tags in ({}, {"WindowCenter": GREY.mean() * (16 if pixels.itemsize == 2 else 1), "WindowWidth": 64}):
+        shown, expected = (
+            read_image(edited(content, lambda dataset, tags=tags: dataset.update(tags))).pixels
+            for content in (called_signed, plain)
+        )
+        np.testing.assert_array_equal(shown, expected)
+
+
 def test_the_size_is_that_of_the_compressed_data():
     content = scan(encoded("JPEG", quality=95), syntax=JPEGBaseline8Bit, Rows=50, Columns=10)
     assert read_image(content).pixels.shape == GREY.shape

@@ -16,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     RLELossless,
 )
 
@@ -86,7 +87,10 @@ class Frames:
         if header.syntax == JPEGBaseline8Bit:
             pixels = _decode_jpeg(data, header)
             dataset.BitsAllocated = dataset.BitsStored = 8
+            dataset.HighBit, dataset.PixelRepresentation = 7, 0  # JPEG with loss has no signed samples
             return pixels
+        if header.syntax == JPEGExtended12Bit:
+            dataset.PixelRepresentation = 0
         dataset.Rows, dataset.Columns = self.rows(index), self.columns(index)
         dataset.SamplesPerPixel = header.samples or dataset.SamplesPerPixel
         declared = dataset.BitsStored

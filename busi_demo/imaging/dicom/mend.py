@@ -54,7 +54,7 @@ def _holds_three(dataset: Dataset) -> bool:
 
 
 def _mend_depth(dataset: Dataset) -> None:
-    allocated = dataset.get("BitsAllocated") or 8
+    allocated = dataset.get("BitsAllocated") or (16 if _needs_two_bytes(dataset) else 8)
     stored = dataset.get("BitsStored") or allocated
     dataset.BitsAllocated, dataset.BitsStored = allocated, min(stored, allocated)
     high = dataset.get("HighBit")
@@ -62,6 +62,15 @@ def _mend_depth(dataset: Dataset) -> None:
         dataset.HighBit = dataset.BitsStored - 1
     if dataset.get("PixelRepresentation") not in (0, 1):
         dataset.PixelRepresentation = 0
+
+
+def _needs_two_bytes(dataset: Dataset) -> bool:
+    """Whether samples have more than 8 bits, by what else a dataset tells of them and by the length of its pixels."""
+    if (dataset.get("BitsStored") or 0) > 8 or (dataset.get("HighBit") or 0) > 7:
+        return True
+    count = max(1, int((numbers(dataset, "NumberOfFrames") or [1])[0]))
+    samples = count * math.prod(dataset.get(keyword) or 0 for keyword in ("Rows", "Columns", "SamplesPerPixel"))
+    return bool(samples) and len(dataset.PixelData) // samples == 2
 
 
 def numbers(dataset: Dataset, keyword: str) -> list[float]:
