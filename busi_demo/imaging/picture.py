@@ -115,7 +115,7 @@ def frames_in(source: str | Path | bytes) -> tuple[int, int]:
             return dicom.frames_in(stream, name)
         image = _open_pillow(stream, name, head)
         try:
-            return 1, 1 if image.format in _PHOTOGRAPHS else getattr(image, "n_frames", 1)
+            return 1, _pages(image)
         except Exception as error:  # decoders raise nearly every type on damaged files
             raise _damaged(name, error) from error
 
@@ -163,6 +163,11 @@ def _damaged(name: str, error: Exception) -> InputError:
     )
 
 
+def _pages(image: Image.Image) -> int:
+    """Number of pages or frames that are pictures in their own right."""
+    return 1 if image.format in _PHOTOGRAPHS else getattr(image, "n_frames", 1)
+
+
 def _from_pillow(image: Image.Image, name: str, number: int | None = None, stream: BinaryIO | None = None) -> Picture:
     """Decode a Pillow image: one frame, upright, without transparency. Its pixels may not be loaded yet.
 
@@ -171,7 +176,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
     """
     _check_size(image, name)
     try:
-        frames = getattr(image, "n_frames", 1)
+        frames = _pages(image)
         index = frame_index(number, frames, name)
         if number is not None and frames > 1:
             image.seek(index)

@@ -7,6 +7,7 @@ import zlib
 from typing import BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = b"IEND"
 _NEEDED = (b"tRNS", b"fdAT", b"eXIf")  # of the ancillary chunks: transparency, frames, orientation
 _FIXED = {b"acTL": 8, b"fcTL": 26}  # bytes of those that tell of frames
 _ORIENTATION = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts that may tell it
@@ -16,7 +17,7 @@ _ANCILLARY = 0x20  # of the first letter of a chunk's kind
 
 def picture_chunks(stream: BinaryIO) -> BinaryIO:
     """A PNG file with the chunks that its picture needs alone, in their order. Pillow refuses a file for a wrong
-    checksum or a long text in any of the others.
+    checksum or a long text in any of the others. What follows the last chunk is not looked at.
 
     Args:
         stream: at its start.
@@ -30,6 +31,8 @@ def picture_chunks(stream: BinaryIO) -> BinaryIO:
         chunk = content[place:end]  # shorter than it says where the file is cut: Pillow tells
         if not (len(chunk) > 4 and chunk[4] & _ANCILLARY) or _is_needed(chunk):
             kept.append(chunk)
+        if chunk[4:8] == _END:
+            break
         place = end
     return io.BytesIO(b"".join(kept))
 

@@ -31,6 +31,6 @@ def as_meant(image: TiffImageFile) -> Image.Image:
     if image.mode == "I" and tuple(image.tag_v2.get(_SAMPLE_FORMAT, _UNSIGNED)) == _UNSIGNED:
         return Image.fromarray(np.asarray(image).view(np.uint32).astype(np.float32))
     colours = image.tag_v2.get(_COLORMAP, ())
-    if image.mode == "P" and colours and max(colours) < 2**8:
+    if image.mode in ("P", "PA") and colours and max(colours) < 2**8:
         image.putpalette(np.array(colours, np.uint8).reshape(3, -1).T.tobytes())
     return image

@@ -12,6 +12,7 @@ from helpers import png_chunk
 from PIL import Image, ImageFile
 
 from busi_demo.imaging import GreyImage, picture, read_image, read_mask
+from busi_demo.imaging.picture import frames_in
 from busi_demo.types import InputError
 
 HEIGHT, WIDTH = 40, 56
@@ -242,6 +243,23 @@ def test_first_of_several_frames_is_used_with_a_note(grey, form):
     image = read_image(encode(frames[0], form, save_all=True, append_images=frames[1:]))
     np.testing.assert_array_equal(image.pixels, grey)
     assert "first of 3" in image.notes[0]
+
+
+def test_the_previews_of_a_photograph_are_no_pages(grey, tmp_path):
+    """A telephone's JPEG of several pictures: the photograph, and smaller ones of it."""
+    content = encode(Image.fromarray(grey), "MPO", save_all=True, append_images=[Image.new("L", (16, 16))], quality=98)
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert Image.open(tmp_path / "a.jpg").n_frames == 2 and frames_in(tmp_path / "a.jpg") == (1, 1)
+    image = read_image(content)
+    assert image.frames == 1 and not any("frames" in note for note in image.notes)
+    assert np.abs(image.pixels.astype(int) - grey).max() <= 6
+    refused(content, "one frame only", frame=2)
+
+
+def test_what_follows_the_end_of_a_png_file_is_not_looked_at(grey):
+    plain = encode(Image.fromarray(grey), "PNG")
+    for rest in (b"\0" * 2**20, b"\xff" * 99, plain, plain[33:]):
+        np.testing.assert_array_equal(read_image(plain + rest).pixels, grey)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])

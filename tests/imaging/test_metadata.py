@@ -98,6 +98,8 @@ def tiff(pixels: np.ndarray, order: str, photometric: int, **more: tuple[int, ..
         if len(values) > 2:
             entries += struct.pack(f"{order}HHII", number, 3, len(values), table)
             table += 2 * len(values)
+        elif len(values) == 2:
+            entries += struct.pack(f"{order}HHI2H", number, 3, 2, *values)
         else:
             entries += struct.pack(f"{order}HHII", number, 4, 1, values[0])
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
@@ -130,6 +132,14 @@ def test_floating_point_values(order, bytes_of_a_value, scale):
 @pytest.mark.parametrize("factor", [1, 257])
 def test_a_palette_of_8_or_16_bits(factor):
     content = tiff(GREY, "<", 3, t320=tuple(i * factor for i in [*range(256)] * 3))
+    np.testing.assert_array_equal(read_image(content).pixels, GREY)
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_palette_beside_transparency(factor):
+    pairs = GREY.astype(np.uint16) | np.uint16(255 << 8)  # colour and transparency of a pixel, a byte each
+    colours = tuple(i * factor for i in [*range(256)] * 3)
+    content = tiff(pairs, "<", 3, t258=(8, 8), t277=(2,), t338=(2,), t320=colours)
     np.testing.assert_array_equal(read_image(content).pixels, GREY)
 
 
