@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import stat
 import tempfile
 import threading
 from concurrent.futures import Future
@@ -169,7 +170,7 @@ def _fetch(pin: Pin, name: str) -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)
-    folder = cache if _writable(cache) else Path(tempfile.gettempdir()) / "busi_demo_hub"
+    folder = cache if _writable(cache) else _temporary_cache()
 
     def download(**more: Any) -> Path:
         more |= {"revision": pin.revision, "cache_dir": folder}
@@ -194,6 +195,27 @@ def _fetch(pin: Pin, name: str) -> Path:
             f"Face Hub at revision {pin.revision} ({reason}): check the network and the name, or put the weights into "
             "the folder weights."
         ) from error
+
+
+def _temporary_cache() -> Path:
+    """A folder for downloads where the usual one cannot be written: of this user alone, since every user may write to
+    the folder around it.
+
+    Raises:
+        InputError: it is not of this user alone.
+    """
+    user = f"_{os.getuid()}" if hasattr(os, "getuid") else ""
+    folder = Path(tempfile.gettempdir()) / f"busi_demo_hub{user}"
+    with suppress(OSError):  # what is wrong with it, the next lines tell
+        folder.mkdir(mode=0o700, exist_ok=True)
+    if user and folder.exists():
+        state = folder.lstat()
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+            raise InputError(
+                f"The folder {folder.name} for downloads, in the temporary folder, can be changed by others: remove "
+                "it, or set HF_HOME to a folder that can be written to."
+            )
+    return folder
 
 
 def _writable(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -143,11 +144,30 @@ def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
     assert "Cannot find the file on the Hub." in message and "second line" not in message
 
 
-def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, monkeypatch):
+def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
     load_weights(approach_folder(KEY))
-    assert {request[3] for request in asked} == {Path(tempfile.gettempdir()) / "busi_demo_hub"}
+    (folder,) = {request[3] for request in asked}
+    assert folder == tmp_path / f"busi_demo_hub_{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["writable by others", "a link"])
+def test_a_temporary_folder_that_others_can_change_is_not_used(local, asked, tmp_path, monkeypatch, kind):
+    folder = tmp_path / f"busi_demo_hub_{os.getuid()}"
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(InputError, match="can be changed by others: remove it, or set HF_HOME"):
+        load_weights(approach_folder(KEY))
+    assert not asked
 
 
 @pytest.mark.parametrize("name", ["anna", "anna/busi/demo", "anna/", "anna/busi demo", "/busi", ""])
