@@ -21,13 +21,13 @@ def read_accounts() -> list[tuple[str, str]] | None:
     if not path:
         return None
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"The file that ${ACCOUNTS_VARIABLE} names cannot be read ({reason}).") from error
     accounts = []
     for number, line in enumerate(lines, 1):
-        name, colon, password = line.strip().partition(":")
+        name, colon, password = line.lstrip().partition(":")
         if not line.strip():
             continue
         if not (name and colon and password):
