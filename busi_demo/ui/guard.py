@@ -62,6 +62,8 @@ _UNUSED = (
 )
 """Parts of addresses of what Gradio offers and this page does not use."""
 
+_PROGRAMS = 2 * QUEUE_SIZE  # sessions without a page of which something is kept
+
 BUSY = f"The demo is busy: {QUEUE_SIZE} requests wait already. Try again in about a minute."
 NO_URLS = "Files are not fetched from addresses on the web: upload the file, then name what the upload answered."
 
@@ -109,6 +111,8 @@ class Guard:
             body = await _whole(receive)
             receive = _replay(body, receive)
             refusal, message = _checked(body, is_mcp=_MCP in scope["path"])
+            if "app" in scope:
+                _forget_programs(scope["app"].state_holder)
             if scope["path"].endswith(_ASK) and isinstance(message, dict) and not refusal:
                 held.reopen(str(message.get("session_hash")))
         session = scope["path"].partition(_OPEN)[2]
@@ -176,9 +180,21 @@ class Guard:
 def _forget(sessions: Any, session: str) -> None:
     """Remove what Gradio keeps of a page that was closed."""
     if held.is_closed(session):
-        with sessions.lock:
-            sessions.session_data.pop(session, None)
-            sessions.time_last_used.pop(session, None)
+        _drop(sessions, [session])
+
+
+def _forget_programs(sessions: Any) -> None:
+    """Remove what Gradio keeps of programs, but of the latest. It takes each of their requests for a page that was
+    opened, and keeps a third of a megabyte of it; they have no page whose closing could be noticed."""
+    without_page = [session for session in list(sessions.session_data) if not held.is_open(session)]
+    _drop(sessions, without_page[:-_PROGRAMS])
+
+
+def _drop(sessions: Any, names: list[str]) -> None:
+    with sessions.lock:
+        for name in names:
+            sessions.session_data.pop(name, None)
+            sessions.time_last_used.pop(name, None)
 
 
 def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:

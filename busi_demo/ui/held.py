@@ -116,6 +116,12 @@ def reopen(session: str) -> None:
         _closed.pop(session, None)
 
 
+def is_open(session: str) -> bool:
+    """Whether a connection tells that a page of this session is open."""
+    with _lock:
+        return session in _open
+
+
 def is_closed(session: str) -> bool:
     """Whether the page was open and is not any more."""
     with _lock:

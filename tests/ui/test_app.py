@@ -30,7 +30,7 @@ from busi_demo.imaging.masks import dice, iou
 from busi_demo.inference.cam_methods import CAM_METHODS
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.types import CLASSES
-from busi_demo.ui import held, texts
+from busi_demo.ui import guard, held, texts
 from busi_demo.ui.analyse import steps as analyse_steps
 from busi_demo.ui.analyse import tab as analyse_tab
 from busi_demo.ui.analyse.controls import view_of
@@ -657,5 +657,23 @@ def test_nothing_of_a_page_is_kept_once_it_is_closed(examples_folder, image, pre
         assert not sessions
         again = on_page(seen[0], Path(image), "multitask_cnn")  # only the connection was lost, and the page goes on
         assert again == reply
+    finally:
+        demo.close()
+
+
+def test_of_programs_only_the_latest_are_kept(examples_folder, image, predictors, monkeypatch):
+    monkeypatch.setattr(guard, "_PROGRAMS", 2)
+    demo = build_page(examples_folder)
+    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, app_kwargs=guarded(), **LAUNCH_OPTIONS)
+    sessions, on_page = demo.app.state_holder.session_data, list[str]()
+    try:
+        visitor = Visitor(url, httpx.get(f"{url}config").json())
+        with visitor.http.stream("GET", "gradio_api/heartbeat/a_page"):
+            reply = visitor._on_page("a_page", Path(image), "multitask_cnn")
+            for _ in range(5):
+                assert visitor.ask_api(Path(image), "multitask_cnn").kind == "answer"
+                on_page = list(sessions)
+            assert "a_page" in on_page and len(on_page) <= 1 + 2 + 1  # the one that is being answered
+            assert visitor._on_page("a_page", Path(image), "multitask_cnn") == reply
     finally:
         demo.close()
