@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import imagecodecs
 import numpy as np
@@ -459,6 +460,47 @@ def test_spare_bits_of_grey_values_are_left_out_with_a_note():
     assert any("16 bits and uses 12" in note for note in image.notes)
     windowed = read_image(scan(WIDE, WindowCenter=32768, WindowWidth=65536))
     assert windowed.pixels.max() < 32  # as the file says
+
+
+@pytest.mark.parametrize(
+    ("values", "spare"),
+    [
+        (GREY.astype(np.int16), True),
+        (GREY.astype(np.int16) * 16, True),
+        (GREY.astype(np.int16) * 128, True),  # 15 bits
+        ((GREY.astype(np.int16) - 128) * 16, True),
+        ((GREY.astype(np.int32) - 128).astype(np.int16) * 256, False),
+    ],
+)
+@pytest.mark.parametrize("slope", [None, 2.5, -1])
+def test_signed_values_of_as_many_bits_as_are_allocated(values, spare, slope):
+    """As programs write them that hold pictures as signed integers; without a window."""
+    tags = {"PixelRepresentation": 1} | ({"RescaleSlope": slope, "RescaleIntercept": 3} if slope else {})
+    image = read_image(scan(values.view(np.uint16), **tags))
+    shown = 255 - image.pixels.astype(int) if slope == -1 else image.pixels.astype(int)
+    assert np.abs(shown - GREY).max() <= 1 + GREY.max() // 128  # 255 of 256 steps
+    assert any("and uses" in note for note in image.notes) == spare
+
+
+@pytest.mark.parametrize("factor", [1, 16, 256])
+def test_unsigned_values_of_32_bits(factor):
+    values = GREY.astype(np.uint32) * factor
+    image = read_image(scan(values))
+    assert np.abs(image.pixels.astype(int) - GREY).max() <= 1
+    with_placeholder = read_image(scan(values, WindowCenter=10**6, WindowWidth=2))
+    np.testing.assert_array_equal(with_placeholder.pixels, image.pixels)
+    assert "were ignored" in with_placeholder.notes[0]
+
+
+def test_many_fragments_of_a_few_bytes_are_joined_in_time():
+    data = encoded("JPEG", quality=95)
+    frame = next(generate_frames(data, number_of_frames=1))
+    pieces = [frame[:-2][i : i + 10] for i in range(0, len(frame) - 2, 10)] + [bytes(10)] * 400_000 + [frame[-2:]]
+    items = b"".join(b"\xfe\xff\x00\xe0" + len(p).to_bytes(4, "little") + p for p in pieces)
+    start = time.process_time()
+    with suppress(InputError):
+        read_image(scan(b"\xfe\xff\x00\xe0" + bytes(4) + items, syntax=JPEGBaseline8Bit))
+    assert time.process_time() - start < 10
 
 
 def test_values_in_the_upper_bits_are_moved_down():

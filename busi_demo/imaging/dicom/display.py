@@ -8,12 +8,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
-from busi_demo.imaging.depth import depth_of, to_8_bits
+from busi_demo.imaging.depth import DEPTHS, depth_of, to_8_bits
 from busi_demo.imaging.dicom.mend import numbers
 from busi_demo.types import InputError
 
 _FEW, _FAINT = 8, 26  # grey values
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
+_WINDOW = ("WindowCenter", "WindowWidth", "VOILUTSequence")
 _SETTINGS = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
 
 Shown = tuple[np.ndarray, tuple[str, ...]]
@@ -67,29 +68,41 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
         if _shows(grey, stored, dataset):
             return grey, spare
     note = ("The brightness settings in the file (window or table) show nothing of the picture: they were ignored.",)
+    for keyword in _WINDOW:
+        if keyword in dataset:
+            delattr(dataset, keyword)
     with suppress(Exception):
+        spare = _leave_spare_bits(stored, dataset)
         grey = _display_values(stored, dataset, windowed=False)
         if grey.min() < grey.max():
-            return grey, note
+            return grey, (*note, *spare)
     for keyword in _SETTINGS:
         if keyword in dataset:
             delattr(dataset, keyword)
-    spare = _leave_spare_bits(stored, dataset)
+    spare = spare or _leave_spare_bits(stored, dataset)
     return _display_values(stored, dataset, windowed=False), (*note, *spare)
 
 
 def _leave_spare_bits(stored: np.ndarray, dataset: Dataset) -> tuple[str, ...]:
-    """Where a file says no more than that 16 bits are allocated, the largest value tells how many are used."""
-    neutral = (dataset.get("RescaleSlope") or 1) == 1 and not dataset.get("RescaleIntercept")
-    told = not neutral or _has_window(dataset) or any(keyword in dataset for keyword in _TABLES)
-    if told or dataset.BitsStored != 16 or dataset.PixelRepresentation or (depth := depth_of(int(stored.max()))) == 16:
+    """Where a file says no more than that 16 or 32 bits are allocated, the values tell how many are used, and whether a
+    sign is."""
+    bits, signed = dataset.BitsStored, dataset.PixelRepresentation == 1
+    if _has_window(dataset) or any(keyword in dataset for keyword in _TABLES) or bits not in (16, 32):
         return ()
-    dataset.BitsStored = depth
-    return (_spare_note("16 bits", depth),)
+    low, high = int(stored.min()), int(stored.max())
+    needed = high.bit_length() if low >= 0 else max(high, ~low).bit_length() + 1
+    used = next((depth for depth in DEPTHS if needed <= depth), needed)
+    if signed and low >= 0:
+        used = min(used, bits - 1)
+        dataset.PixelRepresentation = 0
+    if used == bits:
+        return ()
+    dataset.BitsStored = used
+    return (_spare_note(f"{bits} bits", used, -(2 ** (used - 1)) if low < 0 else 0),)
 
 
-def _spare_note(told: str, depth: int) -> str:
-    return f"The file tells of {told} and uses {depth}: 0 to {2**depth - 1} became 0 to 255."
+def _spare_note(told: str, depth: int, darkest: int = 0) -> str:
+    return f"The file tells of {told} and uses {depth}: {darkest} to {darkest + 2**depth - 1} became 0 to 255."
 
 
 def _shows(grey: np.ndarray, stored: np.ndarray, dataset: Dataset) -> bool:

@@ -212,13 +212,13 @@ def _coded_frames(data: bytes, announced: int | None) -> list[bytes]:
         begins = [parse(fragment) is not None for fragment in fragments]
     if offsets and set(offsets) <= set(starts) and len(offsets) == announced:
         begins = [start in offsets for start in starts]
-    frames: list[bytes] = []
+    frames: list[list[bytes]] = []
     for fragment, begin in zip(fragments, begins, strict=True):
         if begin or not frames:
-            frames.append(fragment)
+            frames.append([fragment])
         else:
-            frames[-1] += fragment
-    return frames
+            frames[-1].append(fragment)
+    return [b"".join(parts) for parts in frames]
 
 
 def _as_rgb(samples: np.ndarray, is_ycbcr: bool, certain: bool = False) -> np.ndarray:
