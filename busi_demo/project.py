@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -20,6 +21,7 @@ from busi_demo.types import InputError, reason_of
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds `busi_demo`, `weights` and `examples`."""
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_LINE = 10**6  # characters, of a table
 _LONGEST_NAME = 255  # bytes of a file name on the usual file systems
 
@@ -136,12 +138,15 @@ def table_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     except OSError as error:
         raise _no_table(path, error) from error
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("cp1252", "replace")
     stream = io.StringIO(text.replace("\0", ""))
+    if not stream.readline(_LONGEST_LINE).lower().startswith("sep="):  # of Excel
+        stream.seek(0)
+    start = stream.tell()
     heading = stream.readline()
-    stream.seek(0)
+    stream.seek(start)
     found = csv.reader(_lines(stream), delimiter=max(",;\t", key=heading.count))
 
     def rows() -> Iterator[list[str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import PurePosixPath
 
 from busi_demo.batch.files import Candidate, LeftOut
@@ -30,6 +32,7 @@ _TABLE_BYTES = 50 * 10**6
 _MOST_PAIRS = 200_000
 _MOST_MASKS = 100  # of one image
 _MOST_OWNERS = 20  # images that a mask may belong to, by its name
+_DRIVE = re.compile(r"[A-Za-z]:/")
 _DEEPEST = 32  # parts of a path in a table
 _TOO_MANY_MASKS = "{} has {:,} masks, at most {} are taken: join them into one."
 
@@ -123,26 +126,37 @@ def _named_pairs(
         return by_end[length]
 
     def find(text: str, table: PurePosixPath, is_mask: bool) -> Candidate | None:
-        """The file of a name in a table: beside the table, or else the only one with that name in any folder."""
-        wanted = PurePosixPath(text.replace("\\", "/"))
-        if beside := by_path.get(table.parent / wanted):
+        """The file of a name in a table: beside the table, or else the only one with that name in any folder. Of a
+        path on the computer where the table was made, as many of its last parts count as lead to a file here."""
+        written = text.replace("\\", "/")
+        if beside := by_path.get(PurePosixPath(posixpath.normpath(table.parent / written))):
             return beside
-        if not 0 < len(wanted.parts) <= _DEEPEST:
-            return None
-        ends = ends_of(len(wanted.parts)).get(wanted.parts, [])
-        if 1 < len(ends) <= _MOST_OWNERS:
-            ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
-        return ends[0] if len(ends) == 1 else None
+        below = dropwhile(lambda part: part == "..", posixpath.normpath(written).strip("/").split("/"))
+        wanted = tuple(below)
+        if written.startswith("/") or _DRIVE.match(written):
+            choices = [wanted[-length:] for length in range(min(len(wanted), _DEEPEST), 0, -1)]
+        else:
+            choices = [wanted] if 0 < len(wanted) <= _DEEPEST else []
+        for parts in choices:
+            ends = ends_of(len(parts)).get(parts, [])
+            if len(parts) == 1 < len(wanted):  # a name alone says little
+                ends = [file for file in ends if file.name.parts == parts]
+            if 1 < len(ends) <= _MOST_OWNERS:
+                ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
+            if ends:
+                return ends[0] if len(ends) == 1 else None
+        return None
 
     named, faults = defaultdict[PurePosixPath, list[Candidate]](list), dict[PurePosixPath, Pair]()
     for table, rows in tables.items():
         for image_text, mask_text in rows:
             image = find(image_text, table, is_mask=False)
             mask = find(mask_text, table, is_mask=True) if mask_text else None
+            mask = None if mask is image else mask
             lacking = image_text if image is None else mask_text if mask_text and mask is None else None
             if lacking is not None:
                 fault = f"{table.name} names {lacking}, which is not there: mend the table, or add the file."
-                name = image.name if image else table.parent / image_text
+                name = image.name if image else PurePosixPath(posixpath.normpath(table.parent / image_text))
                 faults[name] = Pair(name, fault=fault)
             elif image is not None and mask is not None:
                 named[image.name].append(mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,12 +78,14 @@ def test_masks_without_images_are_faults(tmp_path):
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
-def test_a_table_names_pairs(tmp_path, separator, encoding):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("first", ["", "sep={}\r\n"])
+def test_a_table_names_pairs(tmp_path, separator, encoding, first):
     root = layout(tmp_path / "in", "scan é.png", "two.png", "three.png", "drawn/1.png", "drawn/2.png", "drawn/3.png")
     rows = [("patient", "Image", "mask"), ("1", "scan é.png", "drawn/1.png"), ("2", "two.png", "drawn\\2.png"),
             ("2", "two.png", "3.png"), ("3", "three.png", "")]  # fmt: skip
     with (root / "pairs.csv").open("w", encoding=encoding, newline="") as file:
+        file.write(first.format(separator))
         csv.writer(file, delimiter=separator).writerows(rows)
     found = masks(find_items([root]))
     assert found == {"scan é.png": ["1.png"], "two.png": ["2.png", "3.png"], "three.png": []}
@@ -90,6 +93,29 @@ def test_a_table_names_pairs(tmp_path, separator, encoding):
     assert {name: len(own) for name, own in masks(find_items([archive])).items()} == {
         name: len(own) for name, own in found.items()
     }
+
+
+@pytest.mark.parametrize("before", ["../{}/", "/home/a/data/{}/", "C:\\data\\{}\\", "./../{}/"])
+def test_a_table_in_a_folder_of_its_own_names_pairs_in_others(tmp_path, before):
+    """Relative to it, or as they lay on another computer."""
+    root = layout(tmp_path / "in", "images/1.png", "images/2.png", "drawn/1.png", "drawn/2.png")
+    rows = [[before.format(folder) + f"{number}.png" for folder in ("images", "drawn")] for number in (1, 2)]
+    (root / "labels").mkdir()
+    (root / "labels" / "pairs.csv").write_text("\n".join(["image,mask", *map(",".join, rows)]))
+    assert masks(find_items([root])) == {"images/1.png": ["1.png"], "images/2.png": ["2.png"]}
+    path = before.format("images").replace("\\", "/")
+    (root / "labels" / "pairs.csv").write_text(f"image,mask\n{path}3.png,{path}1.png\n{path}1.png,{path}masks/1.png")
+    faults = " ".join(item.fault for item in find_items([root]) if item.fault)
+    assert all(f"names {path}{lacking}, which is not there" in faults for lacking in ("3.png", "masks/1.png"))
+
+
+def test_paths_of_very_many_parts_are_looked_for_in_time(tmp_path):
+    root = layout(tmp_path / "in", "a.png")
+    for path in ("../" * 300_000, "a/" * 450_000, "/a" * 450_000):
+        (root / "pairs.csv").write_text(f"image,mask\n{path}a.png,{path}b.png")
+        start = time.process_time()
+        find_items([root])
+        assert time.process_time() - start < 10
 
 
 def test_a_table_that_names_what_is_not_there(tmp_path):
