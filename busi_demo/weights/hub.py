@@ -28,6 +28,7 @@ PIN_FILE = "hub.json"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 4.0  # seconds for the Hub to connect, and to answer
+_TEMPORARY = Path(tempfile.gettempdir())  # now: a server soon puts its temporary files where uploads lie
 _WAIT = 8.0  # seconds after which a download that goes on is told
 
 _log = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ def _temporary_cache() -> Path:
         InputError: it is not of this user alone.
     """
     user = f"_{os.getuid()}" if hasattr(os, "getuid") else ""
-    folder = Path(tempfile.gettempdir()) / f"busi_demo_hub{user}"
+    folder = _TEMPORARY / f"busi_demo_hub{user}"
     with suppress(OSError):  # what is wrong with it, the next lines tell
         folder.mkdir(mode=0o700, exist_ok=True)
     if user and folder.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,7 +144,7 @@ def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
 
 
 def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(hub, "_TEMPORARY", tmp_path)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
     load_weights(approach_folder(KEY))
@@ -164,7 +163,7 @@ def test_a_temporary_folder_that_others_can_change_is_not_used(local, asked, tmp
         folder.chmod(0o777)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(hub, "_TEMPORARY", tmp_path)
     with pytest.raises(InputError, match="can be changed by others: remove it, or set HF_HOME"):
         load_weights(approach_folder(KEY))
     assert not asked
