@@ -173,7 +173,7 @@ def test_no_address_is_fetched(http, visited):
         for kind in ("application/JSON", "text/plain", "application/vnd.api+json", _LIKE_A_FORM):
             answer = http.post(f"{API}queue/join", content=json.dumps(joined), headers={"Content-Type": kind})
             assert answer.json() == {"detail": guard.NO_URLS}
-        for prefix in ("file=", "proxy="):
+        for prefix in ("file=", "file/", "proxy="):
             assert http.get(f"{API}{prefix}{given}").status_code == 404
     assert "event: error" in call(http, file_data("nothing.png", url=address))
     assert paths == []
@@ -202,6 +202,12 @@ def test_what_is_too_large_or_of_no_length_is_refused_unread(http):
     for path, most in ((f"{API}call/analyse", "70 MB"), (f"{API}upload", "1000 MB"), ("login", "70 MB")):
         status, sentence = refused(http, path, {"Content-Length": str(10**12)})
         assert status == 413 and most in sentence
+
+
+def test_messages_of_very_many_values_are_refused_before_they_are_parsed(http):
+    for body in (b'{"data": [' + b"1," * 200_000 + b"1]}", b"[" * 200_000, b"[" + b"{}," * 60_000 + b"{}]"):
+        answer = http.post(f"{API}call/analyse", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413 and answer.json() == {"detail": "The request has over 100,000 values."}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"\xff\xfe", b"null", b'{"data": "text"}', b'{"data": [1, 2]}'])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -52,6 +52,7 @@ _ASK = "/gradio_api/queue/join"
 _OPEN = "/gradio_api/heartbeat/"  # a page keeps such a connection as long as it is open
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _UNUSED = (
+    "/gradio_api/file/",  # an old form of `_FILE`, which fetches from the web
     "/proxy=",
     "/process_recording",
     "/vibe-",
@@ -63,6 +64,7 @@ _UNUSED = (
 """Parts of addresses of what Gradio offers and this page does not use."""
 
 _PROGRAMS = 2 * QUEUE_SIZE  # sessions without a page of which something is kept
+_MOST_VALUES = 100_000  # in one message; each file of the largest batch takes ten
 
 BUSY = f"The demo is busy: {QUEUE_SIZE} requests wait already. Try again in about a minute."
 NO_URLS = "Files are not fetched from addresses on the web: upload the file, then name what the upload answered."
@@ -112,7 +114,7 @@ class Guard:
             receive = _replay(body, receive)
             refusal, message = _checked(body, is_mcp=_MCP in scope["path"])
             if "app" in scope:
-                _forget_programs(scope["app"].state_holder)
+                _forget_programs(scope["app"])
             if scope["path"].endswith(_ASK) and isinstance(message, dict) and not refusal:
                 held.reopen(str(message.get("session_hash")))
         session = scope["path"].partition(_OPEN)[2]
@@ -183,11 +185,18 @@ def _forget(sessions: Any, session: str) -> None:
         _drop(sessions, [session])
 
 
-def _forget_programs(sessions: Any) -> None:
+def _forget_programs(app: Any) -> None:
     """Remove what Gradio keeps of programs, but of the latest. It takes each of their requests for a page that was
-    opened, and keeps a third of a megabyte of it; they have no page whose closing could be noticed."""
-    without_page = [session for session in list(sessions.session_data) if not held.is_open(session)]
-    _drop(sessions, without_page[:-_PROGRAMS])
+    opened, and keeps a third of a megabyte of it; the pages that people have open would have to give way to them."""
+    states, events = app.state_holder, app.get_blocks()._queue.pending_event_ids_session
+    _drop(states, _but_the_latest(states.session_data))
+    for session in _but_the_latest(session for session, waiting in events.items() if not waiting):
+        del events[session]
+
+
+def _but_the_latest(sessions: Iterable[str]) -> list[str]:
+    """Those without an open page, but the last of them."""
+    return [session for session in list(sessions) if not held.is_open(session)][:-_PROGRAMS]
 
 
 def _drop(sessions: Any, names: list[str]) -> None:
@@ -269,10 +278,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _checked(body: bytes, is_mcp: bool) -> tuple[JSONResponse | None, Any]:
-    """The answer to a message that is no JSON, or names a file on the web, which Gradio would fetch; and the message,
-    `None` for an empty one."""
+    """The answer to a message that is no JSON, holds very many values, or names a file on the web, which Gradio would
+    fetch; and the message, `None` for an empty one."""
     if not body:
         return None, None
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # parsing them would hold all others up
+        return _answer(413, f"The request has over {_MOST_VALUES:,} values."), None
     try:
         content = message = json.loads(body)
         if is_mcp:  # the rest of such a message may tell of the client's own site

@@ -674,6 +674,7 @@ def test_of_programs_only_the_latest_are_kept(examples_folder, image, predictors
                 assert visitor.ask_api(Path(image), "multitask_cnn").kind == "answer"
                 on_page = list(sessions)
             assert "a_page" in on_page and len(on_page) <= 1 + 2 + 1  # the one that is being answered
+            assert len(demo._queue.pending_event_ids_session) <= 1 + 2 + 1
             assert visitor._on_page("a_page", Path(image), "multitask_cnn") == reply
     finally:
         demo.close()
