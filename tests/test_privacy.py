@@ -67,7 +67,7 @@ def test_with_accounts_only_those_who_know_a_password_enter(base, weights_folder
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_names_and_passwords_are_what_the_file_says(start, end, tmp_path, monkeypatch):
     monkeypatch.setenv("BUSI_AUTH_FILE", str(tmp_path / "accounts.txt"))
-    lines = [b"ada: two  words ", b"", b"b\xc3\xa9a:\xe2\x80\xa8x\x0c"]
+    lines = [b" ada : two  words ", b"", b"b\xc3\xa9a:\xe2\x80\xa8x\x0c"]
     (tmp_path / "accounts.txt").write_bytes(start + end.join(lines) + end)
     assert read_accounts() == [("ada", " two  words "), ("béa", "\u2028x\x0c")]
 

@@ -27,7 +27,8 @@ def read_accounts() -> list[tuple[str, str]] | None:
         raise InputError(f"The file that ${ACCOUNTS_VARIABLE} names cannot be read ({reason}).") from error
     accounts = []
     for number, line in enumerate(lines, 1):
-        name, colon, password = line.lstrip().partition(":")
+        name, colon, password = line.partition(":")
+        name = name.strip()  # as the login does
         if not line.strip():
             continue
         if not (name and colon and password):

@@ -36,7 +36,7 @@ class BatchTab:
     """Components and listeners of the tab, made inside an open `gr.Blocks`."""
 
     def __init__(self) -> None:
-        self._stopping: set[str] = set()  # sessions that asked for it
+        self._stopping: dict[str, bool] = {}  # session whose batch runs -> whether it asked for the end
         with gr.Row():
             with gr.Column(scale=5, min_width=280):
                 self.files = gr.File(label=texts.BATCH_FILES, file_count="multiple", height=200, elem_id="batch-files")
@@ -102,17 +102,17 @@ class BatchTab:
         from busi_demo.ui.batch.job import cells, progress_card, run_batch  # loads what the first page need not
 
         session = str(request.session_hash)
-        self._stopping.discard(session)
+        self._stopping[session] = False
         held.hold(_RUN, *(files or []))
         try:
             batch = run_batch(
-                files or [], approach, self.csv.GRADIO_CACHE, lambda: session in self._stopping, analyse_anyway,
-                all_frames,
+                files or [], approach, self.csv.GRADIO_CACHE, lambda: self._stopping.get(session, False),
+                analyse_anyway, all_frames,
             )  # fmt: skip
             for now in batch:
                 if now.table:
                     held.hold_only(_RESULTS, now.table, now.figures)
-                changed = {} if session in self._stopping and not now.table else {self.card: progress_card(now)}
+                changed = {} if self._stopping.get(session) and not now.table else {self.card: progress_card(now)}
                 yield changed | {
                     self.table: gr.Dataframe([cells(row) for row in now.rows], visible=True),
                     self.csv: gr.DownloadButton(value=now.table, visible=now.table is not None),
@@ -126,7 +126,7 @@ class BatchTab:
             buttons = {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
             yield {self.card: html.alert(sentence), **buttons}
         finally:
-            self._stopping.discard(session)
+            self._stopping.pop(session, None)
             held.release(_RUN)
 
     def mark_as_old(self, table: str | None, files: list[str] | None) -> Any:
@@ -137,7 +137,9 @@ class BatchTab:
 
     def ask_to_stop(self, request: gr.Request) -> dict[Any, Any]:
         """Let the batch of this session end after the image that is being looked at."""
-        self._stopping.add(str(request.session_hash))
+        session = str(request.session_hash)
+        if session in self._stopping:
+            self._stopping[session] = True
         return {self.card: html.hint(texts.BATCH_STOPPING), self.stop: gr.Button(interactive=False)}
 
 
