@@ -102,6 +102,7 @@ def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: i
     counts, times = Counter[str](wrong=0, lost=0, full=0, error=0), dict[str, list[float]](ask_page=[], ask_api=[])
     wrong, lock, memory, end = list[Any](), threading.Lock(), list[tuple[float, ...]](), time.monotonic() + seconds
     server = next(p for p in psutil.Process().children(recursive=True) if any("app.py" in word for word in p.cmdline()))
+    memory.append((time.monotonic(), *resident(server)))
 
     def client(number: int) -> None:
         visitor, choice = Visitor(url, config), random.Random(seed * 1000 + number)
@@ -133,9 +134,10 @@ def soak(url: str, files: dict[str, Path], clients: int, seconds: float, seed: i
                 counts[f"{way} {done}"] += 1
 
     def watch() -> None:
-        while time.monotonic() < end + 5:
-            memory.append((time.monotonic(), *resident(server)))
-            time.sleep(10 if seconds > 60 else 2)
+        with suppress(psutil.NoSuchProcess):  # a server that is gone answers nobody, which is counted
+            while time.monotonic() < end + 5:
+                time.sleep(10 if seconds > 60 else 2)
+                memory.append((time.monotonic(), *resident(server)))
 
     threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
     threads += [threading.Thread(target=interrupt), threading.Thread(target=watch)]
