@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from busi_demo.imaging.apart import decode_apart, decode_here
 from busi_demo.types import InputError
-from busi_demo.ui import uploads, warm
+from busi_demo.ui import upkeep, uploads, warm
 from busi_demo.ui.accounts import read_accounts
 from busi_demo.ui.guard import guarded, read_rate_limit
 from busi_demo.ui.page import LAUNCH_OPTIONS, build_page
@@ -53,6 +53,7 @@ def main() -> None:
     if arguments.mcp:
         print(f"Its tools for language models: {url}gradio_api/mcp/", flush=True)
     warm.warm_in_background()
+    upkeep.keep_up_in_background(demo)
     with suppress(SystemExit, KeyboardInterrupt):  # of SIGTERM, and of a second Ctrl+C
         demo.block_thread()
     decode_here()

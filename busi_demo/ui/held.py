@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -30,6 +31,7 @@ _removed: _Parts = defaultdict(lambda: defaultdict(set))  # what it gave back
 _holds: Counter[str] = Counter()  # files are named by their content: two people may hold one
 _arrived: dict[str, list[float]] = {}  # path -> when each upload came that no page holds yet
 _open: Counter[str] = Counter()  # session -> connections that tell that its page is open
+_used: dict[str, float] = {}  # session -> when it last took or gave back a file
 _closed: dict[str, float] = {}  # session -> when its page was closed; a run of it may go on for a while
 _shared: set[str] = set()
 
@@ -44,8 +46,6 @@ def arrive(paths: Iterable[str]) -> None:
     else's leaving removes them."""
     now = time.monotonic()
     with _lock:
-        for path in [path for path, times in _arrived.items() if times[-1] < now - KEPT_SECONDS]:
-            del _arrived[path]
         for path in paths:
             _arrived.setdefault(path, []).append(now)
 
@@ -60,6 +60,7 @@ def hold(part: str, *paths: str | Path | None) -> None:
     """
     if session := _session():
         with _lock:
+            _used[session] = time.monotonic()
             for path in {str(path) for path in paths if path and _is_removable(str(path))}:
                 _removed[session][part].discard(path)
                 _take(path)
@@ -80,6 +81,7 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
     """Note that a part of the page needs its files no more, but those to `keep`. What nobody needs is removed."""
     if session := _session():
         with _lock:
+            _used[session] = time.monotonic()
             held = _parts[session][part]
             given_back = held - {str(path) for path in keep}
             held -= given_back
@@ -103,11 +105,26 @@ def open_page(session: str) -> Iterator[None]:
             _open[session] -= 1
             if not _open[session]:
                 del _open[session]
-                now = time.monotonic()
-                while _closed and _closed[oldest := next(iter(_closed))] < now - KEPT_SECONDS:
-                    del _closed[oldest]
-                _closed[session] = now
+                _closed[session] = time.monotonic()
                 _release_all(session)
+
+
+def expire() -> None:
+    """Forget what nobody came back for in `KEPT_SECONDS`: uploads that no page and no program named, pages that were
+    closed, and what sessions hold of which no connection tells that they are open."""
+    before = time.monotonic() - KEPT_SECONDS
+    with _lock:
+        for path in [path for path, times in _arrived.items() if times[-1] < before]:
+            del _arrived[path]
+        for session in [session for session, when in _closed.items() if when < before]:
+            del _closed[session]
+        for session in [session for session, when in _used.items() if when < before and session not in _open]:
+            _release_all(session)
+
+
+def is_shared(path: Path) -> bool:
+    """Whether everyone may see a file, so that it is never removed."""
+    return str(path) in _shared
 
 
 def reopen(session: str) -> None:
@@ -180,7 +197,9 @@ def _store(content: bytes, name: str) -> str:
     whole or not at all: somebody else may be reading the same file."""
     folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
     path = folder / strip_invalid_filename_characters(name)
-    if not path.is_file():
+    try:
+        os.utime(path)  # it is as good as new, and kept as long
+    except FileNotFoundError:
         save_whole(path, content)
     return str(path)
 
@@ -189,6 +208,7 @@ def _release_all(session: str) -> None:
     for held in _parts.pop(session, {}).values():
         _let_go(held)
     _removed.pop(session, None)
+    _used.pop(session, None)
 
 
 def _take(path: str) -> None:

@@ -15,7 +15,6 @@ from busi_demo.ui.compare.tab import CompareTab
 from busi_demo.ui.faults import Blocks
 from busi_demo.ui.limits import LARGEST_UPLOAD_MB, QUEUE_SIZE
 from busi_demo.ui.quality.tab import QualityTab
-from busi_demo.ui.session import KEPT_SECONDS
 from busi_demo.ui.theme import CSS_FILE, SCRIPT, make_theme
 
 LAUNCH_OPTIONS: dict[str, Any] = {
@@ -40,7 +39,7 @@ def build_page(examples_folder: Path = EXAMPLES_FOLDER) -> gr.Blocks:
     Args:
         examples_folder: what the gallery shows; without an examples.json there is no gallery.
     """
-    with Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as demo:
+    with Blocks(title=texts.TITLE, analytics_enabled=False) as demo:
         gr.HTML(
             f'<header><h1>{texts.TITLE}</h1><p>{texts.INTRO}</p><p class="disclaimer">{texts.DISCLAIMER}</p></header>',
             elem_id="header",

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from busi_demo.imaging import GreyImage, GroundTruth
 
 KEPT_SECONDS = 3600
-"""How long files and answers are kept at least. Gradio looks every so many seconds for what is older, so a file may
-stay for nearly twice that."""
+"""How long files and answers are kept at most, but for the minute until `upkeep` looks again."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ REAL_EXAMPLE = "{} (real)"
 WAITING = "The result appears here. Upload or paste an image, or click one of the examples."
 NO_IMAGE = "There is no image yet: upload or paste one, or click an example."
 API_NO_IMAGE = "There is no image: give a file as `image`."
-EXPIRED = "This image has been deleted from the server, as all are after an hour or two: choose it again."
+EXPIRED = "This image has been deleted from the server, as all are after an hour: choose it again."
 NOT_UPLOADED = "This file is not among the uploads of this server, or not any more: choose or upload it again."
 FIGURE = "Five panels"
 

@@ -29,7 +29,8 @@ def page():
 @pytest.fixture(autouse=True)
 def new(monkeypatch):
     """Nothing is left of other tests of this process."""
-    monkeypatch.setattr(held, "_closed", {})
+    for name in ("_closed", "_used", "_arrived"):
+        monkeypatch.setattr(held, name, {})
     for name in ("_parts", "_removed"):
         monkeypatch.setattr(held, name, defaultdict(lambda: defaultdict(set)))
 
@@ -92,7 +93,7 @@ def test_a_file_that_is_there_is_not_written_again_as_somebody_may_be_reading_it
     path = Path(held.save(b"the same", "a<b>.png", "analyse"))
     before = path.stat()
     assert Path(held.save(b"the same", "a<b>.png", "compare")) == path and path.name == "ab.png"
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["ab.png"]  # nothing half-written beside it
 
 
@@ -132,3 +133,20 @@ def test_what_a_run_makes_after_its_page_was_closed_is_removed_until_the_page_is
     with held.open_page("ada"):
         figure = held.save(b"3", "figure.png", "analyse")
         assert Path(figure).exists() and not held.was_removed("analyse", figure)
+
+
+def test_what_nobody_came_back_for_is_forgotten(page, monkeypatch):
+    """A client without a page, one whose page is open, one whose page was closed, and an upload that nobody named."""
+    paths = {}
+    for name in ("program", "ada"):
+        page(name)
+        paths[name] = Path(held.save(name.encode(), "scan.png", "analyse"))
+    close("bob")
+    held.arrive(["never named"])
+    with held.open_page("ada"):
+        held.expire()
+        assert all(path.exists() for path in paths.values()) and held.is_closed("bob") and held._arrived
+        monkeypatch.setattr(held, "KEPT_SECONDS", 0.0)
+        held.expire()
+        assert paths["ada"].exists() and not paths["program"].exists()
+        assert not held.is_closed("bob") and not held._arrived and set(held._parts) == {"ada"}
