@@ -138,9 +138,9 @@ def _named_pairs(
         else:
             choices = [wanted] if 0 < len(wanted) <= _DEEPEST else []
         for parts in choices:
+            if len(parts) == 1 < len(wanted):  # a name alone says little: only beside all folders
+                return by_path.get(PurePosixPath(parts[0]))
             ends = ends_of(len(parts)).get(parts, [])
-            if len(parts) == 1 < len(wanted):  # a name alone says little
-                ends = [file for file in ends if file.name.parts == parts]
             if 1 < len(ends) <= _MOST_OWNERS:
                 ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
             if ends:

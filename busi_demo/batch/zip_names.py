@@ -44,14 +44,14 @@ def true_names(members: Iterable[zipfile.ZipInfo]) -> dict[int, str]:
 
 def choose_encoding(names: Sequence[bytes]) -> str:
     """The most plausible encoding of these names; cp437 where none is plausible. All names are valid in it; how
-    plausible it is, the beginnings of some of them tell."""
+    plausible it is, a part of some of them tells."""
     for encoding in ("ascii", "utf-8"):
         if _decoded(names, encoding):
             return encoding
     scores = {
         encoding: sum(map(score, texts)) / len(texts)
         for encoding, score in _SCORES.items()
-        if (texts := [text[:_LENGTH] for text in _decoded(names, encoding)[:: len(names) // _NAMES + 1]])
+        if (texts := [_telling(text) for text in _decoded(names, encoding)[:: len(names) // _NAMES + 1]])
     }
     best = max(scores, key=scores.__getitem__, default="cp437")
     return best if scores.get(best, 0) >= _PLAUSIBLE else "cp437"
@@ -63,6 +63,13 @@ def _decoded(names: Sequence[bytes], encoding: str) -> list[str]:
         return [raw.decode(encoding) for raw in names]
     except UnicodeDecodeError:
         return []
+
+
+def _telling(text: str) -> str:
+    """The first part of a path that is not ASCII, and some of what follows; long beginnings of it are left out."""
+    first = next((place for place, character in enumerate(text) if not character.isascii()), 0)
+    start = max(text.rfind("/", 0, first) + 1, first - _LENGTH // 2)
+    return text[start : start + _LENGTH]
 
 
 def _unicode_path(member: zipfile.ZipInfo, raw: bytes) -> str | None:

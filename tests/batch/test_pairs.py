@@ -6,14 +6,16 @@ import csv
 import time
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from dicom_files import scan
 from helpers import disc, pack, picture, save_grey
 
 from busi_demo.batch.analyse import analyse_item
+from busi_demo.batch.files import Candidate, StoredFile
 from busi_demo.batch.items import BatchItem, find_items, list_batch
+from busi_demo.batch.pairs import paired
 
 
 def layout(root: Path, *names: str, content: bytes = b"any") -> Path:
@@ -116,6 +118,15 @@ def test_paths_of_very_many_parts_are_looked_for_in_time(tmp_path):
         start = time.process_time()
         find_items([root])
         assert time.process_time() - start < 10
+
+
+def test_very_many_files_of_one_name_are_looked_for_in_time():
+    """An archive may list them, and a table name each on another computer."""
+    files = [Candidate(PurePosixPath(f"{i}/1.png"), StoredFile(Path("a.zip"))) for i in range(20_000)]
+    rows = [(f"/{i}/q/1.png", f"/{i}/q/2.png") for i in range(20_000)]
+    start = time.process_time()
+    list(paired(files, {PurePosixPath("pairs.csv"): rows}))
+    assert time.process_time() - start < 10
 
 
 def test_a_table_that_names_what_is_not_there(tmp_path):
