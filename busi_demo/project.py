@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds `busi_demo`, `weights` and `examples`."""
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+TEMPORARY = Path(tempfile.gettempdir())
+"""The system's folder of temporary files. A server puts its own elsewhere, see `ui.uploads`."""
+
 _LONGEST_LINE = 10**6  # characters, of a table
 _LONGEST_NAME = 255  # bytes of a file name on the usual file systems
 

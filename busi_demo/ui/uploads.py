@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from busi_demo.project import TEMPORARY
+
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
 """Environment variable that Gradio reads when the page is built."""
 
@@ -31,7 +33,7 @@ def keep_files_private() -> Path:
     Returns:
         The folder.
     """
-    base = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
+    base = Path(os.environ.get(FOLDER_VARIABLE) or TEMPORARY)
     base.mkdir(parents=True, exist_ok=True)
     for other in base.glob(f"{_PREFIX}*"):
         _remove_if_left(other)

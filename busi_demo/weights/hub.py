@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from busi_demo.project import read_json
+from busi_demo.project import TEMPORARY, read_json
 from busi_demo.types import InputError
 
 ENVIRONMENT_VARIABLE = "BUSI_WEIGHTS_REPO"
@@ -28,7 +28,6 @@ PIN_FILE = "hub.json"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 4.0  # seconds for the Hub to connect, and to answer
-_TEMPORARY = Path(tempfile.gettempdir())  # now: a server soon puts its temporary files where uploads lie
 _WAIT = 8.0  # seconds after which a download that goes on is told
 
 _log = logging.getLogger(__name__)
@@ -206,10 +205,10 @@ def _temporary_cache() -> Path:
         InputError: it is not of this user alone.
     """
     user = f"_{os.getuid()}" if hasattr(os, "getuid") else ""
-    folder = _TEMPORARY / f"busi_demo_hub{user}"
+    folder = TEMPORARY / f"busi_demo_hub{user}"
     with suppress(OSError):  # what is wrong with it, the next lines tell
         folder.mkdir(mode=0o700, exist_ok=True)
-    if user and folder.exists():
+    if user and os.path.lexists(folder):
         state = folder.lstat()
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
             raise InputError(

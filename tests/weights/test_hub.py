@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from helpers import ROOT
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from busi_demo.models import APPROACHES
@@ -144,7 +147,7 @@ def test_what_the_hub_does_not_give_is_one_sentence(local, asked, monkeypatch):
 
 
 def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_TEMPORARY", tmp_path)
+    monkeypatch.setattr(hub, "TEMPORARY", tmp_path)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
     load_weights(approach_folder(KEY))
@@ -152,18 +155,28 @@ def test_an_unwritable_cache_gives_way_to_the_temporary_folder(local, asked, tmp
     assert folder == tmp_path / f"busi_demo_hub_{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("kind", ["writable by others", "a link"])
+def test_in_a_server_that_folder_is_not_among_the_uploads(tmp_path):
+    """A server changes the folder of temporary files before it imports what reads weights."""
+    program = ("from busi_demo.ui import uploads; uploads.keep_files_private(); from busi_demo.weights import hub; "
+               "print(hub._temporary_cache().parent)")  # fmt: skip
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert told.stdout.strip() == str(tmp_path), told.stderr
+
+
+@pytest.mark.parametrize("kind", ["writable by others", "a link", "a link to nothing"])
 def test_a_temporary_folder_that_others_can_change_is_not_used(local, asked, tmp_path, monkeypatch, kind):
     folder = tmp_path / f"busi_demo_hub_{os.getuid()}"
-    if kind == "a link":
-        (tmp_path / "elsewhere").mkdir()
+    if kind.startswith("a link"):
+        if kind == "a link":
+            (tmp_path / "elsewhere").mkdir()
         folder.symlink_to(tmp_path / "elsewhere")
     else:
         folder.mkdir()
         folder.chmod(0o777)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"anna/busi@{COMMIT}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/proc/no/such/place")
-    monkeypatch.setattr(hub, "_TEMPORARY", tmp_path)
+    monkeypatch.setattr(hub, "TEMPORARY", tmp_path)
     with pytest.raises(InputError, match="can be changed by others: remove it, or set HF_HOME"):
         load_weights(approach_folder(KEY))
     assert not asked
