@@ -122,9 +122,23 @@ def expire() -> None:
             _release_all(session)
 
 
-def is_shared(path: Path) -> bool:
-    """Whether everyone may see a file, so that it is never removed."""
-    return str(path) in _shared
+def remove_older(path: Path, before: float) -> None:
+    """Remove a file that was written or used again before a time, in seconds since the epoch, unless it is everyone's.
+
+    Raises:
+        OSError: it is gone already, or cannot be removed.
+    """
+    with _lock:
+        if str(path) not in _shared and path.lstat().st_ctime < before:
+            path.unlink()
+
+
+def use_again(paths: Iterable[str | Path]) -> None:
+    """Let files that are in use count as new, so that they are not removed for their age."""
+    with _lock:
+        for path in paths:
+            with suppress(OSError):
+                os.utime(path)
 
 
 def reopen(session: str) -> None:
@@ -197,10 +211,12 @@ def _store(content: bytes, name: str) -> str:
     whole or not at all: somebody else may be reading the same file."""
     folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
     path = folder / strip_invalid_filename_characters(name)
-    try:
-        os.utime(path)  # it is as good as new, and kept as long
-    except FileNotFoundError:
-        save_whole(path, content)
+    use_again([path])
+    if not path.is_file():
+        try:
+            save_whole(path, content)
+        except FileNotFoundError:  # its empty folder was removed between the steps of saving
+            save_whole(path, content)
     return str(path)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ from busi_demo.ui.session import KEPT_SECONDS
 
 _SECONDS = min(60.0, KEPT_SECONDS / 4)
 _FOLDERS = re.compile("[0-9a-f]{64}|batch_.+")  # of uploads and figures, and of the results of a batch
+_UNFINISHED = re.compile("tmp.+")  # uploads whose client went away
 _log = logging.getLogger(__name__)
 
 
@@ -42,15 +44,16 @@ def _keep_up(demo: gr.Blocks) -> None:
 def remove_old_files() -> None:
     """Remove uploads, figures and tables that are older than `KEPT_SECONDS`, whoever holds them."""
     before = time.time() - KEPT_SECONDS
-    for folder in Path(get_upload_folder()).iterdir():
-        if _FOLDERS.fullmatch(folder.name):
-            for path in folder.iterdir():
-                with suppress(OSError):  # somebody else removes it, or it cannot be removed
-                    if not held.is_shared(path) and path.lstat().st_ctime < before:
-                        path.unlink()
-            with suppress(OSError):  # there are others in it
-                if folder.stat().st_ctime < before:
-                    folder.rmdir()
+    for path in Path(get_upload_folder()).iterdir():
+        with suppress(OSError):  # it is removed by somebody else, cannot be removed, or a folder is not empty
+            if _UNFINISHED.fullmatch(path.name) and path.is_file():
+                held.remove_older(path, before)
+            elif _FOLDERS.fullmatch(path.name):
+                for file in path.iterdir():
+                    with suppress(OSError):
+                        held.remove_older(file, before)
+                if path.stat().st_ctime < before:
+                    path.rmdir()
 
 
 def forget_removed_files(demo: gr.Blocks) -> None:
@@ -64,5 +67,6 @@ def forget_removed_files(demo: gr.Blocks) -> None:
 def return_memory() -> None:
     """Give memory that the process does not use back to the system: the C library of Linux keeps what many threads
     freed, some hundred megabytes after an hour under load."""
-    with suppress(OSError, AttributeError):  # another system, or another C library
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

@@ -16,7 +16,6 @@ from busi_demo.ui import held, upkeep
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    monkeypatch.setattr(upkeep, "KEPT_SECONDS", 1.0)
     (tmp_path / "files").mkdir()
     return tmp_path / "files"
 
@@ -28,21 +27,44 @@ def make(path: Path) -> Path:
 
 
 def test_what_is_old_is_removed_whoever_holds_it(folder, monkeypatch):
+    def sweep(now: float) -> None:
+        monkeypatch.setattr(upkeep, "time", SimpleNamespace(time=lambda: now))
+        upkeep.remove_old_files()
+
     name = "0123456789abcdef" * 4
     monkeypatch.setattr(held, "_shared", {str(folder / name / "example.png")})
-    upload, example = make(folder / name / "scan.png"), make(folder / name / "example.png")
-    table, lock, other = (make(folder / path) for path in ("batch_1/batch.csv", "in_use.lock", "openvino_cache/1.blob"))
+    old = [make(folder / path) for path in (f"{name}/scan.png", "batch_1/batch.csv", "tmp1a2b3c")]
+    stay = [make(folder / path) for path in (f"{name}/example.png", "in_use.lock", "openvino_cache/1.blob", "tmp_x/1")]
     used_again = Path(held.save(b"figure", "figure.png", None))
-    upkeep.remove_old_files()
-    assert all(path.exists() for path in (upload, example, table, lock, other, used_again))
-    time.sleep(1.1)
+    in_batch = make(folder / ("f" * 64) / "scan.png")
+    sweep(used_again.stat().st_ctime + upkeep.KEPT_SECONDS - 1)
+    assert all(path.exists() for path in (*old, *stay, used_again, in_batch))
+    time.sleep(0.1)
     assert held.save(b"figure", "figure.png", None) == str(used_again)
+    held.use_again([in_batch, folder / "gone"])
+    sweep(used_again.stat().st_ctime + upkeep.KEPT_SECONDS - 0.05)
+    assert not any(path.exists() for path in old) and all(path.exists() for path in (*stay, used_again, in_batch))
+    sweep(time.time() + upkeep.KEPT_SECONDS + 60)
+    assert not any(path.parent.exists() for path in (old[1], used_again, in_batch))
+    assert all(path.exists() for path in stay)
+
+
+def test_a_folder_that_vanishes_meanwhile_ends_nothing(folder, monkeypatch):
+    """Somebody takes an image away between the two listings."""
+    paths = [make(folder / (f"{i:x}" * 64) / "scan.png") for i in range(16)]
+    remove = held.remove_older
+
+    def remove_all_others_first(path: Path, before: float) -> None:
+        for other in paths[:8]:
+            if other.exists() and other != path:
+                other.unlink()
+                other.parent.rmdir()
+        remove(path, before)
+
+    monkeypatch.setattr(held, "remove_older", remove_all_others_first)
+    monkeypatch.setattr(upkeep, "KEPT_SECONDS", -60.0)
     upkeep.remove_old_files()
-    assert [path.exists() for path in (upload, table, table.parent)] == [False, False, True]
-    assert all(path.exists() for path in (example, lock, other, used_again))
-    time.sleep(1.1)
-    upkeep.remove_old_files()
-    assert not table.parent.exists() and not used_again.exists() and example.exists()
+    assert not list(folder.iterdir())
 
 
 def test_gradio_forgets_files_that_are_gone_while_others_arrive(folder):

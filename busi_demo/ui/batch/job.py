@@ -17,7 +17,7 @@ from busi_demo.batch.rows import BOM, Row, counts, csv_text, left_out_csv, refer
 from busi_demo.inference.predictor import load_predictors
 from busi_demo.models import title_of
 from busi_demo.types import Verdict
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 from busi_demo.ui.limits import BATCH_MOST_IMAGES, BATCH_TABLE_MB, BATCH_UNPACKED_MB, LARGEST_UPLOAD_MB
 
 LIMITS = Limits(
@@ -82,6 +82,7 @@ def run_batch(
     try:
         with zipfile.ZipFile(figures, "w") as archive:  # stored: PNG is compressed
             for item in items:
+                held.use_again(paths)
                 yield replace(now, rows=list(rows), done=done, next_name=item.name)
                 if stopped():
                     break
