@@ -58,9 +58,7 @@ def test_long_names_take_no_longer_than_short_ones():
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "cp866", "gbk"])
 def test_long_folders_without_such_letters_tell_nothing(encoding):
-    folder = (
-        "Hospital export 2023/Department of radiology/breast ultrasound of the second quarter/station 4/"
-    )
+    folder = "Hospital export 2023/Department of radiology/breast ultrasound of the second quarter/station 4/"
     names = [folder + name for name in NAMES[encoding]]
     raw = [name.encode(encoding) for name in names]
     assert [one.decode(choose_encoding(raw)) for one in raw] == names
