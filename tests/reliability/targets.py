@@ -245,8 +245,11 @@ def work(share: Share, state: Any) -> None:
             import busi_demo.imaging.dicom
     import busi_demo.batch.items
     import busi_demo.imaging  # noqa: F401
+    from busi_demo.types import InputError
 
     with tempfile.TemporaryDirectory() as own:
         tempfile.tempdir = own
+        with contextlib.suppress(InputError):
+            TARGETS[share.target](b"")  # imports what it needs, which is no part of a case
         with contextlib.suppress(Finished):
             SOURCES[share.source](Trial(share, state))
