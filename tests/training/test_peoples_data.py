@@ -147,11 +147,8 @@ def test_names_of_published_images_mean_nothing(folder, train, evaluate):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
-def test_tables_as_spreadsheets_save_them(folder, evaluate, train, tmp_path, encoding):
+def test_tables_as_spreadsheets_save_them(folder, evaluate, tmp_path, encoding):
     (folder / "cases.csv").write_text("image;patient\nbenign/benign case (1);Sch\u00e4fer\n", encoding=encoding)
     (tmp_path / "list.csv").write_text("Image;note\nbenign case (1).png;\u00e9\n", encoding=encoding)
-    status, report, err = evaluate(folder, "--images", tmp_path / "list.csv")
-    if encoding == "utf-16":
-        one_sentence(status, err, "lists no cases: expected the columns image and case")
-    else:
-        assert status == 0 and report["n"] == 1
+    status, report, _ = evaluate(folder, "--images", tmp_path / "list.csv")
+    assert status == 0 and report["n"] == 1
