@@ -81,7 +81,7 @@ def main() -> int:
     faults += figures["jobs"] - figures["same_afterwards"] + figures["left_of_pages"] + figures["crowd"]["other"]
     faults += counts.get("cancel not done", 0) + counts.get("disconnect not done", 0)
     faults += figures["errors_of_a_single_user"] != len(NO_PICTURES) * len(_APPROACHES)  # of programs
-    grows = arguments.minutes >= _LONG and slope_of(figures) > _FLAT
+    grows = verdict_of(figures) == "missed"
     return int(bool(faults) or grows or not figures["crowd"]["full"])
 
 
@@ -178,6 +178,13 @@ def slope_of(figures: dict[str, Any]) -> float:
     return figures["memory_mib"]["all"]["slope_per_minute"]
 
 
+def verdict_of(figures: dict[str, Any]) -> str:
+    """Whether memory is flat: "met", "missed", or a sentence where the run was too short to tell."""
+    if figures["minutes"] < _LONG:
+        return "not judged in so short a time"
+    return "met" if slope_of(figures) <= _FLAT else "missed"
+
+
 def crowd(url: str, folder: Path) -> dict[str, int]:
     """More programs than the queue takes, all at once, each with a picture of its own: how many get an answer, how many
     are told to come back and when, and how many anything else. A third of the answers is compared with a single
@@ -229,15 +236,11 @@ def soak_text(figures: dict[str, Any]) -> str:
         )
         for of, words in (("server", "the server"), ("decoders", "the processes that decode"))
     ]
-    met = (
-        "not judged in so short a time"
-        if figures["minutes"] < _LONG
-        else "met"
-        if slope_of(figures) <= _FLAT
-        else "missed"
-    )
     lines += [
-        ("both, MiB a minute in the second half", f"{slope_of(figures):.2f}, target at most {_FLAT:g}: {met}"),
+        (
+            "both, MiB a minute in the second half",
+            f"{slope_of(figures):.2f}, target at most {_FLAT:g}: {verdict_of(figures)}",
+        ),
         (
             f"{figures['crowd']['programs']} programs at once: answered, told when to come back, anything else",
             ", ".join(str(figures["crowd"][name]) for name in ("right", "full", "other")),
