@@ -131,16 +131,16 @@ def _named_pairs(
         written = text.replace("\\", "/")
         if beside := by_path.get(PurePosixPath(posixpath.normpath(table.parent / written))):
             return beside
-        below = dropwhile(lambda part: part == "..", posixpath.normpath(written).strip("/").split("/"))
-        wanted = tuple(below)
+        parts = posixpath.normpath(written).strip("/").split("/")
+        wanted = tuple(dropwhile(lambda part: part == "..", parts))
         if written.startswith("/") or _DRIVE.match(written):
             choices = [wanted[-length:] for length in range(min(len(wanted), _DEEPEST), 0, -1)]
         else:
             choices = [wanted] if 0 < len(wanted) <= _DEEPEST else []
-        for parts in choices:
-            if len(parts) == 1 < len(wanted):  # a name alone says little: only beside all folders
-                return by_path.get(PurePosixPath(parts[0]))
-            ends = ends_of(len(parts)).get(parts, [])
+        for last in choices:
+            if len(last) == 1 < len(wanted):  # a name alone says little: only beside all folders
+                return by_path.get(PurePosixPath(last[0]))
+            ends = ends_of(len(last)).get(last, [])
             if 1 < len(ends) <= _MOST_OWNERS:
                 ends = [file for file in ends if bool(_folder_word(file.name, MASK_FOLDERS)) is is_mask]
             if ends:

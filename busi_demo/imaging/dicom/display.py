@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
-from busi_demo.imaging.depth import DEPTHS, depth_of, to_8_bits
+from busi_demo.imaging.depth import depth_of, to_8_bits
 from busi_demo.imaging.dicom.mend import numbers
 from busi_demo.types import InputError
 
@@ -68,19 +68,21 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> Shown:
         if _shows(grey, stored, dataset):
             return grey, spare
     note = ("The brightness settings in the file (window or table) show nothing of the picture: they were ignored.",)
-    for keyword in _WINDOW:
-        if keyword in dataset:
-            delattr(dataset, keyword)
+    _remove(dataset, _WINDOW)
     with suppress(Exception):
         spare = _leave_spare_bits(stored, dataset)
         grey = _display_values(stored, dataset, windowed=False)
         if grey.min() < grey.max():
             return grey, (*note, *spare)
-    for keyword in _SETTINGS:
-        if keyword in dataset:
-            delattr(dataset, keyword)
+    _remove(dataset, _SETTINGS)
     spare = spare or _leave_spare_bits(stored, dataset)
     return _display_values(stored, dataset, windowed=False), (*note, *spare)
+
+
+def _remove(dataset: Dataset, keywords: tuple[str, ...]) -> None:
+    for keyword in keywords:
+        if keyword in dataset:
+            delattr(dataset, keyword)
 
 
 def _leave_spare_bits(stored: np.ndarray, dataset: Dataset) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def _leave_spare_bits(stored: np.ndarray, dataset: Dataset) -> tuple[str, ...]:
         return ()
     low, high = int(stored.min()), int(stored.max())
     needed = high.bit_length() if low >= 0 else max(high, ~low).bit_length() + 1
-    used = next((depth for depth in DEPTHS if needed <= depth), needed)
+    used = depth_of(2**needed - 1) if needed <= 16 else needed
     if signed and low >= 0:
         used = min(used, bits - 1)
         dataset.PixelRepresentation = 0
