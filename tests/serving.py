@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -41,6 +42,12 @@ def drop(page: Page, file: Path, selector: str) -> None:
         }""",
         [list(file.read_bytes()), file.name],
     )
+
+
+def files_below(folder: Path) -> set[Path]:
+    """The files of a running server; those that it removes meanwhile may be missing. (`Path.rglob` raises when a folder
+    that it is about to read is removed.)"""
+    return {Path(where, name) for where, _, names in os.walk(folder) for name in names}
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app
+from serving import CHROMIUM, CHROMIUM_ARGUMENTS, files_below, serve_app
 
 PATIENCE = 120_000  # milliseconds; on a busy machine libraries and weights take minutes to load
 expect.set_options(timeout=PATIENCE)
@@ -36,7 +36,7 @@ def files_left(app_folder: Path) -> Callable[..., set[str]]:
 
     def files_left(*names: str) -> set[str]:
         for _ in range(200):
-            if not (left := {path.name for path in app_folder.rglob("*")}.intersection(names)):
+            if not (left := {path.name for path in files_below(app_folder)}.intersection(names)):
                 break
             time.sleep(0.1)
         return left

@@ -6,7 +6,7 @@ import os
 
 from helpers import ROOT, heading, picture, save_grey
 from playwright.sync_api import expect
-from serving import free_port, serve_app
+from serving import files_below, free_port, serve_app
 
 from busi_demo.models import DEFAULT_APPROACH
 from busi_demo.ui import texts
@@ -41,10 +41,10 @@ def test_what_was_deleted_is_told_and_so_is_a_server_that_is_gone(browser, weigh
             page.locator("#gallery img").first.wait_for()
             analyse()
             for _ in range(120):
-                if not list(files.rglob("scan.png")):
+                if not any(path.name == "scan.png" for path in files_below(files)):
                     break
                 page.wait_for_timeout(500)
-            assert not list(files.rglob("scan.png"))
+            assert not any(path.name == "scan.png" for path in files_below(files))
             page.wait_for_timeout(2000 * KEPT)  # for what the session holds
             page.click("#analyse")
             expect(page.get_by_role("alert")).to_have_text(texts.EXPIRED)

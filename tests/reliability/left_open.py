@@ -16,7 +16,7 @@ from helpers import heading, save_grey
 from playwright.sync_api import Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from reliability import record
-from serving import CHROMIUM, CHROMIUM_ARGUMENTS, serve_app
+from serving import CHROMIUM, CHROMIUM_ARGUMENTS, files_below, serve_app
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.inference.predictor import load_predictor
@@ -69,7 +69,7 @@ def run(minutes: float, folder: Path) -> dict[str, Any]:
         start = _answers(used, scan, headings[scan])
         begun = time.monotonic()
         while (passed := (time.monotonic() - begun) / 60) < minutes:
-            if deleted is None and not list(files.rglob(scan.name)):
+            if deleted is None and all(path.name != scan.name for path in files_below(files)):
                 deleted = passed
             used.wait_for_timeout(10_000)
         used.locator("#analyse").click()

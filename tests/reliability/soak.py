@@ -26,7 +26,7 @@ from reliability import record
 from reliability.inputs import NO_PICTURES, make_files, pictures
 from reliability.journeys import ON_PAGE, Reply, Stopped, Visitor
 from reliability.latency import TARGET, latency, latency_text
-from serving import serve_app
+from serving import files_below, serve_app
 
 from busi_demo.models import APPROACHES, DEFAULT_APPROACH
 from busi_demo.ui.limits import QUEUE_SIZE
@@ -68,7 +68,7 @@ def main() -> int:
         log = (folder / "log.txt").read_text(errors="replace")
         figures |= {
             "engines": dict(re.findall(r"^(\w+) runs with the engine (\w+)", log, re.MULTILINE)),
-            "left_over": sum(p.is_file() for p in (folder / "files").rglob("*")),
+            "left_over": len(files_below(folder / "files")),
             "tracebacks": len(_FAULT.findall(log)),
         }
     if arguments.requests:
@@ -203,7 +203,7 @@ def crowd(url: str, folder: Path) -> dict[str, int]:
 def left_of_pages(folder: Path) -> int:
     """Files that were opened on pages and still lie on the server, though all pages were closed."""
     end = time.monotonic() + _LEAVING
-    while (left := len(list(folder.rglob(f"{ON_PAGE}*")))) and time.monotonic() < end:
+    while (left := sum(path.name.startswith(ON_PAGE) for path in files_below(folder))) and time.monotonic() < end:
         time.sleep(1)
     return left
 
