@@ -27,14 +27,17 @@ class TwoStage(ApproachModel):
     """Detection first, then classification of the crop; without a lesion the whole image is classified.
 
     The detector is a `MultitaskUNet`. Its mask gives the crop, and its class logits, which depend on the whole image,
-    give the probability of normal. The classifier gives the probabilities of benign and malignant for a lesion; its own
-    logit of normal is ignored, because a crop does not show the rest of the image.
+    give the probability of normal. Benign and malignant come from the classifier, or from the classifier and the
+    detector together; the classifier's own logit of normal is ignored, because a crop does not show the rest of the
+    image.
 
     Args:
         detector: architecture of the `MultitaskUNet`, one network or an ensemble, see `ApproachModel.architecture`; or
             the network itself, which then is shared.
         detector_head: whether the class logits of the detector come from a head of this network instead of the
             detector's own: a copy of that head that was calibrated, so that a shared detector does not change.
+        detector_share: weight of the detector's log-odds of malignant against benign, in [0, 1); the rest is that of
+            the classifier's.
         crop_size: side to which the crop is brought, pixels.
         margin: added on each side of the lesion's box, as a share of the box's longer side.
         min_area: share of the input's pixels below which a region is not a lesion.
@@ -46,8 +49,9 @@ class TwoStage(ApproachModel):
     key = "two_stage"
     title = "Two-stage (U-Net, then ResNet50)"
     summary = (
-        "A U-Net looks for a lesion first; what it draws is cut out with a margin, and a ResNet50 names the class of "
-        "that crop. Where no lesion is drawn, the whole image is classified."
+        "A U-Net looks for a lesion first; what it draws is cut out with a margin, and a ResNet50 looks at that crop. "
+        "Whether there is a lesion is the U-Net's answer, benign or malignant that of both. Where no lesion is drawn, "
+        "the whole image is classified."
     )
     takes_encoder_weights = True
     covers_input = False
@@ -56,6 +60,7 @@ class TwoStage(ApproachModel):
         self,
         detector: Mapping[str, Any] | ApproachModel | None = None,
         detector_head: bool = False,
+        detector_share: float = 0.0,
         crop_size: int = 128,
         margin: float = 0.25,
         min_area: float = 0.002,
@@ -70,6 +75,7 @@ class TwoStage(ApproachModel):
         self.config = {
             "detector": detector.architecture,
             "detector_head": detector_head,
+            "detector_share": detector_share,
             "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
@@ -105,7 +111,7 @@ class TwoStage(ApproachModel):
             ((features,),) = views
             detector_head = self._modules["detector_head"]
             class_logits = detector_head(found.features) if detector_head else found.class_logits
-            head = _GivenALesion(self.head, normal_log_odds(class_logits))
+            head = _GivenALesion(self.head, class_logits, self.config["detector_share"])
             return ModelOutput(
                 found.mask_logits, head(features), features, head, boxes, found.descriptor, found.disagreement
             )
@@ -158,18 +164,23 @@ class TwoStage(ApproachModel):
         head = self._modules["detector_head"]
         return self.behind(detector, head.member(self.folds.index(fold)) if isinstance(head, MeanHead) else None)
 
-    def behind(self, detector: ApproachModel, head: nn.Module | None = None) -> TwoStage:
+    def behind(
+        self, detector: ApproachModel, head: nn.Module | None = None, detector_share: float | None = None
+    ) -> TwoStage:
         """The same classifier, its weights shared, behind another detector.
 
         Args:
             detector: a `MultitaskUNet` or an ensemble of them.
             head: classification head for the features of the detector, instead of its own head.
+            detector_share: `None` keeps it.
         """
         other = copy(self)
         # A copy has the modules of the original until it gets a dictionary of its own.
         other._modules = {**self._modules, "detector": detector, "detector_head": head}
         other.folds = detector.folds
         other.config = {**self.config, "detector": detector.architecture, "detector_head": head is not None}
+        if detector_share is not None:
+            other.config["detector_share"] = detector_share
         return other
 
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:
@@ -183,23 +194,26 @@ class TwoStage(ApproachModel):
 
 
 class _GivenALesion(nn.Module):
-    """A classification head for the tumour classes, combined with log-odds of normal that are given: these do not
-    depend on its features, so a CAM for normal is empty.
+    """A classification head whose probability of normal is given, and whose log-odds of malignant are a weighted mean
+    of its own and of given ones. What is given does not depend on its features, so a CAM for normal is empty, and the
+    others show the evidence of this head alone.
 
     Args:
         head: (N, C, h, w) -> (N, 3); its logit of normal is ignored.
-        normal: log-odds of normal, float (N,).
+        given: class logits, float (N, 3).
+        share: weight of the given ones in the log-odds of malignant, in [0, 1).
     """
 
-    def __init__(self, head: nn.Module, normal: torch.Tensor) -> None:
+    def __init__(self, head: nn.Module, given: torch.Tensor, share: float) -> None:
         super().__init__()
-        self.head = head
-        self.normal = normal.detach().float()
+        self.head, self.share = head, share
+        self.given = given.detach().float()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        tumour = self.head(features)[:, _TUMOUR].float()
+        tumour = torch.lerp(self.head(features)[:, _TUMOUR].float(), self.given[:, _TUMOUR], self.share)
         # the shift is detached: a CAM does not see it
-        return torch.cat([tumour - tumour.detach().logsumexp(1, keepdim=True), self.normal[:, None]], dim=1)
+        tumour = tumour - tumour.detach().logsumexp(1, keepdim=True)
+        return torch.cat([tumour, normal_log_odds(self.given)[:, None]], dim=1)
 
 
 def normal_log_odds(class_logits: torch.Tensor) -> torch.Tensor:

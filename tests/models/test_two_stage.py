@@ -108,6 +108,23 @@ def test_the_detector_says_whether_there_is_a_lesion_and_the_classifier_which(mo
     assert torch.equal(whole.mask_logits, found.mask_logits)
 
 
+@torch.no_grad()
+def test_classifier_and_detector_say_together_which_lesion(models, noise):
+    model = models["two_stage"]
+    both = model.behind(model.detector, detector_share=0.25)
+    whole, found = both(noise), model.detector(noise)
+    crop = model.classify(noise, whole.boxes, found.mask_logits)
+    mine, theirs = (logits[:, 1] - logits[:, 0] for logits in (crop.class_logits, found.class_logits))
+    together = whole.class_logits[:, 1] - whole.class_logits[:, 0]
+    torch.testing.assert_close(together, 0.75 * mine + 0.25 * theirs)
+    probabilities, detected = (logits.softmax(1) for logits in (whole.class_logits, found.class_logits))
+    torch.testing.assert_close(probabilities[:, 2], detected[:, 2])
+    assert both.config["detector_share"] == 0.25 and model.config["detector_share"] == 0
+    assert both.behind(model.detector).config["detector_share"] == 0.25
+    maps = [class_activation_map(answer, "malignant") for answer in (both(noise[:1]), model(noise[:1]))]
+    np.testing.assert_allclose(*(found / found.max() for found in maps), atol=1e-4)  # the evidence of the crop alone
+
+
 def test_a_cam_shows_the_classifier_s_evidence_and_none_for_normal(models, noise):
     """By the closed form of Grad-CAM for a pooled linear head, for the classes that the crop decides."""
     model = models["two_stage"]
