@@ -14,6 +14,7 @@ from busi_demo.models import approach_class
 from busi_demo.models.base import ApproachModel
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
+from busi_demo.training.average import average_with_start
 from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.findings import findings_head
@@ -66,6 +67,8 @@ def train(argv: list[str] | None = None) -> None:
         return
     history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
     if Processes().is_main:
+        if config.start_share:
+            average_with_start(model, build(config), config.start_share)
         stages = {f"stage_{number}": rows for number, rows in enumerate(earlier, 1)}
         finish(model, data, preprocess, config, history, arguments.output, earlier=stages)
 

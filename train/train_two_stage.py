@@ -104,7 +104,7 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Path]:
 
 def train(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the detector of the two-stage approach, then its classifier.")
-    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=("approach", "w_seg", "w_cls"))
+    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=("approach", "w_seg", "w_cls", "start_share"))
     add_run_arguments(parser)
     parser.add_argument("--classifier-epochs", type=int, help="epochs of the second stage (default: --epochs)")
     parser.add_argument("--classifier-start-size", type=int, help="--start-size of the second stage")

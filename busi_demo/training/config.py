@@ -79,6 +79,8 @@ class TrainConfig:
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
     )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
+    start_share: float = _setting(0.0, "weight of the weights of `init_from` in the mean with the trained ones that is "
+                                  "kept at the end; 0: the trained ones alone", low=0.0, high=1.0)  # fmt: skip
     encoder_weights: str | None = _setting(None, "'imagenet' starts encoders from pretrained weights",
                                            choices=(None, "imagenet"))  # fmt: skip
     teacher: str | None = _setting(None, "folder of trained weights of any approach to learn from beside the truth")
@@ -98,6 +100,10 @@ class TrainConfig:
                 raise InputError(f"--{_flag(item.name)} must be {span}, got {value}.")
         if self.w_seg == self.w_cls == 0:
             raise InputError("--w-seg or --w-cls must be above 0, got 0 for both: nothing would be trained.")
+        if self.start_share and not self.init_from:
+            raise InputError(
+                f"--start-share {self.start_share} needs the weights to average with: add --init-from DIR."
+            )
         for name in ("image_size", "start_size", "end_size"):
             if getattr(self, name) % 32:
                 raise InputError(f"--{_flag(name)} must be a multiple of 32, got {getattr(self, name)}.")

@@ -175,10 +175,33 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     assert weights and all(torch.allclose(started[name], ended[name], atol=1e-3) for name in weights)
 
 
+def test_trained_weights_are_averaged_with_their_start(run_script, weights_folder, tmp_path):
+    start, tensors = weights_folder / "multitask_cnn", {}
+    for share in (0.0, 0.75):
+        output = tmp_path / str(share)
+        words = ["--approach", "multitask_cnn", *TINY, "--learning-rate", 0.01, "--ema-decay", 0, "--warmup", 0,
+                 "--init-from", start, "--start-share", share, "--output", output,
+                 "--run-dir", output / "run"]  # fmt: skip
+        assert run_script("train/train_multitask.py", *words)[0] == 0
+        tensors[share] = load_file(output / "multitask_cnn" / "model.safetensors")
+    assert read_config(output / "multitask_cnn").facts["training"]["start_share"] == 0.75
+    moved = 0
+    for name, before in load_file(start / "model.safetensors").items():
+        trained, mean = (tensors[share][name] for share in (0.0, 0.75))
+        if before.is_floating_point():
+            moved += not torch.equal(trained, before)
+            expected = before.float().lerp(trained.float(), 0.25)
+            torch.testing.assert_close(mean.float(), expected, atol=2e-3, rtol=2e-3)  # they are stored as float16
+        else:
+            assert torch.equal(mean, trained)
+    assert moved > 10
+
+
 @pytest.mark.parametrize(("script", "words", "message"), [
     ("train_multitask.py", ["--approach", "two_stage"], "two_stage is trained in two stages: use train/train_two_st"),
     ("train_multitask.py", ["--data", "nowhere"], "nowhere (from --data) is not a folder"),
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+    ("train_multitask.py", ["--data", "phantoms", "--start-share", "0.5"], "add --init-from DIR"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
     ("train_multitask.py", ["--data", "phantoms", "--seed", "1" + "0" * 30], "--seed must be between 0 and 2147483647"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),

@@ -213,7 +213,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
     words += ["--extra", *extra] if extra else []
     for name, value in config.get("training", {}).items():
-        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls")):
+        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls", "start_share")):
             words += [f"--{_flag(name)}", str(value)]
     for option, origin in config.get("learnt_from", {}).items():
         words += [f"--{_flag(option)}", origin["approach"] or "DIR"]

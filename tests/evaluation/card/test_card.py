@@ -436,7 +436,9 @@ def test_the_training_command_repeats_the_settings(key):
     recorded = config(key)
     words = shlex.split(training_command(key, recorded))
     parser = argparse.ArgumentParser()
-    add_arguments(parser, TrainConfig(), omit=("approach", "w_seg", "w_cls") if key == "two_stage" else ())
+    add_arguments(
+        parser, TrainConfig(), omit=("approach", "w_seg", "w_cls", "start_share") if key == "two_stage" else ()
+    )
     repeated = config_from(parser.parse_args(words[2:]), **({"approach": key} if key == "two_stage" else {}))
     assert (ROOT / words[1]).is_file() and ("two_stage" in words[1]) == (key == "two_stage")
     assert repeated.extra == ("BUS-UCLM",) and repeated.data == "Dataset_BUSI_with_GT"
