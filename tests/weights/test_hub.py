@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -262,3 +263,24 @@ def test_a_download_that_takes_long_is_told_and_goes_on(local, asked, monkeypatc
     load_weights(approach_folder(KEY))  # in the main thread: it waits
     assert len(asked) == len({name for _, name, _, _ in asked})
     assert [message for message in caplog.messages if "still being downloaded from anna/busi" in message]
+
+
+def test_the_files_of_an_answer_share_the_waiting(local, asked, monkeypatch):
+    """A Hub that takes a while for each file."""
+    download = huggingface_hub.hf_hub_download
+
+    def slow(*arguments: object, local_files_only: bool = False, **more: object) -> str:
+        time.sleep(0 if local_files_only else 0.6)
+        return download(*arguments, local_files_only=local_files_only, **more)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", slow)
+    monkeypatch.setattr(hub, "_WAIT", 0.8)
+    monkeypatch.setattr(hub, "_LEAST", 0.05)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/busi@main")
+    with ThreadPoolExecutor(1) as person:
+        with pytest.raises(InputError, match=rf"^{KEY}/{MODEL_FILE} is still being downloaded"):
+            person.submit(load_weights, approach_folder(KEY)).result()
+        time.sleep(1)
+        monkeypatch.setattr(hub, "_PAUSE", 0.2)
+        monkeypatch.setattr(hub, "_WAIT", 60)
+        person.submit(load_weights, approach_folder(KEY)).result()  # whoever asks later waits anew
