@@ -162,7 +162,7 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
     train = training_command(key, config)
     folds = ensemble_folds(config)
     if not folds:
-        return train
+        return "\n".join([train, *_detector_command(config)])
     for option, origin in config.get("learnt_from", {}).items():
         if origin["sha256"] is None:
             train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
@@ -179,12 +179,24 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
     )
 
 
+def _detector_command(config: Mapping[str, Any]) -> list[str]:
+    """The command that lets detector and classifier of `two_stage` answer together, where they do."""
+    share, origin = (
+        config.get("architecture", {}).get("detector_share"),
+        config.get("learnt_from", {}).get("detector_from"),
+    )
+    if not (share and origin):
+        return []
+    words = ["--data", config["data"]["main"], "--detector-from", origin["approach"], "--detector-share", str(share)]
+    return [shlex.join(["python", "train/replace_detector.py", *words])]
+
+
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     """Differences between the network of the command and the shipped one."""
     made = _defaults(key)
     if key == TWO_STAGE:
         made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
-    given = ("detector", "detector_head") if "detector_from" in config.get("learnt_from", {}) else ()
+    given = ("detector", "detector_head", "detector_share") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     shipped["input side"] = config["preprocess"]["size"]
     made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])

@@ -427,6 +427,11 @@ def test_several_detectors_are_listed():
     made = section(card, "Reproduce")
     assert "--detector-from multitask_unet" in made and "those of the first are not recorded" not in made
     assert "That gives `two_stage` with crop size 128 instead of the shipped 96." in made
+    assert "replace_detector" not in made
+    several["architecture"]["detector_share"] = 0.5
+    together = section(model_card({"two_stage": ApproachFacts(several)}, PUBLISHED), "Reproduce")
+    line = "python train/replace_detector.py --data Dataset_BUSI_with_GT --detector-from multitask_unet"
+    assert f"{line} --detector-share 0.5\n" in together
     assert "those of the first are not recorded" in section(one, "Reproduce")
     assert "That gives" not in section(one, "Reproduce")
 
