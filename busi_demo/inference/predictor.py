@@ -22,6 +22,7 @@ from busi_demo.inference.single_flight import SingleFlight
 from busi_demo.models import ALL, approaches_of
 from busi_demo.models.base import ApproachModel
 from busi_demo.types import CLASSES, InputError, ModelOutput, Prediction
+from busi_demo.weights import hub
 from busi_demo.weights.store import (
     Weights,
     approach_folder,
@@ -202,7 +203,7 @@ def load_predictor(key: str, weights_folder: Path | None = None) -> Predictor:
         InputError: there is no such approach, or its weights are missing or damaged.
     """
     folder = approach_folder(key, weights_folder)
-    with _loading:
+    with hub.one_answer(), _loading:
         predictor = _load(folder.parent.resolve() / folder.name)  # one cache entry for all spellings of a path
     if predictor.key != key:
         raise InputError(f"The folder of {key} holds weights of {predictor.key}: fetch the weights folder again.")

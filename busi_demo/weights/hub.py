@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
 import stat
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,12 @@ PIN_FILE = "hub.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 4.0  # seconds for the Hub to connect, and to answer
 _WAIT = 8.0  # seconds after which downloads that go on are told
-_PAUSE = 3.0  # seconds without a download after which the next is for somebody else
 _LEAST = 0.5  # seconds that a file may take in any case: what lies in the cache is there at once
 
 _log = logging.getLogger(__name__)
 _downloads: dict[tuple[Pin, str], Future[Path]] = {}
 _lock = threading.Lock()
-_waits = (
-    threading.local()
-)  # when this thread began to wait for the files of an answer, and when it had the last of them
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)  # of `time.monotonic`
 
 
 @dataclass(frozen=True)
@@ -140,18 +138,15 @@ def fetch(pin: Pin, name: str) -> Path:
     Returns:
         The local path. The sha256 of the file is not checked here.
     Raises:
-        InputError: the download failed, the Hub did not answer within seconds, or the file is not there yet, with what
-            was waited for the files before it; the message names the repository and the reason. The main thread, where
-            a program waits for its own work, logs that a download goes on and waits for it; any other thread answers
-            somebody, is told so, and the download goes on for the next who asks.
+        InputError: the download failed, the Hub did not answer within seconds, or the file is not there yet; the
+            message names the repository and the reason. The main thread, where a program waits for its own work, logs
+            that a download goes on and waits for it; any other thread answers somebody, is told so, and the download
+            goes on for the next who asks.
     """
-    download = _download(pin, name)
-    try:
-        return download.result(_time_left())
-    except StillRunning:
-        pass
-    finally:
-        _waits.ended = time.monotonic()
+    download, deadline = _download(pin, name), _deadline.get()
+    left = _WAIT if deadline is None else max(deadline - time.monotonic(), _LEAST)
+    with suppress(StillRunning):
+        return download.result(left)
     going_on = f"{name} is still being downloaded from {pin.repository} on the Hugging Face Hub"
     if threading.current_thread() is not threading.main_thread():
         raise InputError(f"{going_on} at revision {pin.revision}: try again in a minute.")
@@ -159,12 +154,17 @@ def fetch(pin: Pin, name: str) -> Path:
     return download.result()
 
 
-def _time_left() -> float:
-    """Seconds that this thread may wait for a further file; the files of one answer share `_WAIT`."""
-    now = time.monotonic()
-    if now - getattr(_waits, "ended", -math.inf) > _PAUSE:
-        _waits.begun = now
-    return max(_waits.begun + _WAIT - now, _LEAST)
+@contextmanager
+def one_answer() -> Iterator[None]:
+    """All files that are fetched inside share the seconds that a person waits."""
+    if _deadline.get() is not None:
+        yield
+        return
+    token = _deadline.set(time.monotonic() + _WAIT)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
 
 
 def _download(pin: Pin, name: str) -> Future[Path]:

@@ -18,6 +18,7 @@ import torch
 from helpers import ROOT
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import InputError
@@ -270,17 +271,15 @@ def test_the_files_of_an_answer_share_the_waiting(local, asked, monkeypatch):
     download = huggingface_hub.hf_hub_download
 
     def slow(*arguments: object, local_files_only: bool = False, **more: object) -> str:
-        time.sleep(0 if local_files_only else 0.6)
+        time.sleep(0 if local_files_only else 1)
         return download(*arguments, local_files_only=local_files_only, **more)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", slow)
-    monkeypatch.setattr(hub, "_WAIT", 0.8)
+    monkeypatch.setattr(hub, "_WAIT", 1.5)
     monkeypatch.setattr(hub, "_LEAST", 0.05)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/busi@main")
     with ThreadPoolExecutor(1) as person:
         with pytest.raises(InputError, match=rf"^{KEY}/{MODEL_FILE} is still being downloaded"):
-            person.submit(load_weights, approach_folder(KEY)).result()
-        time.sleep(1)
-        monkeypatch.setattr(hub, "_PAUSE", 0.2)
-        monkeypatch.setattr(hub, "_WAIT", 60)
-        person.submit(load_weights, approach_folder(KEY)).result()  # whoever asks later waits anew
+            person.submit(load_predictor, KEY).result()
+        name = f"{KEY}/{CONFIG_FILE}"
+        assert person.submit(hub.fetch, Pin("anna/busi", "main"), name).result().is_file()  # whoever is next waits anew
