@@ -14,12 +14,15 @@ import _path  # noqa: F401
 from busi_demo.data.busi import index_folder
 from busi_demo.data.locate import find_data
 from busi_demo.models.two_stage import TwoStage
+from busi_demo.project import make_folder
 from busi_demo.training.detector import calibrated_head, load_detector, reference_to
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import Member, evaluate_held_out, joined_split
+from busi_demo.training.join import EQUAL_DATA, Member, evaluate_held_out, joined_split
 from busi_demo.training.recipe import main
+from busi_demo.training.sources import counts
 from busi_demo.types import InputError
 from busi_demo.weights.calibration import UNCALIBRATED
+from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.split_file import VALIDATION, read_split
 from busi_demo.weights.start import identity, load_part
 from busi_demo.weights.store import WEIGHTS_FOLDER, Weights, read_config
@@ -42,10 +45,18 @@ def replace_detector() -> None:
         raise InputError(f"--detector-share must be at least 0 and less than 1, got {share}.")
     folder = arguments.weights / TwoStage.key
     config = read_config(folder)
+    if config.approach != TwoStage.key or identity(folder)["sha256"] != config.sha256:
+        raise InputError(f"The files in {folder} are no weights of {TwoStage.key}: fetch the weights folder again.")
     if (fold := config.fold) is None:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_two_stage.py.")
-    seed = config.data.get("seed", 0)
+    make_folder(arguments.weights, "--weights")
+    origin, seed = identity(arguments.detector_from), config.data.get("seed", 0)
     detector = load_detector(arguments.detector_from, config.preprocess, fold, seed)
+    if detector.config and (other := next((n for n in EQUAL_DATA if _differ(n, config, detector.config)), None)):
+        raise InputError(
+            f"{arguments.detector_from} was trained on a split of other images than {folder} ({other} is "
+            f"{detector.config.data[other]}, not {config.data[other]}): train it on the same data folder."
+        )
     # the detector of now may be gone: its folder is where new ones are written
     model = TwoStage(**{**config.architecture, "detector": detector.model, "detector_head": False})
     for part in ("encoder", "head"):
@@ -55,16 +66,24 @@ def replace_detector() -> None:
     rows = [replace(row, split=VALIDATION) if row.fold == fold else row for row in read_split(folder)]
     held_out = Member(folder, replace(raw, model=model.held_out(fold)), config, fold, rows)
     results, calibration = evaluate_held_out([held_out], index_folder(find_data(arguments.data)))
-    origins = {**config.learnt_from, "detector_from": identity(arguments.detector_from)}
+    split = joined_split([held_out]) if model.folds else rows
+    facts = {name: config.facts[name] for name in ("training",) if name in config.facts}
     write_approach(
         folder,
         replace(raw, calibration=calibration),
         results,
-        facts={"data": config.data, "training": config.facts.get("training"), "learnt_from": origins},
-        split=joined_split([held_out]) if model.folds else rows,
+        facts={"data": {**config.data, **counts(split)}, **facts,
+               "learnt_from": {**config.learnt_from, "detector_from": origin}},
+        split=split,
         histories={"": held_out.history} | held_out.histories,
         detector=reference_to(detector, folder),
-    )
+    )  # fmt: skip
+
+
+def _differ(name: str, *configs: WeightsConfig) -> bool:
+    """Whether a fact on the data is recorded in both and differs."""
+    values = [config.data[name] for config in configs if name in config.data]
+    return len(values) == len(configs) and values[0] != values[1]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from copy import deepcopy
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -44,7 +45,10 @@ def train(argv: list[str] | None = None) -> None:
     config = config_from(arguments)
     if config.approach == TwoStage.key:
         raise InputError("two_stage is trained in two stages: use train/train_two_stage.py.")
+    if config.start_share and arguments.tune:
+        raise InputError("--tune scores networks as they are trained: leave --start-share out.")
     model = build(config)
+    start = deepcopy(model) if config.start_share else None
     earlier = read_stages(Path(config.init_from), config.fold) if config.init_from else []
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
@@ -67,8 +71,8 @@ def train(argv: list[str] | None = None) -> None:
         return
     history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
     if Processes().is_main:
-        if config.start_share:
-            average_with_start(model, build(config), config.start_share)
+        if start is not None:
+            average_with_start(model, start, config.start_share)
         stages = {f"stage_{number}": rows for number, rows in enumerate(earlier, 1)}
         finish(model, data, preprocess, config, history, arguments.output, earlier=stages)
 

@@ -16,7 +16,7 @@ from busi_demo.models.ensemble import folds_of
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder, run_settings
-from busi_demo.training.config import TrainConfig, add_arguments, config_from
+from busi_demo.training.config import OF_MULTITASK, TrainConfig, add_arguments, config_from
 from busi_demo.training.detector import calibrated_head, load_detector
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
@@ -87,6 +87,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
         parts = {"encoder": model.encoder, "head": model.head} if detector else whole_parts(start, model)
         for name, part in parts.items():
             load_part(start, name, part, config.fold, config.seed, config.approach)
+        model.detector_share = read_config(start).architecture.get("detector_share", 0.0) if has_config(start) else 0.0
     if arguments.encoder_from:
         load_part(arguments.encoder_from, "encoder", model.encoder, config.fold, config.seed)
     if detector is None:
@@ -104,7 +105,7 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Path]:
 
 def train(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the detector of the two-stage approach, then its classifier.")
-    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=("approach", "w_seg", "w_cls", "start_share"))
+    add_arguments(parser, TrainConfig(approach=TwoStage.key), omit=OF_MULTITASK)
     add_run_arguments(parser)
     parser.add_argument("--classifier-epochs", type=int, help="epochs of the second stage (default: --epochs)")
     parser.add_argument("--classifier-start-size", type=int, help="--start-size of the second stage")

@@ -75,16 +75,32 @@ class TwoStage(ApproachModel):
         self.config = {
             "detector": detector.architecture,
             "detector_head": detector_head,
-            "detector_share": detector_share,
             "crop_size": crop_size,
             "margin": margin,
             "min_area": min_area,
             "threshold": threshold,
             "dropout": dropout,
         }
+        self.detector_share = detector_share
         self.encoder = resnet50_encoder(encoder_weights)
         self.head = ClassificationHead(self.encoder.out_channels[-1], dropout)
         self.register_module("detector_head", deepcopy(detector.head) if detector_head else None)  # type: ignore[arg-type]
+
+    @property
+    def detector_share(self) -> float:
+        """Weight of the detector in the log-odds of malignant against benign.
+
+        Raises:
+            ValueError: it is set to a number outside of [0, 1).
+        """
+        share: float = self.config["detector_share"]
+        return share
+
+    @detector_share.setter
+    def detector_share(self, share: float) -> None:
+        if not 0 <= share < 1:
+            raise ValueError(f"detector_share must be at least 0 and less than 1, got {share}")
+        self.config["detector_share"] = share
 
     @property
     def outline_network(self) -> ApproachModel:
@@ -111,7 +127,7 @@ class TwoStage(ApproachModel):
             ((features,),) = views
             detector_head = self._modules["detector_head"]
             class_logits = detector_head(found.features) if detector_head else found.class_logits
-            head = _GivenALesion(self.head, class_logits, self.config["detector_share"])
+            head = _GivenALesion(self.head, class_logits, self.detector_share)
             return ModelOutput(
                 found.mask_logits, head(features), features, head, boxes, found.descriptor, found.disagreement
             )
@@ -180,7 +196,7 @@ class TwoStage(ApproachModel):
         other.folds = detector.folds
         other.config = {**self.config, "detector": detector.architecture, "detector_head": head is not None}
         if detector_share is not None:
-            other.config["detector_share"] = detector_share
+            other.detector_share = detector_share
         return other
 
     def _box(self, mask: np.ndarray) -> tuple[float, float, float, float]:

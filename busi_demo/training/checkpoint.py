@@ -12,7 +12,7 @@ import torch
 
 from busi_demo.evaluation.history import history_csv
 from busi_demo.project import make_folder, save_whole
-from busi_demo.training.config import TrainConfig
+from busi_demo.training.config import AFTER_TRAINING, TrainConfig
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity
 
@@ -21,8 +21,8 @@ _DIGEST = 32  # bytes before the content of a file: its SHA-256
 
 
 def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """The values that must be equal to resume a run: its settings, and under `OPTION_sha256` the hash of the weights
-    that an option names, so that other weights at the same path are detected.
+    """The values that must be equal to resume a run: the settings of its steps, and under `OPTION_sha256` the hash of
+    the weights that an option names, so that other weights at the same path are detected.
 
     Args:
         config: of the run; `init_from` and `teacher` name weights.
@@ -34,7 +34,8 @@ def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = No
     """
     folders = {name: getattr(config, name) for name in ("init_from", "teacher")} | dict(parts_from or {})
     hashes = {f"{name}{_HASH}": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
-    return config.to_dict() | hashes
+    own = {name: value for name, value in config.to_dict().items() if name not in AFTER_TRAINING}
+    return own | hashes
 
 
 class RunFolder:

@@ -12,6 +12,11 @@ from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.models import DEFAULT_APPROACH, approach_class
 from busi_demo.types import InputError
 
+OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share")
+"""Settings that train_multitask.py has and train_two_stage.py has not."""
+AFTER_TRAINING = ("start_share",)
+"""Settings that change no step of the training: a run can be resumed with others."""
+
 
 def _setting(default: Any, text: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": text, **metadata})
@@ -79,8 +84,10 @@ class TrainConfig:
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
     )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
-    start_share: float = _setting(0.0, "weight of the weights of `init_from` in the mean with the trained ones that is "
-                                  "kept at the end; 0: the trained ones alone", low=0.0, high=1.0)  # fmt: skip
+    start_share: float = _setting(
+        0.0, "weight of the weights of `init_from` in the mean with the trained ones that is kept at the end; 0: the "
+        "trained ones alone, whose epochs history.csv tells in any case", low=0.0, high=1.0,
+    )  # fmt: skip
     encoder_weights: str | None = _setting(None, "'imagenet' starts encoders from pretrained weights",
                                            choices=(None, "imagenet"))  # fmt: skip
     teacher: str | None = _setting(None, "folder of trained weights of any approach to learn from beside the truth")

@@ -33,7 +33,7 @@ def load_detector(folder: Path, preprocess: Preprocess, fold: int, seed: int) ->
     if weights.preprocess != preprocess:
         raise InputError(
             f"The detector in {folder} looks at inputs of {weights.preprocess.size} px, the run at {preprocess.size}: "
-            f"give --image-size {weights.preprocess.size}."
+            f"give a detector of {preprocess.size} px, or train with --image-size {weights.preprocess.size}."
         )
     check_split(folder, weights.config, seed)
     weights.held_out(fold)
@@ -61,6 +61,9 @@ def reference_to(detector: Weights, folder: Path) -> DetectorReference | None:
         folder: of the two-stage weights.
     """
     config, other = detector.config, folder.with_name(detector.model.key)
-    if config is None or not has_config(other) or read_config(other).sha256 != config.sha256:
+    if config is None or not has_config(other):
+        return None
+    beside = read_config(other)
+    if (beside.sha256, beside.architecture) != (config.sha256, config.architecture):
         return None
     return DetectorReference(config.approach, config.sha256)

@@ -26,7 +26,7 @@ from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, read_s
 from busi_demo.weights.store import Weights, load_weights, read_config
 
 _EQUAL = ("approach", "architecture", "preprocess", "threshold", "min_area")
-_EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")
+EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
         for name in _EQUAL:
             _check_equal(first, other, name, *(getattr(m.config, name) for m in (first, other)))
         _check_equal(first, other, "training", *(_without_fold(m.config.facts.get("training")) for m in (first, other)))
-        for name in _EQUAL_DATA:
+        for name in EQUAL_DATA:
             _check_equal(first, other, name, *(m.config.data.get(name) for m in (first, other)))
         _check_equal(first, other, "data sets", *(sorted({r.source for r in m.split}) for m in (first, other)))
     by_fold = {member.fold: member for member in members}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.project import make_folder
 from busi_demo.training.checkpoint import RunFolder
-from busi_demo.training.config import TrainConfig
+from busi_demo.training.config import AFTER_TRAINING, TrainConfig
 from busi_demo.training.listeners import Listener, Row
 from busi_demo.types import InputError
 
@@ -114,7 +114,7 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {name: limits for name, limits in SPACE.items() if _matters(name, config)}
-    fixed = {name: value for name, value in config.to_dict().items() if name not in space}
+    fixed = {name: value for name, value in config.to_dict().items() if name not in (*space, *AFTER_TRAINING)}
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
     study = _open(folder, fixed, pruner, resume)
     done = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)

@@ -25,13 +25,13 @@ FOLD = 3
 HELD_OUT = ("benign case (1).png", "benign case (2).png", "malignant case (1).png", "normal case (1).png")
 
 
-def save_detectors(weights: Path, *folds: int) -> None:
+def save_detectors(weights: Path, *folds: int, images: int = 8) -> None:
     members = [fill_weights(create_model("multitask_unet", width=8)) for _ in folds]
     with torch.no_grad():
         for fold, member in zip(folds, members, strict=True):
             member.head[-1].bias += torch.tensor([0.1, -0.2, 0.3]) * (fold + 1)
     model = Ensemble(members, folds) if len(folds) > 1 else members[0]
-    facts = {"data": {"seed": 0} | ({"fold": folds[0]} if len(folds) == 1 else {})}
+    facts = {"data": {"seed": 0, "images_indexed": images} | ({"fold": folds[0]} if len(folds) == 1 else {})}
     save_weights(
         weights / model.key, model, Preprocess(size=64), calibration=Calibration(1.5, (0.1, 0, 0)), facts=facts
     )
@@ -44,7 +44,7 @@ def weights(tmp_path, busi) -> Path:
     detector = load_weights(tmp_path / "multitask_unet")
     model = fill_weights(create_model("two_stage", crop_size=64)).behind(detector.model)
     teacher = {"approach": "multitask_cnn", "sha256": "0" * 64, "git_commit": None}
-    data = {"main": "busi", "fold": FOLD, "seed": 0}
+    data = {"main": "busi", "fold": FOLD, "seed": 0, "images_indexed": 8}
     facts = {"data": data, "training": {"epochs": 8}, "learnt_from": {"teacher": teacher}}
     reference = DetectorReference("multitask_unet", detector.config.sha256)
     folder = tmp_path / "two_stage"
@@ -73,6 +73,11 @@ def test_the_classifier_answers_behind_the_new_detectors(replace, weights, busi,
     assert found.config.learnt_from["teacher"]["sha256"] == "0" * 64
     assert found.model.folds == (FOLD, 0) and found.model.config["detector_share"] == 0.5 and found.threshold == 0.4
     assert found.config.facts["training"] == {"epochs": 8}
+    everything = len(index_folder(busi))
+    assert (
+        sum(found.config.data["train"]["busi"].values()) == everything
+    )  # one detector learnt from what the other held out
+    assert sum(found.config.data["validation"]["busi"].values()) == len(HELD_OUT)
     assert {r.image for r in read_split(weights / "two_stage") if r.split == fold_name(FOLD)} == set(HELD_OUT)
     assert (weights / "two_stage" / "report" / "history.csv").read_text().splitlines() == [
         "epoch,train_loss",
@@ -110,12 +115,17 @@ def test_one_detector_and_the_share_of_before(replace, weights):
 
 def test_what_does_not_fit_is_refused(replace, weights):
     before = (weights / "two_stage" / "config.json").read_bytes()
-    for folds, words, message in (
-        ((0, 1), (), f"All networks of multitask_unet were trained on fold {FOLD}"),
-        ((FOLD, 0), ("--detector-share", 1), "--detector-share must be at least 0 and less than 1, got 1.0."),
+    for folds, images, words, message in (
+        ((0, 1), 8, (), f"All networks of multitask_unet were trained on fold {FOLD}"),
+        ((FOLD, 0), 9, (), "was trained on a split of other images"),
+        ((FOLD, 0), 8, ("--detector-share", 1), "--detector-share must be at least 0 and less than 1, got 1.0."),
     ):
-        save_detectors(weights, *folds)
+        save_detectors(weights, *folds, images=images)
         status, _, err = replace(*words)
         (line,) = err.splitlines()
         assert status == 2 and message in line
     assert (weights / "two_stage" / "config.json").read_bytes() == before
+    model = weights / "two_stage" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    status, _, err = replace()
+    assert status == 2 and "are no weights of two_stage: fetch the weights folder again" in err

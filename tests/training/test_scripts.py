@@ -154,7 +154,7 @@ def test_a_detector_beside_the_new_weights_is_referred_to(run_script, tmp_path):
 
 @pytest.mark.parametrize(("folds", "size", "words", "message"), [
     ((1,), 64, (), "multitask_unet was trained on fold 0: it held out fold 1"),
-    ((0,), 96, (), "looks at inputs of 96 px, the run at 64: give --image-size 96"),
+    ((0,), 96, (), "looks at inputs of 96 px, the run at 64: give a detector of 64 px, or train with --image-size 96"),
     ((0, 1), 64, ("--seed", 1), "was trained on the split of seed 0, whose training images validate here"),
 ])  # fmt: skip
 def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, size, words, message):
@@ -177,11 +177,11 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
 
 def test_trained_weights_are_averaged_with_their_start(run_script, weights_folder, tmp_path):
     start, tensors = weights_folder / "multitask_cnn", {}
-    for share in (0.0, 0.75):
+    for share in (0.0, 0.75):  # the second continues the finished run: only what is kept of it differs
         output = tmp_path / str(share)
         words = ["--approach", "multitask_cnn", *TINY, "--learning-rate", 0.01, "--ema-decay", 0, "--warmup", 0,
-                 "--init-from", start, "--start-share", share, "--output", output,
-                 "--run-dir", output / "run"]  # fmt: skip
+                 "--init-from", start, "--start-share", share, "--output", output, "--run-dir", tmp_path / "run",
+                 "--resume"]  # fmt: skip
         assert run_script("train/train_multitask.py", *words)[0] == 0
         tensors[share] = load_file(output / "multitask_cnn" / "model.safetensors")
     assert read_config(output / "multitask_cnn").facts["training"]["start_share"] == 0.75
@@ -202,6 +202,8 @@ def test_trained_weights_are_averaged_with_their_start(run_script, weights_folde
     ("train_multitask.py", ["--data", "nowhere"], "nowhere (from --data) is not a folder"),
     ("train_multitask.py", ["--data", "phantoms", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     ("train_multitask.py", ["--data", "phantoms", "--start-share", "0.5"], "add --init-from DIR"),
+    ("train_multitask.py", ["--data", "phantoms", "--start-share", "0.5", "--init-from", "x", "--tune", "1"],
+     "leave --start-share out"),
     ("train_multitask.py", ["--data", "phantoms", "--init-from", "nowhere"], "weights of nowhere are missing"),
     ("train_multitask.py", ["--data", "phantoms", "--seed", "1" + "0" * 30], "--seed must be between 0 and 2147483647"),
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),

@@ -20,6 +20,8 @@ TWO_STAGE = "two_stage"
 Configs = Mapping[str, Mapping[str, Any]]
 """Key of an approach -> its config.json."""
 
+_OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share")  # settings that train_two_stage.py has not
+
 
 def models_section(configs: Configs) -> str:
     """One row for each approach, also for those without weights."""
@@ -181,13 +183,12 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
 
 def _detector_command(config: Mapping[str, Any]) -> list[str]:
     """The command that lets detector and classifier of `two_stage` answer together, where they do."""
-    share, origin = (
-        config.get("architecture", {}).get("detector_share"),
-        config.get("learnt_from", {}).get("detector_from"),
-    )
+    share = config.get("architecture", {}).get("detector_share")
+    origin = config.get("learnt_from", {}).get("detector_from")
     if not (share and origin):
         return []
-    words = ["--data", config["data"]["main"], "--detector-from", origin["approach"], "--detector-share", str(share)]
+    data, detector = config.get("data", {}).get("main", "DIR"), origin["approach"]
+    words = ["--data", data, "--detector-from", detector, "--detector-share", str(share)]
     return [shlex.join(["python", "train/replace_detector.py", *words])]
 
 
@@ -225,7 +226,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
     words += ["--extra", *extra] if extra else []
     for name, value in config.get("training", {}).items():
-        if value is not None and not (two_stage and name in ("approach", "w_seg", "w_cls", "start_share")):
+        if value is not None and not (two_stage and name in _OF_MULTITASK):
             words += [f"--{_flag(name)}", str(value)]
     for option, origin in config.get("learnt_from", {}).items():
         words += [f"--{_flag(option)}", origin["approach"] or "DIR"]

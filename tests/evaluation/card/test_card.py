@@ -24,7 +24,7 @@ from busi_demo.evaluation.results import ImageResult, result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.models.two_stage import TwoStage
-from busi_demo.training.config import TrainConfig, add_arguments, config_from
+from busi_demo.training.config import OF_MULTITASK, TrainConfig, add_arguments, config_from
 from busi_demo.types import CLASSES
 from busi_demo.weights.licences import SOURCES, terms_of_weights
 
@@ -441,9 +441,7 @@ def test_the_training_command_repeats_the_settings(key):
     recorded = config(key)
     words = shlex.split(training_command(key, recorded))
     parser = argparse.ArgumentParser()
-    add_arguments(
-        parser, TrainConfig(), omit=("approach", "w_seg", "w_cls", "start_share") if key == "two_stage" else ()
-    )
+    add_arguments(parser, TrainConfig(), omit=OF_MULTITASK if key == "two_stage" else ())
     repeated = config_from(parser.parse_args(words[2:]), **({"approach": key} if key == "two_stage" else {}))
     assert (ROOT / words[1]).is_file() and ("two_stage" in words[1]) == (key == "two_stage")
     assert repeated.extra == ("BUS-UCLM",) and repeated.data == "Dataset_BUSI_with_GT"
