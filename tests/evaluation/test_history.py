@@ -57,6 +57,6 @@ def test_the_mean_has_the_columns_that_all_histories_have():
     assert mean_history([rows(1), rows(1, 2)]) == mean_history([]) == []
 
 
-@pytest.mark.parametrize(("name", "lengths"), [("multitask_unet", [8]), ("multitask_cnn", [6])])
+@pytest.mark.parametrize(("name", "lengths"), [("multitask_unet", [8, 3, 3]), ("multitask_cnn", [6])])
 def test_the_shipped_histories_are_read(name, lengths):
     assert [len(stage) for stage in read_stages(ROOT / "weights" / name)] == lengths
