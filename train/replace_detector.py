@@ -22,10 +22,10 @@ from busi_demo.training.recipe import main
 from busi_demo.training.sources import counts
 from busi_demo.types import InputError
 from busi_demo.weights.calibration import UNCALIBRATED
-from busi_demo.weights.config import WeightsConfig
+from busi_demo.weights.config import WeightsConfig, not_of_this_version
 from busi_demo.weights.split_file import VALIDATION, read_split
 from busi_demo.weights.start import identity, load_part
-from busi_demo.weights.store import WEIGHTS_FOLDER, Weights, read_config
+from busi_demo.weights.store import CONFIG_FILE, WEIGHTS_FOLDER, Weights, read_config
 
 
 def replace_detector() -> None:
@@ -58,7 +58,11 @@ def replace_detector() -> None:
             f"{detector.config.data[other]}, not {config.data[other]}): train it on the same data folder."
         )
     # the detector of now may be gone: its folder is where new ones are written
-    model = TwoStage(**{**config.architecture, "detector": detector.model, "detector_head": False})
+    try:
+        model = TwoStage(**{**config.architecture, "detector": detector.model, "detector_head": False})
+    except TypeError as error:
+        reason = "its architecture is not one that this version can build"
+        raise not_of_this_version(f"{folder.name}/{CONFIG_FILE}", reason) from error
     for part in ("encoder", "head"):
         load_part(folder, part, getattr(model, part), fold, seed, TwoStage.key)
     model = model.behind(detector.model, calibrated_head(detector), share).eval()

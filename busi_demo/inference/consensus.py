@@ -16,6 +16,7 @@ from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
 from busi_demo.models import CONSENSUS, CONSENSUS_TITLE
 from busi_demo.types import CLASSES, Agreement, InputCheck, InputError, Prediction, Verdict
+from busi_demo.weights import hub
 from busi_demo.weights.store import available_approaches, why_left_out
 
 MIN_MEDIAN_DICE = 0.5
@@ -248,4 +249,5 @@ def load_consensus(weights_folder: Path | None = None) -> ConsensusPredictor:
     Raises:
         InputError: fewer than two approaches have weights, or those of one are damaged.
     """
-    return ConsensusPredictor([load_predictor(key, weights_folder) for key in consensus_keys(weights_folder)])
+    with hub.one_answer():
+        return ConsensusPredictor([load_predictor(key, weights_folder) for key in consensus_keys(weights_folder)])

@@ -251,7 +251,8 @@ def load_predictors(choice: str) -> tuple[list[Predictor], str | None]:
         InputError: the chosen approach, or every approach, has no weights, or weights are damaged.
     """
     keys, left_out = choose(choice)
-    return [load_predictor(key) for key in keys], left_out
+    with hub.one_answer():
+        return [load_predictor(key) for key in keys], left_out
 
 
 def choose(choice: str) -> tuple[list[str], str | None]:

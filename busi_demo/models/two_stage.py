@@ -17,7 +17,7 @@ from busi_demo.models.base import ApproachModel, Pass, Plan
 from busi_demo.models.ensemble import MeanHead, build
 from busi_demo.models.heads import ClassificationHead
 from busi_demo.models.multitask_unet import MultitaskUNet
-from busi_demo.types import CLASSES, ModelOutput
+from busi_demo.types import CLASSES, InputError, ModelOutput
 
 _NORMAL = CLASSES.index("normal")  # the last one
 _TUMOUR = slice(0, _NORMAL)
@@ -91,15 +91,15 @@ class TwoStage(ApproachModel):
         """Weight of the detector in the log-odds of malignant against benign.
 
         Raises:
-            ValueError: it is set to a number outside of [0, 1).
+            InputError: it is set to something else than a number in [0, 1).
         """
         share: float = self.config["detector_share"]
         return share
 
     @detector_share.setter
     def detector_share(self, share: float) -> None:
-        if not 0 <= share < 1:
-            raise ValueError(f"detector_share must be at least 0 and less than 1, got {share}")
+        if not (isinstance(share, (int, float)) and 0 <= share < 1):
+            raise InputError(f"detector_share must be at least 0 and less than 1, got {share!r}.")
         self.config["detector_share"] = share
 
     @property

@@ -86,7 +86,7 @@ class TrainConfig:
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
     start_share: float = _setting(
         0.0, "weight of the weights of `init_from` in the mean with the trained ones that is kept at the end; 0: the "
-        "trained ones alone, whose epochs history.csv tells in any case", low=0.0, high=1.0,
+        "trained ones alone, which history.csv always shows", low=0.0, high=1.0,
     )  # fmt: skip
     encoder_weights: str | None = _setting(None, "'imagenet' starts encoders from pretrained weights",
                                            choices=(None, "imagenet"))  # fmt: skip

@@ -121,8 +121,9 @@ def test_classifier_and_detector_say_together_which_lesion(models, noise):
     torch.testing.assert_close(probabilities[:, 2], detected[:, 2])
     assert both.config["detector_share"] == 0.25 and model.config["detector_share"] == 0
     assert both.behind(model.detector).config["detector_share"] == 0.25
-    with pytest.raises(ValueError, match="at least 0 and less than 1, got 1"):
-        model.behind(model.detector, detector_share=1)
+    for wrong in (1, -0.1, float("nan"), "0.5", None):
+        with pytest.raises(InputError, match="at least 0 and less than 1, got"):
+            model.detector_share = wrong
     maps = [class_activation_map(answer, "malignant") for answer in (both(noise[:1]), model(noise[:1]))]
     np.testing.assert_allclose(*(found / found.max() for found in maps), atol=1e-4)  # the evidence of the crop alone
 

@@ -133,7 +133,10 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     again = ["--init-from", tmp_path / "weights" / "two_stage", "--run-dir", tmp_path / "again"]
     status, _, err = run_script("train/train_two_stage.py", *words, *again)
     assert status == 2 and "has several detectors: give them, or others, with --detector-from" in err
+    config = tmp_path / "weights" / "two_stage" / "config.json"
+    config.write_text(config.read_text().replace('"detector_share": 0.0', '"detector_share": 0.25'))
     assert run_script("train/train_two_stage.py", *words, *again, "--detector-from", given)[0] == 0
+    assert read_config(config.parent).architecture["detector_share"] == 0.25
     status, _, err = run_script("train/calibrate.py", "--approach", "two_stage", "--weights", tmp_path / "weights")
     assert status == 2 and "holds several networks" in err
 

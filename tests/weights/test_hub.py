@@ -271,15 +271,16 @@ def test_the_files_of_an_answer_share_the_waiting(local, asked, monkeypatch):
     download = huggingface_hub.hf_hub_download
 
     def slow(*arguments: object, local_files_only: bool = False, **more: object) -> str:
-        time.sleep(0 if local_files_only else 1)
+        time.sleep(0 if local_files_only else 2)
         return download(*arguments, local_files_only=local_files_only, **more)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", slow)
-    monkeypatch.setattr(hub, "_WAIT", 1.5)
+    monkeypatch.setattr(hub, "_WAIT", 3.5)
     monkeypatch.setattr(hub, "_LEAST", 0.05)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "anna/busi@main")
     with ThreadPoolExecutor(1) as person:
         with pytest.raises(InputError, match=rf"^{KEY}/{MODEL_FILE} is still being downloaded"):
             person.submit(load_predictor, KEY).result()
         name = f"{KEY}/{CONFIG_FILE}"
+        monkeypatch.setattr(hub, "_WAIT", 60)
         assert person.submit(hub.fetch, Pin("anna/busi", "main"), name).result().is_file()  # whoever is next waits anew
