@@ -7,10 +7,11 @@ python train/fit_input_check.py --data DIR --extra OTHER_DIR ... [--others FOLDE
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import _path  # noqa: F401
 import numpy as np
@@ -59,6 +60,7 @@ def parse() -> argparse.Namespace:
 
 def fit() -> None:
     arguments = parse()
+    other_files = readable_pictures(arguments.others)
     roots = [find_data(folder) for folder in (arguments.data, *arguments.extra)]
     samples: dict[str, Sequence[FileSample | PhantomSample]] = {
         root.name: drawn(index_folder(root), arguments.per_set, arguments.seed) for root in roots
@@ -66,7 +68,7 @@ def fit() -> None:
     samples[PHANTOMS] = phantom_samples(PHANTOMS_EACH, first_seed=2_000_000)
     sets = {name: pictures_of(chosen, name) for name, chosen in samples.items()}
     reference = fit_reference(sets)
-    rates = measure(sets, reference) | others(arguments.others, Known(reference), None)
+    rates = measure(sets, reference) | others(other_files, Known(reference), None)
     write(replace(reference, measured=rates), arguments.weights)
     for key in available_approaches(arguments.weights):
         weights = load_weights(arguments.weights / key)
@@ -78,7 +80,7 @@ def fit() -> None:
             print(f"{key} makes no descriptor: its pictures are compared by their properties alone")
             continue
         network = fit_network(own, weights.config.sha256 if weights.config else "")
-        rates = measure(own, reference, network) | others(arguments.others, Known(reference, network), weights)
+        rates = measure(own, reference, network) | others(other_files, Known(reference, network), weights)
         write(replace(network, measured=rates), arguments.weights / key)
 
 
@@ -130,18 +132,31 @@ def measured(sample: FileSample | PhantomSample, seed: int) -> tuple[dict[str, l
     return changed_properties(image, seed), fingerprint(image)
 
 
-@torch.no_grad()
-def others(folders: Sequence[Path], known: Known, weights: Weights | None) -> dict[str, dict[str, dict[str, int]]]:
-    """Count the verdicts on the pictures of folders, by folder.
+def readable_pictures(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """The pictures of folders, by the name of the folder. Each is read, so that a bad one is told before minutes of
+    fitting, not after them.
 
     Raises:
-        InputError: there is no picture in one of them.
+        InputError: a folder has no picture, two have one name, or a picture cannot be read.
     """
-    counted = {}
+    found: dict[str, list[Path]] = {}
     for folder in folders:
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
         if not files:
             raise InputError(f"{folder} holds no picture: name folders of PNG, JPEG or other pictures with --others.")
+        if folder.name in found:
+            raise InputError(f"Two folders of --others are called {folder.name}, which tells them apart: rename one.")
+        for path in files:
+            read_image(path)
+        found[folder.name] = files
+    return found
+
+
+@torch.no_grad()
+def others(found: Mapping[str, Sequence[Path]], known: Known, weights: Weights | None) -> dict[str, dict[str, Any]]:
+    """Count the verdicts on pictures, by the folder that they are in."""
+    counted = {}
+    for name, files in found.items():
         verdicts = []
         for path in files:
             grey = read_image(path)
@@ -149,7 +164,7 @@ def others(folders: Sequence[Path], known: Known, weights: Weights | None) -> di
             seen = weights.model.descriptor(weights.preprocess(pixels)) if weights else None
             descriptor = None if seen is None else seen[0].numpy()
             verdicts.append(check_input(pixels, known, descriptor=descriptor, coloured=grey.coloured).verdict)
-        counted[folder.name] = {
+        counted[name] = {
             "n": len(files),
             "doubtful": verdicts.count(Verdict.DOUBTFUL),
             "refused": verdicts.count(Verdict.REFUSED),

@@ -150,4 +150,4 @@ def train(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(train)
+    main(train, resumable=True)

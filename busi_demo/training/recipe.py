@@ -124,20 +124,24 @@ def command_line(parser: argparse.ArgumentParser, arguments: argparse.Namespace,
     return shlex.join(words)
 
 
-def main(train: Callable[[], None]) -> None:
-    """Run a training script. An error that the user can correct becomes one line and exit status 2, an interruption
-    status 130."""
+def main(work: Callable[[], None], resumable: bool = False) -> None:
+    """Run a script of `train/`. An error that the user can correct becomes one line and exit status 2, an interruption
+    status 130.
+
+    Args:
+        work: of the script.
+        resumable: whether the script has `--resume`.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        train()
+        work()
         leave()
     except (InputError, FloatingPointError, OSError) as error:
         rank, message = int(os.environ.get("RANK", "0")), str(error)
         if isinstance(error, OSError):
             place = f" at {error.filename}" if error.filename else ""
-            message = (
-                f"The training stopped ({reason_of(error)}{place}): mend this, and repeat the command with --resume."
-            )
+            again = " with --resume" if resumable else ""
+            message = f"Stopped ({reason_of(error)}{place}): mend this, and repeat the command{again}."
         print(f"error{f' in process {rank}' if rank else ''}: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

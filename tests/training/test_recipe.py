@@ -18,9 +18,9 @@ def handler():
     signal.signal(signal.SIGTERM, before)
 
 
-def status_of(train) -> int:
+def status_of(train, resumable: bool = False) -> int:
     with pytest.raises(SystemExit) as stopped:
-        main(train)
+        main(train, resumable)
     return stopped.value.code
 
 
@@ -32,16 +32,19 @@ def test_an_input_error_is_one_line_and_status_2(capsys):
     assert capsys.readouterr().err == "error: There is no such folder.\n"
 
 
-@pytest.mark.parametrize(("error", "message"), [
-    (FloatingPointError("The loss is nan."), "The loss is nan."),
-    (OSError(28, "No space left on device", "run/best.pt"), "The training stopped (No space left on device at "
-     "run/best.pt): mend this, and repeat the command with --resume."),
+FULL = OSError(28, "No space left on device", "run/best.pt")
+
+
+@pytest.mark.parametrize(("error", "resumable", "message"), [
+    (FloatingPointError("The loss is nan."), True, "The loss is nan."),
+    (FULL, True, "Stopped (No space left on device at run/best.pt): mend this, and repeat the command with --resume."),
+    (FULL, False, "Stopped (No space left on device at run/best.pt): mend this, and repeat the command."),
 ])  # fmt: skip
-def test_an_error_of_the_system_is_one_line(capsys, error, message):
+def test_an_error_of_the_system_is_one_line(capsys, error, resumable, message):
     def train() -> None:
         raise error
 
-    assert status_of(train) == 2
+    assert status_of(train, resumable) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
 
 

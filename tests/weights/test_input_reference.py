@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers import picture, save_grey
 
 from busi_demo.imaging.properties import PROPERTIES
 from busi_demo.types import InputError
@@ -95,3 +98,26 @@ def test_a_file_for_other_properties_gets_a_sentence(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"entropy", b"entropi"))
     with pytest.raises(InputError, match="was made by another version, for other properties"):
         network_reference(tmp_path / "cnn")
+
+
+def test_pictures_to_measure_on_are_read_before_anything_is_fitted(run_script, tmp_path):
+    """The data folder does not exist, which the script would say first if it did not look at the pictures before."""
+    good, twin, bad, none = (tmp_path / name for name in ("a/good", "b/good", "bad", "none"))
+    none.mkdir()
+    for folder in (good, twin):
+        save_grey(folder / "picture.png", picture(0))
+    save_grey(bad / "tiny.png", np.zeros((3, 3), dtype=np.uint8))
+
+    def complaint(*others: Path) -> str:
+        status, _, err = run_script("train/fit_input_check.py", "--data", tmp_path / "missing", "--others", *others)
+        assert status == 2
+        return err
+
+    assert complaint(good, none) == (
+        f"error: {none} holds no picture: name folders of PNG, JPEG or other pictures with --others.\n"
+    )
+    assert complaint(good, bad).startswith("error: tiny.png is 3 x 3 pixels, expected at least ")
+    assert complaint(good, twin) == (
+        "error: Two folders of --others are called good, which tells them apart: rename one.\n"
+    )
+    assert "missing" in complaint(good)
