@@ -26,7 +26,7 @@ from busi_demo.training.losses import JointObjective
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
-from busi_demo.weights.start import load_part
+from busi_demo.weights.start import load_encoder, load_part
 
 
 def build(config: TrainConfig) -> ApproachModel:
@@ -34,6 +34,8 @@ def build(config: TrainConfig) -> ApproachModel:
     model = approach_class(config.approach).fresh(config.encoder_weights)
     if config.init_from:
         load_part(Path(config.init_from), "", model, config.fold, config.seed, config.approach)
+    if config.encoder_from:
+        load_encoder(Path(config.encoder_from), model, config.fold, config.seed)
     return model
 
 

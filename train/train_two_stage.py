@@ -26,7 +26,7 @@ from busi_demo.training.losses import CropObjective, DetectionObjective, JointOb
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
-from busi_demo.weights.start import identity, load_part
+from busi_demo.weights.start import identity, load_encoder, load_part
 from busi_demo.weights.store import Weights, has_config, read_config
 
 
@@ -88,8 +88,8 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
         for name, part in parts.items():
             load_part(start, name, part, config.fold, config.seed, config.approach)
         model.detector_share = read_config(start).architecture.get("detector_share", 0.0) if has_config(start) else 0.0
-    if arguments.encoder_from:
-        load_part(arguments.encoder_from, "encoder", model.encoder, config.fold, config.seed)
+    if config.encoder_from:
+        load_encoder(Path(config.encoder_from), model, config.fold, config.seed)
     if detector is None:
         return model, None, None
     whole = model.behind(detector.model, calibrated_head(detector))
@@ -99,8 +99,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
 
 def parts_of(arguments: argparse.Namespace) -> dict[str, Path]:
     """Option -> folder of the weights of a part of the network."""
-    given = {name: getattr(arguments, name) for name in ("detector_from", "encoder_from")}
-    return {name: folder for name, folder in given.items() if folder}
+    return {"detector_from": arguments.detector_from} if arguments.detector_from else {}
 
 
 def train(argv: list[str] | None = None) -> None:
@@ -111,7 +110,6 @@ def train(argv: list[str] | None = None) -> None:
     parser.add_argument("--classifier-start-size", type=int, help="--start-size of the second stage")
     parser.add_argument("--detector-from", type=Path, metavar="DIR",
                         help="weights of multitask_unet as detector: the first stage is left out")  # fmt: skip
-    parser.add_argument("--encoder-from", type=Path, metavar="DIR", help="weights of multitask_resnet50 to start from")
     arguments = parse(parser, argv, TwoStage.key)
     config = config_from(arguments, approach=TwoStage.key)
     stages, parts = stages_of(arguments, config, run_folder(arguments, TwoStage.key)), parts_of(arguments)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The decoder ends at half the input resolution: the last doubling took a third of the time on a CPU and was not better
 # than bilinear interpolation.
 DECODER_CHANNELS = (128, 64, 48, 32)
-_LITE_STRIDE_16 = 5  # EfficientNet-Lite's blocks up to stride 16
+LITE0 = "tu-tf_efficientnet_lite0"
 
 
 class UNet(nn.Module):
@@ -73,18 +73,10 @@ def resnet50_encoder(encoder_weights: str | None = None) -> ResNetEncoder:
     return _encoder("resnet50", encoder_weights)
 
 
-def compact_encoder(encoder_weights: str | None = None) -> TimmUniversalEncoder:
-    """The blocks of EfficientNet-Lite0 (Tan & Le, EfficientNet, ICML 2019, without squeeze-and-excitation) down to
-    stride 16, 0.8 million parameters: float (N, 1, S, S) -> maps at strides 1, 2, 4, 8 and 16; their channels are its
-    `out_channels`."""
-    from segmentation_models_pytorch.encoders import get_encoder
-
-    name = "tu-tf_efficientnet_lite0"
-    encoder = get_encoder(name, in_channels=1, depth=4, weights=None)
-    if encoder_weights:
-        load_efficientnet_lite(encoder.model, name)
-    encoder.model.blocks = encoder.model.blocks[:_LITE_STRIDE_16]
-    return encoder
+def lite_encoder(encoder_weights: str | None = None) -> TimmUniversalEncoder:
+    """EfficientNet-Lite0 (Tan & Le, EfficientNet, ICML 2019, without squeeze-and-excitation) on one grey channel:
+    float (N, 1, S, S) -> feature maps at strides 1, 2, 4, 8, 16 and 32; their channels are its `out_channels`."""
+    return _encoder(LITE0, encoder_weights)
 
 
 def _encoder(name: str, weights: str | None) -> Any:

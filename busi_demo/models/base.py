@@ -53,6 +53,7 @@ class ApproachModel(nn.Module, ABC):
         covers_input: whether the features of its outputs cover the whole input, not a crop of it.
         takes_encoder_weights: whether the constructor takes `encoder_weights`, so that a training can start from
             pretrained weights.
+        encoder_part: name of the sub-module that is the encoder of its classes.
 
     Attributes:
         config: the keywords that make this architecture again.
@@ -69,6 +70,7 @@ class ApproachModel(nn.Module, ABC):
     summary: ClassVar[str]
     covers_input: ClassVar[bool] = True
     takes_encoder_weights: ClassVar[bool] = False
+    encoder_part: ClassVar[str] = "encoder"
     config: dict[str, Any]
     folds: tuple[int, ...] = ()
 

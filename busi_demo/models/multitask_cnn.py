@@ -1,4 +1,4 @@
-"""Multi-task CNN: a compact network with a fine feature grid, for sharp class activation maps."""
+"""Multi-task CNN: a compact network with a light decoder and a fine feature grid, for sharp class activation maps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import torch
 
-from busi_demo.models.backbones import compact_encoder
+from busi_demo.models.backbones import lite_encoder
 from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, UpsampleDecoder, mask_guided
 from busi_demo.models.multitask import MultitaskModel
 
 
 class MultitaskCNN(MultitaskModel):
-    """The encoder of `backbones.compact_encoder`, a segmentation branch from stride 4 and a classification branch on
-    the stride 8 grid: a CAM of 28 x 28 at 224. The encoder ends at stride 16, so that class evidence is localised.
+    """EfficientNet-Lite0 (Tan & Le, ICML 2019) as encoder, a segmentation branch from stride 4 with a fifth of the
+    parameters of a U-Net's decoder, and a classification branch on the stride 8 grid: a CAM of 28 x 28 at 224.
 
     Args:
         decoder_width: channels of the segmentation branch.
-        class_width: channels that each of the two coarse scales gives to the class head.
+        class_width: channels that each of the strides 8, 16 and 32 gives to the class head.
         dropout: before the linear layer.
         scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
@@ -46,7 +46,7 @@ class MultitaskCNN(MultitaskModel):
             "dropout": dropout,
             "scales": list(scales),
         }
-        self.encoder = compact_encoder(encoder_weights)
+        self.encoder = lite_encoder(encoder_weights)
         channels = self.encoder.out_channels
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)
         self.scales = MultiScaleFeatures(channels[3:], class_width)

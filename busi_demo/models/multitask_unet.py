@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from busi_demo.models.backbones import DECODER_CHANNELS, UNet
+from busi_demo.models.backbones import DECODER_CHANNELS, LITE0, UNet
 from busi_demo.models.heads import ClassificationHead, MultiScaleFeatures, mask_guided
 from busi_demo.models.multitask import MultitaskModel
 from busi_demo.types import InputError
@@ -32,10 +32,11 @@ class MultitaskUNet(MultitaskModel):
         "inside the drawn lesion, to name the class."
     )
     takes_encoder_weights = True
+    encoder_part = "unet.encoder"
 
     def __init__(
         self,
-        encoder_name: str = "tu-tf_efficientnet_lite0",
+        encoder_name: str = LITE0,
         decoder_channels: Sequence[int] = DECODER_CHANNELS,
         attention: str | None = None,
         width: int = 128,

@@ -12,7 +12,7 @@ import torch
 
 from busi_demo.evaluation.history import history_csv
 from busi_demo.project import make_folder, save_whole
-from busi_demo.training.config import AFTER_TRAINING, TrainConfig
+from busi_demo.training.config import AFTER_TRAINING, WEIGHTS_OPTIONS, TrainConfig
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity
 
@@ -25,14 +25,14 @@ def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = No
     the weights that an option names, so that other weights at the same path are detected.
 
     Args:
-        config: of the run; `init_from` and `teacher` name weights.
+        config: of the run; its `WEIGHTS_OPTIONS` name weights.
         parts_from: further options that name weights -> their folders.
     Returns:
         Plain JSON values.
     Raises:
         InputError: a folder has no weights.
     """
-    folders = {name: getattr(config, name) for name in ("init_from", "teacher")} | dict(parts_from or {})
+    folders = {name: getattr(config, name) for name in WEIGHTS_OPTIONS} | dict(parts_from or {})
     hashes = {f"{name}{_HASH}": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
     own = {name: value for name, value in config.to_dict().items() if name not in AFTER_TRAINING}
     return own | hashes

@@ -14,6 +14,8 @@ from busi_demo.types import InputError
 
 OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share")
 """Settings that train_multitask.py has and train_two_stage.py has not."""
+WEIGHTS_OPTIONS = ("init_from", "encoder_from", "teacher")
+"""Settings that name the folder of trained weights."""
 AFTER_TRAINING = ("start_share",)
 """Settings that change no step of the training: a run can be resumed with others."""
 
@@ -84,6 +86,8 @@ class TrainConfig:
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
     )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
+    encoder_from: str | None = _setting(None, "folder of trained weights of any approach with the same encoder, which "
+                                        "the encoder starts from")  # fmt: skip
     start_share: float = _setting(
         0.0, "weight of the weights of `init_from` in the mean with the trained ones that is kept at the end; 0: the "
         "trained ones alone, which history.csv always shows", low=0.0, high=1.0,

@@ -20,7 +20,7 @@ from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models.base import ApproachModel
 from busi_demo.project import save_whole
-from busi_demo.training.config import TrainConfig
+from busi_demo.training.config import WEIGHTS_OPTIONS, TrainConfig
 from busi_demo.training.detector import reference_to
 from busi_demo.training.sources import TrainingData, counts
 from busi_demo.training.validate import network_outputs, score
@@ -34,7 +34,6 @@ from busi_demo.weights.store import Weights, keep_previous, load_weights, save_w
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
-_WEIGHTS_OPTIONS = ("init_from", "teacher")
 
 
 def finish(
@@ -71,8 +70,8 @@ def finish(
     if whole is not None:
         model = whole.to("cpu").to(memory_format=torch.contiguous_format).float().eval()
         split = [replace(row, split=fold_name(config.fold)) if row.split == VALIDATION else row for row in split]
-    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *_WEIGHTS_OPTIONS)}
-    origins = {name: place for name in _WEIGHTS_OPTIONS if (place := getattr(config, name))}
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("data", "extra", *WEIGHTS_OPTIONS)}
+    origins = {name: place for name in WEIGHTS_OPTIONS if (place := getattr(config, name))}
     folder = output / model.key
     write_approach(
         folder,

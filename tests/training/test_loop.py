@@ -19,7 +19,7 @@ from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models import create_model
 from busi_demo.training import loop
 from busi_demo.training.checkpoint import RunFolder, read_state
-from busi_demo.training.config import TrainConfig
+from busi_demo.training.config import WEIGHTS_OPTIONS, TrainConfig
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
 from busi_demo.types import InputError
@@ -167,12 +167,12 @@ def test_a_damaged_file_of_a_run_gets_one_sentence(train, tmp_path, name):
             train(tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("option", ["init_from", "teacher", "detector_from"])
+@pytest.mark.parametrize("option", [*WEIGHTS_OPTIONS, "detector_from"])
 def test_a_run_is_not_resumed_with_other_weights_at_the_same_path(data, tmp_path, option):
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"one")
-    own = option in ("init_from", "teacher")
+    own = option in WEIGHTS_OPTIONS
     config = replace(CONFIG, epochs=1, **({option: str(folder)} if own else {}))
 
     def run(resume: bool):

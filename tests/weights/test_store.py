@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from busi_demo.types import CLASSES, InputError
 from busi_demo.weights import store
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.config import DetectorReference
-from busi_demo.weights.start import identity, load_part
+from busi_demo.weights.start import identity, load_encoder, load_part
 from busi_demo.weights.store import (
     CONFIG_FILE,
     MODEL_FILE,
@@ -321,6 +322,25 @@ def test_load_part_names_an_approach_that_was_not_expected(weights_folder):
 def test_load_part_of_a_missing_file_says_so(tmp_path):
     with pytest.raises(InputError, match="weights of multitask_cnn are missing"):
         load_part(tmp_path / KEY, "", create_model(KEY, **TINY))
+
+
+@pytest.mark.parametrize(("source", "target"), [
+    ("multitask_unet", KEY), (KEY, "multitask_unet"), ("multitask_resnet50", "two_stage"),
+])  # fmt: skip
+def test_an_encoder_starts_from_that_of_another_approach(weights_folder, source, target):
+    torch.manual_seed(1)
+    model, trained = create_model(target), load_weights(weights_folder / source).model
+    before = deepcopy(model.state_dict())
+    load_encoder(weights_folder / source, model)
+    encoder = trained.get_submodule(trained.encoder_part).state_dict()
+    for name, tensor in model.state_dict().items():
+        inside = name.removeprefix(f"{model.encoder_part}.")
+        assert torch.equal(tensor, before[name] if inside == name else encoder[inside]), name
+
+
+def test_an_encoder_of_another_architecture_is_refused(weights_folder):
+    with pytest.raises(InputError, match=r"of multitask_resnet50 have no encoder\..*: give weights of the same archi"):
+        load_encoder(weights_folder / "multitask_resnet50", create_model(KEY))
 
 
 def test_reinitialised_weights_are_random_but_all_else_stays(weights_folder, approach):
