@@ -10,7 +10,14 @@ import _path  # noqa: F401
 from busi_demo.data.published import image_notes, locked_test
 from busi_demo.evaluation.autopsy.study import PUBLISHED
 from busi_demo.evaluation.card.card import model_card
-from busi_demo.evaluation.card.sources import AUTOPSY_FILE, CARD_FILE, read_autopsy, read_external, read_reports
+from busi_demo.evaluation.card.sources import (
+    AUTOPSY_FILE,
+    CARD_FILE,
+    read_autopsy,
+    read_external,
+    read_fewer,
+    read_reports,
+)
 from busi_demo.models import APPROACHES
 from busi_demo.project import check_file, save_whole
 from busi_demo.training.recipe import main
@@ -50,7 +57,7 @@ def write_card() -> None:
     if not any(key in known for key in APPROACHES):
         raise InputError(f"{arguments.weights} holds the weights of no approach: name their folder with --weights.")
     autopsy = read_autopsy(arguments.autopsy) if arguments.autopsy.is_file() else None
-    text = model_card(known, published_counts(), autopsy, read_external())
+    text = model_card(known, published_counts(), autopsy, read_external(), read_fewer())
     save_whole(arguments.output, text.encode())
     print(f"wrote {arguments.output}: {', '.join(key for key in APPROACHES if key in known)}")
 

@@ -93,7 +93,7 @@ def build(arguments: argparse.Namespace, config: TrainConfig) -> tuple[TwoStage,
     if detector is None:
         return model, None, None
     whole = model.behind(detector.model, calibrated_head(detector))
-    part = whole.held_out(config.fold)
+    part = whole.part((config.fold,))
     return part, None if part is whole else whole, detector
 
 

@@ -142,14 +142,24 @@ class ApproachModel(nn.Module, ABC):
         """
         return None
 
+    def part(self, folds: Sequence[int]) -> ApproachModel:
+        """The networks of some folds alone, their weights shared; a single network returns itself, its weights record
+        the fold, see `Weights.held_out`.
+
+        Args:
+            folds: one or more of the folds that the networks were not trained on.
+        Raises:
+            InputError: all networks were trained on one of them.
+        """
+        return self
+
     def held_out(self, fold: int) -> ApproachModel:
-        """The part of this network that was not trained on a fold of the data; a single network returns itself; its
-        weights record the fold, see `Weights.held_out`.
+        """The part of this network that was not trained on a fold of the data.
 
         Raises:
             InputError: all parts were trained on the fold.
         """
-        return self
+        return self.part((fold,))
 
     def parameter_count(self) -> int:
         """Number of trainable and fixed parameters."""

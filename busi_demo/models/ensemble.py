@@ -75,15 +75,14 @@ class Ensemble(ApproachModel):
     def descriptor(self, x: torch.Tensor) -> torch.Tensor | None:
         return self.members[0].descriptor(x)  # type: ignore[operator]
 
-    def held_out(self, fold: int) -> ApproachModel:
-        """The member that was not trained on a fold.
-
-        Raises:
-            InputError: all members were.
-        """
-        if fold not in self.folds:
-            raise InputError(f"All networks of {self.key} were trained on fold {fold}: choose one of {self.folds}.")
-        return self.members[self.folds.index(fold)]  # type: ignore[return-value]
+    def part(self, folds: Sequence[int]) -> ApproachModel:
+        """As `ApproachModel.part`: one member, or an ensemble of several."""
+        if missing := [fold for fold in folds if fold not in self.folds]:
+            raise InputError(
+                f"All networks of {self.key} were trained on fold {missing[0]}: choose one of {self.folds}."
+            )
+        members: list[ApproachModel] = [self.members[self.folds.index(fold)] for fold in folds]  # type: ignore[misc]
+        return Ensemble(members, folds) if len(members) > 1 else members[0]
 
 
 def _disagreement(probabilities: torch.Tensor) -> torch.Tensor:
@@ -105,9 +104,10 @@ class MeanHead(nn.Module):
         super().__init__()
         self.heads = nn.ModuleList(heads)
 
-    def member(self, position: int) -> nn.Module:
-        """The head of one member."""
-        return self.heads[position]
+    def part(self, positions: Sequence[int]) -> nn.Module:
+        """The heads of some members."""
+        heads = [self.heads[position] for position in positions]
+        return MeanHead(heads) if len(heads) > 1 else heads[0]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         shares = features.chunk(len(self.heads), dim=1)

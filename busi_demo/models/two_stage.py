@@ -168,17 +168,15 @@ class TwoStage(ApproachModel):
         boxes = [self._box(mask) for mask in masks.cpu().numpy()]
         return torch.tensor(boxes, dtype=torch.float32, device=masks.device)
 
-    def held_out(self, fold: int) -> TwoStage:
-        """The same classifier behind the one detector that was not trained on a fold; itself where there is one.
-
-        Raises:
-            InputError: all detectors were trained on it.
-        """
-        detector = self.detector.held_out(fold)
+    def part(self, folds: Sequence[int]) -> TwoStage:
+        """The same classifier behind the detectors of some folds, see `ApproachModel.part`; itself where there is one
+        detector."""
+        detector = self.detector.part(folds)
         if detector is self.detector:
             return self
         head = self._modules["detector_head"]
-        return self.behind(detector, head.member(self.folds.index(fold)) if isinstance(head, MeanHead) else None)
+        positions = [self.folds.index(fold) for fold in folds]
+        return self.behind(detector, head.part(positions) if isinstance(head, MeanHead) else None)
 
     def behind(
         self, detector: ApproachModel, head: nn.Module | None = None, detector_share: float | None = None

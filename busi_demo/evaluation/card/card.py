@@ -62,6 +62,12 @@ promise to hold the true class as often as their level says, for each class, on 
 another machine breaks that promise. Rows of another data set say by how much: no network was trained on its images, all
 that ships answered them, and nothing was fitted to these answers."""
 
+FEWER = """\
+What one, two, ... and all networks of an approach give, and cost: the mean over the choices of that many networks, on
+images that none of them was trained on; of `{two_stage}`, the networks are its detectors. The time is that of a
+prediction by PyTorch on one thread; what the page uses is faster (BENCHMARKS.md). A single network is what an approach
+without an ensemble has: the ensembles tell what it lacks."""
+
 INPUT_CHECK = """\
 Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered with a warning and never green, a
 refused one gets no class. Colour, headers of DICOM files and two-valued pictures are asked beside what is counted
@@ -104,6 +110,7 @@ def model_card(
     published: Mapping[str, int],
     autopsy: Report | None = None,
     external: Report | None = None,
+    fewer: Report | None = None,
 ) -> str:
     """Write MODEL_CARD.md; equal arguments give equal text.
 
@@ -113,6 +120,7 @@ def model_card(
         published: step -> count of the published data set, in the order to be shown.
         autopsy: autopsy.json of train/autopsy.py.
         external: what others measured on images from elsewhere, see `tables.external_table`.
+        fewer: fewer_networks.json of train/fewer_networks.py.
     Returns:
         Markdown that ends with a line break.
     """
@@ -138,6 +146,8 @@ def model_card(
         *_selection(known),
         *_further(known),
         *_elsewhere(external, configs),
+        "## Quality and time",
+        *_fewer(fewer, configs),
         "## Subgroups",
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
@@ -197,6 +207,13 @@ def _elsewhere(external: Report | None, configs: Mapping[str, Mapping[str, Any]]
         "take those results as an upper bound.",
         tables.external_table(external, sha256),
     ]
+
+
+def _fewer(fewer: Report | None, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if fewer is None:
+        return [_missing("`python train/fewer_networks.py --data DIR`")]
+    sha256 = {key: config["sha256"] for key, config in configs.items()}
+    return [FEWER.format(two_stage=origin.TWO_STAGE), tables.fewer_table(fewer, sha256)]
 
 
 def _reporting(known: Known) -> list[str]:

@@ -16,6 +16,7 @@ from busi_demo.weights.trust_file import read_trust
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
 EXTERNAL_FILE = ROOT / "train" / "results" / "external.json"
+FEWER_FILE = ROOT / "train" / "results" / "fewer_networks.json"
 CARD_FILE = ROOT / "MODEL_CARD.md"
 
 _AUTOPSY = {"data": str, "quoted": dict, "published": dict, "counts": dict, "settings": dict, "ways": dict,
@@ -58,6 +59,15 @@ def read_external() -> dict[str, Any] | None:
         InputError: the file cannot be read.
     """
     return read_json(EXTERNAL_FILE) if EXTERNAL_FILE.is_file() else None
+
+
+def read_fewer() -> dict[str, Any] | None:
+    """The result of `train/fewer_networks.py`; `None` where there is no such file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return read_json(FEWER_FILE) if FEWER_FILE.is_file() else None
 
 
 def _read_approach(folder: Path) -> ApproachFacts:

@@ -115,6 +115,27 @@ def external_table(external: Report, sha256: Mapping[str, Any]) -> str:
     return text
 
 
+def fewer_table(fewer: Report, sha256: Mapping[str, Any]) -> str:
+    """Quality and time of one, two, ... and all networks of each approach.
+
+    Args:
+        fewer: fewer_networks.json of train/fewer_networks.py.
+        sha256: key -> of its weights now; approaches that were measured with others are left out.
+    """
+    current = {key: own["rows"] for key, own in fewer["approaches"].items() if sha256.get(key) == own["sha256"]}
+    rows = [
+        [f"`{key}`", row["networks"], f"{row['milliseconds']:.0f}", *(_value(row[name], None, None) for name in
+         ("accuracy", "malignant_auc", "lesion_dice", "brier"))]
+        for key, own in current.items()
+        for row in own
+    ]  # fmt: skip
+    heads = ["approach", "networks", "ms", "accuracy", "malignant AUC", "lesion Dice", "Brier score"]
+    text = f"{fewer['n']} images of {fewer['data']}.\n\n{table(heads, rows)}"
+    if stale := [f"`{key}`" for key in fewer["approaches"] if key not in current]:
+        text += f"\n\nLeft out, because other weights were measured: {', '.join(stale)}."
+    return text
+
+
 def corruption_table(reports: Mapping[str, Report]) -> str:
     """Accuracy, lesion Dice and mean confidence of each approach on the images as they are, and with each corruption at
     the middle and the highest severity."""
