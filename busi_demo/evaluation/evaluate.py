@@ -95,11 +95,16 @@ def note_unscored(samples: Sequence[FileSample], results: Sequence[ImageResult])
               f"{empty[0].name} for example: only their class is scored", file=sys.stderr)  # fmt: skip
 
 
-def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
-    """Print a note with the number of these images that an approach was trained on; scores on those are too high."""
+def count_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> int:
+    """The number of these images of the data set `source` that an approach was trained on."""
     splits = [read_split(folder) for folder in folders if has_split(folder)]
     trained = {(row.label, row.image) for rows in splits for row in rows if row.source == source and row.trained}
-    if count := sum((sample.label, sample.name) in trained for sample in samples):
+    return sum((sample.label, sample.name) in trained for sample in samples)
+
+
+def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source: str) -> None:
+    """Print a note with the number of these images that an approach was trained on; scores on those are too high."""
+    if count := count_trained(samples, folders, source):
         print(f"note: {count} of the {len(samples)} images were trained on; --images validation measures without that",
               file=sys.stderr)  # fmt: skip
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
+from busi_demo.evaluation.evaluate import random_subset
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import ImageResult, image_result
 from busi_demo.imaging import GroundTruth
@@ -54,12 +55,12 @@ def measure_fewer(weights: Weights, samples: Sequence[FileSample], timed: int) -
 
     Args:
         weights: of an ensemble, an approach with several detectors, or a single network.
-        samples: of known class.
-        timed: number of these images whose predictions are timed, on one thread.
+        samples: one or more, of known class.
+        timed: at least 1; number of these images, drawn at random, whose predictions are timed.
     Returns:
         One row for each number of networks: `networks`, `choices` (of that many), `milliseconds` (median of a
-        prediction by PyTorch on one thread) and `MEASURES`, each the mean over the choices, `None` where it is not
-        defined.
+        prediction by PyTorch, with the threads that it has) and `MEASURES`, each the mean over the choices, `None`
+        where it is not defined.
     """
     folds = weights.model.folds
     parts = {n: choices(folds, n) for n in range(1, len(folds) + 1)} if folds else {1: [()]}
@@ -79,7 +80,7 @@ def measure_fewer(weights: Weights, samples: Sequence[FileSample], timed: int) -
         {
             "networks": count,
             "choices": len(of_a_size),
-            "milliseconds": _milliseconds(predictors[of_a_size[0]], samples[:timed]),
+            "milliseconds": _milliseconds(predictors[of_a_size[0]], random_subset(samples, timed)),
             **_means([_measured(results[chosen]) for chosen in of_a_size]),
         }
         for count, of_a_size in parts.items()
@@ -100,15 +101,11 @@ def _means(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
 
 
 def _milliseconds(predictor: Predictor, samples: Sequence[FileSample]) -> float:
-    images, threads = [sample.read()[0] for sample in samples], torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        predictor.predict(images[0])
-        seconds = []
-        for image in images:
-            start = time.perf_counter()
-            predictor.predict(image)
-            seconds.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
+    images = [sample.read()[0] for sample in samples]
+    predictor.predict(images[0])
+    seconds = []
+    for image in images:
+        start = time.perf_counter()
+        predictor.predict(image)
+        seconds.append(time.perf_counter() - start)
     return 1000 * median(seconds)

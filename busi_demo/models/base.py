@@ -53,7 +53,8 @@ class ApproachModel(nn.Module, ABC):
         covers_input: whether the features of its outputs cover the whole input, not a crop of it.
         takes_encoder_weights: whether the constructor takes `encoder_weights`, so that a training can start from
             pretrained weights.
-        encoder_part: name of the sub-module that is the encoder of its classes.
+        encoder_part: name of the sub-module that is the encoder of its classes; `None`: it has none that a training
+            could start from.
 
     Attributes:
         config: the keywords that make this architecture again.
@@ -70,7 +71,7 @@ class ApproachModel(nn.Module, ABC):
     summary: ClassVar[str]
     covers_input: ClassVar[bool] = True
     takes_encoder_weights: ClassVar[bool] = False
-    encoder_part: ClassVar[str] = "encoder"
+    encoder_part: ClassVar[str | None] = None
     config: dict[str, Any]
     folds: tuple[int, ...] = ()
 
@@ -147,9 +148,9 @@ class ApproachModel(nn.Module, ABC):
         the fold, see `Weights.held_out`.
 
         Args:
-            folds: one or more of the folds that the networks were not trained on.
+            folds: one or more of the folds that the networks were not trained on; the networks have their order.
         Raises:
-            InputError: all networks were trained on one of them.
+            InputError: there are none, or all networks were trained on one of them.
         """
         return self
 

@@ -77,12 +77,16 @@ class Ensemble(ApproachModel):
 
     def part(self, folds: Sequence[int]) -> ApproachModel:
         """As `ApproachModel.part`: one member, or an ensemble of several."""
+        if not folds:
+            raise InputError(f"A part of {self.key} needs one or more folds of {self.folds}, got none.")
         if missing := [fold for fold in folds if fold not in self.folds]:
             raise InputError(
                 f"All networks of {self.key} were trained on fold {missing[0]}: choose one of {self.folds}."
             )
         members: list[ApproachModel] = [self.members[self.folds.index(fold)] for fold in folds]  # type: ignore[misc]
-        return Ensemble(members, folds) if len(members) > 1 else members[0]
+        if len(members) == 1:
+            return members[0]
+        return self if tuple(folds) == self.folds else Ensemble(members, folds).train(self.training)
 
 
 def _disagreement(probabilities: torch.Tensor) -> torch.Tensor:

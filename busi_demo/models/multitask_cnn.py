@@ -1,4 +1,4 @@
-"""Multi-task CNN: a compact network with a light decoder and a fine feature grid, for sharp class activation maps."""
+"""Multi-task CNN: a light decoder and a fine feature grid, for sharp class activation maps."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ class MultitaskCNN(MultitaskModel):
     key = "multitask_cnn"
     title = "Multi-task CNN with Grad-CAM"
     summary = (
-        "A small network with a segmentation and a classification branch; its class evidence lies on a fine grid, so "
-        "the Grad-CAM is sharp."
+        "One encoder feeds a light segmentation branch and a classification branch; its class evidence lies on a fine "
+        "grid, so the Grad-CAM is sharp."
     )
     takes_encoder_weights = True
+    encoder_part = "encoder"
 
     def __init__(
         self,

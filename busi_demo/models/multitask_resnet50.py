@@ -28,6 +28,7 @@ class MultitaskResNet50(MultitaskModel):
         "layer names the class."
     )
     takes_encoder_weights = True
+    encoder_part = "encoder"
 
     def __init__(
         self,

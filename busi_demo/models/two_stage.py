@@ -54,6 +54,7 @@ class TwoStage(ApproachModel):
         "the whole image is classified."
     )
     takes_encoder_weights = True
+    encoder_part = "encoder"
     covers_input = False
 
     def __init__(

@@ -86,8 +86,8 @@ class TrainConfig:
         "auto", "fp32, bf16, or auto: bf16 where the machine has it", choices=("auto", "fp32", "bf16")
     )
     init_from: str | None = _setting(None, "folder of trained weights of the same approach to start from")
-    encoder_from: str | None = _setting(None, "folder of trained weights of any approach with the same encoder, which "
-                                        "the encoder starts from")  # fmt: skip
+    encoder_from: str | None = _setting(None, "folder of trained weights of any approach with the same encoder, to "
+                                        "start it from (two_stage: that of the classifier, a ResNet50)")  # fmt: skip
     start_share: float = _setting(
         0.0, "weight of the weights of `init_from` in the mean with the trained ones that is kept at the end; 0: the "
         "trained ones alone, which history.csv always shows", low=0.0, high=1.0,

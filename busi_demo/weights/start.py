@@ -86,14 +86,17 @@ def load_encoder(folder: Path, model: ApproachModel, fold: int = 0, seed: int = 
     """Load the encoder of a trained network into that of another one, whose approach may be another.
 
     Args:
-        folder: one approach's folder.
+        folder: one approach's folder; without config.json, of the approach of `model`.
         model: its encoder, of the same architecture, is changed in place.
         fold, seed: as for `load_part`.
     Raises:
-        InputError: as for `load_part`.
+        InputError: as for `load_part`, or one of the two approaches has no encoder.
     """
     source = approach_class(read_config(folder).approach) if has_config(folder) else type(model)
-    load_part(folder, source.encoder_part, model.get_submodule(model.encoder_part), fold, seed)
+    for approach in (source, type(model)):
+        if approach.encoder_part is None:
+            raise InputError(f"{approach.key} has no encoder that could start from another: leave --encoder-from out.")
+    load_part(folder, source.encoder_part or "", model.get_submodule(model.encoder_part or ""), fold, seed)
 
 
 def _member_prefix(folder: Path, config: WeightsConfig | None, fold: int, seed: int) -> str:

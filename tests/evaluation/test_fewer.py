@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,6 @@ import torch
 
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import index_folder
-from busi_demo.evaluation import fewer
 from busi_demo.evaluation.card.card import model_card
 from busi_demo.evaluation.card.tables import fewer_table
 from busi_demo.evaluation.fewer import SharedMembers, choices, measure_fewer
@@ -22,6 +23,7 @@ from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.models.two_stage import TwoStage
+from busi_demo.weights.split_file import SplitRow, write_split
 from busi_demo.weights.store import Weights
 
 FOLDS = (4, 0, 2)
@@ -40,7 +42,10 @@ def ensembles() -> dict[str, Weights]:
     cnns = Ensemble(several("multitask_cnn", decoder_width=8, class_width=8), FOLDS).eval()
     detectors = Ensemble(several("multitask_unet", decoder_channels=(8,), width=8), FOLDS).eval()
     torch.manual_seed(9)
-    two_stage = TwoStage().behind(detectors).eval()
+    head = deepcopy(detectors.head)
+    for bias, member in enumerate(head.heads):
+        torch.nn.init.constant_(member[-1].bias, bias)
+    two_stage = TwoStage().behind(detectors, head).eval()
     return {model.key: Weights(model, Preprocess(size=64)) for model in (cnns, two_stage)}
 
 
@@ -83,10 +88,10 @@ def test_a_network_of_several_ensembles_runs_once(ensembles, noise, monkeypatch)
     assert len(runs) == 2 * len(FOLDS) + 2  # the two of the comparison, and all on another input
 
 
-def test_the_script_writes_what_the_card_shows(run_script, busi, weights_folder, tmp_path, monkeypatch):
+def test_the_script_writes_what_the_card_shows(run_script, busi, weights_folder, tmp_path):
     output = tmp_path / "fewer.json"
     status, out, err = run_script("train/fewer_networks.py", "--data", busi, "--weights", weights_folder,
-                                  "--images", 5, "--output", output)  # fmt: skip
+                                  "--count", 5, "--output", output)  # fmt: skip
     assert status == 0 and "wrote" in out, err
     measured = json.loads(output.read_text())
     assert measured["data"] == "busi" and measured["n"] == 5
@@ -96,13 +101,26 @@ def test_the_script_writes_what_the_card_shows(run_script, busi, weights_folder,
     text = fewer_table(measured, sha256)
     row = own["rows"][0]
     assert f"| `multitask_cnn` | 1 | {row['milliseconds']:.0f} | {row['accuracy']:.3f} |" in text
-    assert text.startswith("5 images of busi.") and text.count("| `multitask_") == 1
+    assert text.startswith("5 images of busi, 5 of them timed; threads: 1.") and text.count("| `multitask_") == 1
     assert text.endswith("other weights were measured: `two_stage`, `multitask_resnet50`, `multitask_unet`.")
     card = model_card({}, {}, fewer=measured)
-    assert "5 images of busi." in card and "train/fewer_networks.py" in model_card({}, {})
+    assert "other weights were measured" in card and "| approach | networks |" not in card
+    assert "train/fewer_networks.py" in model_card({}, {})
+
+
+def test_the_script_measures_on_unknown_images_alone(run_script, busi, weights_folder, tmp_path):
+    output = tmp_path / "fewer.json"
+    words = ["train/fewer_networks.py", "--data", busi, "--output", output, "--weights"]
+    status, _, err = run_script(*words, tmp_path)
+    assert status == 2 and "holds the weights of no approach: name their folder with --weights" in err
+    shutil.copytree(weights_folder / "multitask_cnn", tmp_path / "multitask_cnn")
+    first = index_folder(busi)[0]
+    write_split(tmp_path / "multitask_cnn", [SplitRow(first.name, first.label, "busi", "a", "train")])
+    status, _, err = run_script(*words, tmp_path)
+    assert status == 2 and err.startswith("error: 1 of the 9 images were trained on: give a data set that no network")
+    assert not output.exists()
 
 
 def test_a_measure_that_is_not_defined_stays_so(ensembles, busi):
     benign = [sample for sample in index_folder(busi) if sample.label == "benign"]
     assert all(row["malignant_auc"] is None for row in measure_fewer(ensembles["multitask_cnn"], benign, timed=1))
-    assert fewer.MEASURES[1] == "malignant_auc"

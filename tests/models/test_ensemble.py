@@ -60,6 +60,18 @@ def test_the_member_without_a_fold(ensemble):
         ensemble.held_out(3)
 
 
+@torch.no_grad()
+def test_a_part_answers_like_an_ensemble_of_these_networks(ensemble, noise):
+    part, members = ensemble.part((2, 4)), [ensemble.members[2], ensemble.members[0]]
+    together, outputs = part(noise), [member(noise) for member in members]
+    assert part.folds == (2, 4) and together.disagreement is not None
+    torch.testing.assert_close(together.class_logits, sum(output.class_logits for output in outputs) / 2)
+    torch.testing.assert_close(part.head.part((1,))(outputs[1].features), outputs[1].class_logits)
+    assert ensemble.part(ensemble.folds) is ensemble
+    with pytest.raises(InputError, match=r"needs one or more folds of \(4, 0, 2\), got none"):
+        ensemble.part(())
+
+
 @pytest.mark.parametrize("folds", [(0,), (1, 1)])
 def test_it_needs_networks_of_different_folds(folds):
     with pytest.raises(InputError, match="two or more networks of different folds"):

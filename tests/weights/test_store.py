@@ -14,7 +14,7 @@ from helpers import ROOT
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import APPROACHES, create_model
+from busi_demo.models import APPROACHES, approach_class, create_model
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.types import CLASSES, InputError
@@ -336,6 +336,26 @@ def test_an_encoder_starts_from_that_of_another_approach(weights_folder, source,
     for name, tensor in model.state_dict().items():
         inside = name.removeprefix(f"{model.encoder_part}.")
         assert torch.equal(tensor, before[name] if inside == name else encoder[inside]), name
+
+
+def test_an_encoder_of_an_ensemble_is_that_of_the_network_that_held_out_the_fold(tmp_path):
+    members = [create_model(KEY, **TINY) for _ in range(2)]
+    save_weights(tmp_path / KEY, Ensemble(members, (3, 1)), Preprocess(size=64), facts={"data": {}})
+    model = create_model("multitask_unet")
+    load_encoder(tmp_path / KEY, model, fold=1)
+    for name, tensor in members[1].encoder.state_dict().items():
+        torch.testing.assert_close(model.unet.encoder.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)  # float16
+    assert not torch.equal(members[0].encoder.model.conv_stem.weight, members[1].encoder.model.conv_stem.weight)
+    with pytest.raises(InputError, match=r"All networks in .* were trained on fold 0: train another fold, of \[3, 1\]"):
+        load_encoder(tmp_path / KEY, model, fold=0)
+
+
+def test_an_approach_without_an_encoder_has_none_to_start_from(weights_folder, monkeypatch):
+    monkeypatch.setattr(approach_class(KEY), "encoder_part", None)
+    with pytest.raises(InputError, match=r"^multitask_cnn has no encoder .*: leave --encoder-from out\.$"):
+        load_encoder(weights_folder / "multitask_unet", create_model(KEY))
+    with pytest.raises(InputError, match=r"^multitask_cnn has no encoder"):
+        load_encoder(weights_folder / KEY, create_model("multitask_unet"))
 
 
 def test_an_encoder_of_another_architecture_is_refused(weights_folder):

@@ -64,9 +64,9 @@ that ships answered them, and nothing was fitted to these answers."""
 
 FEWER = """\
 What one, two, ... and all networks of an approach give, and cost: the mean over the choices of that many networks, on
-images that none of them was trained on; of `{two_stage}`, the networks are its detectors. The time is that of a
-prediction by PyTorch on one thread; what the page uses is faster (BENCHMARKS.md). A single network is what an approach
-without an ensemble has: the ensembles tell what it lacks."""
+images that none of them was trained on; of `{two_stage}`, the networks are its detectors. Calibration and thresholds
+are those of the weights for every number of networks. The time is the median of a prediction by PyTorch; what the page
+uses is faster (BENCHMARKS.md)."""
 
 INPUT_CHECK = """\
 Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered with a warning and never green, a

@@ -130,10 +130,11 @@ def fewer_table(fewer: Report, sha256: Mapping[str, Any]) -> str:
         for row in own
     ]  # fmt: skip
     heads = ["approach", "networks", "ms", "accuracy", "malignant AUC", "lesion Dice", "Brier score"]
-    text = f"{fewer['n']} images of {fewer['data']}.\n\n{table(heads, rows)}"
+    text = f"{fewer['n']} images of {fewer['data']}, {fewer['timed']} of them timed; threads: {fewer['threads']}."
+    parts = [text, table(heads, rows)] if rows else []
     if stale := [f"`{key}`" for key in fewer["approaches"] if key not in current]:
-        text += f"\n\nLeft out, because other weights were measured: {', '.join(stale)}."
-    return text
+        parts.append(f"Left out, because other weights were measured: {', '.join(stale)}.")
+    return "\n\n".join(parts)
 
 
 def corruption_table(reports: Mapping[str, Report]) -> str:
