@@ -57,7 +57,7 @@ def test_each_network_is_in_as_many_choices():
 @pytest.mark.parametrize("key", ["multitask_cnn", "two_stage"])
 def test_the_rows_are_the_means_over_the_choices(ensembles, busi, key):
     """Each number as from a predictor that has these networks alone and shares nothing."""
-    weights, samples = ensembles[key], index_folder(busi)
+    weights, samples = ensembles[key], index_folder(busi)[::3]
     rows = measure_fewer(weights, samples, timed=1)
     assert [(row["networks"], row["choices"]) for row in rows] == [(1, 3), (2, 3), (3, 1)]
     for row, chosen in zip(rows, ([(4,), (0,), (2,)], [(4, 0), (0, 2), (2, 4)], [FOLDS]), strict=True):
