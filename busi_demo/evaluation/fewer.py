@@ -8,6 +8,7 @@ from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -21,8 +22,6 @@ from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.models.base import ApproachModel, Pass
 from busi_demo.types import ModelOutput
 from busi_demo.weights.store import Weights
-
-MEASURES = ("accuracy", "malignant_auc", "lesion_dice", "brier")
 
 
 class SharedMembers(SharedPasses):
@@ -59,8 +58,8 @@ def measure_fewer(weights: Weights, samples: Sequence[FileSample], timed: int) -
         timed: at least 1; number of these images, drawn at random, whose predictions are timed.
     Returns:
         One row for each number of networks: `networks`, `choices` (of that many), `milliseconds` (median of a
-        prediction by PyTorch, with the threads that it has) and `MEASURES`, each the mean over the choices, `None`
-        where it is not defined.
+        prediction by PyTorch, with the threads that it has), and `accuracy`, `malignant_auc`, `lesion_dice` and
+        `brier`, each the mean over the choices, `None` where it is not defined.
     """
     folds = weights.model.folds
     parts = {n: choices(folds, n) for n in range(1, len(folds) + 1)} if folds else {1: [()]}
@@ -76,11 +75,12 @@ def measure_fewer(weights: Weights, samples: Sequence[FileSample], timed: int) -
         for chosen, predictor in predictors.items():
             answer = Answer(predictor.predict(image, shared), GroundTruth(truth))
             results[chosen].append(image_result(answer, sample))
+    images = [sample.read()[0] for sample in random_subset(samples, timed)]
     return [
         {
             "networks": count,
             "choices": len(of_a_size),
-            "milliseconds": _milliseconds(predictors[of_a_size[0]], random_subset(samples, timed)),
+            "milliseconds": _milliseconds(predictors[of_a_size[0]], images),
             **_means([_measured(results[chosen]) for chosen in of_a_size]),
         }
         for count, of_a_size in parts.items()
@@ -89,19 +89,24 @@ def measure_fewer(weights: Weights, samples: Sequence[FileSample], timed: int) -
 
 def _measured(results: Sequence[ImageResult]) -> dict[str, float | None]:
     summary = summarise(results)
-    return {**{name: summary.get(name) for name in MEASURES}, "malignant_auc": summary["auc"]["malignant"]}
+    return {
+        "accuracy": summary["accuracy"],
+        "malignant_auc": summary["auc"]["malignant"],
+        "lesion_dice": summary["lesion_dice"],
+        "brier": summary["brier"],
+    }
 
 
 def _means(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    means: dict[str, float | None] = {}
-    for name in MEASURES:
-        column = [value for row in rows if (value := row[name]) is not None]
-        means[name] = fmean(column) if len(column) == len(rows) else None
-    return means
+    return {name: _mean([row[name] for row in rows]) for name in rows[0]}
 
 
-def _milliseconds(predictor: Predictor, samples: Sequence[FileSample]) -> float:
-    images = [sample.read()[0] for sample in samples]
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if len(defined) == len(values) else None
+
+
+def _milliseconds(predictor: Predictor, images: Sequence[np.ndarray]) -> float:
     predictor.predict(images[0])
     seconds = []
     for image in images:

@@ -93,10 +93,13 @@ def load_encoder(folder: Path, model: ApproachModel, fold: int = 0, seed: int = 
         InputError: as for `load_part`, or one of the two approaches has no encoder.
     """
     source = approach_class(read_config(folder).approach) if has_config(folder) else type(model)
-    for approach in (source, type(model)):
-        if approach.encoder_part is None:
-            raise InputError(f"{approach.key} has no encoder that could start from another: leave --encoder-from out.")
-    load_part(folder, source.encoder_part or "", model.get_submodule(model.encoder_part or ""), fold, seed)
+    load_part(folder, _encoder_part(source), model.get_submodule(_encoder_part(type(model))), fold, seed)
+
+
+def _encoder_part(approach: type[ApproachModel]) -> str:
+    if approach.encoder_part is None:
+        raise InputError(f"{approach.key} has no encoder that could start from another: leave --encoder-from out.")
+    return approach.encoder_part
 
 
 def _member_prefix(folder: Path, config: WeightsConfig | None, fold: int, seed: int) -> str:

@@ -58,11 +58,12 @@ def test_the_mean_has_the_columns_that_all_histories_have():
     assert mean_history([rows(1), rows(1, 2)]) == mean_history([]) == []
 
 
-@pytest.mark.parametrize("name", ["multitask_unet", "multitask_cnn"])
-def test_the_shipped_histories_are_read(name):
+@pytest.mark.parametrize(("name", "lengths"), [("multitask_unet", [8, 3, 3]), ("multitask_cnn", [5])])
+def test_the_shipped_histories_are_read(name, lengths):
     """The last stage is that of the settings in config.json, and each network of the ensemble has one."""
     config = read_config(ROOT / "weights" / name)
+    assert lengths[-1] == config.facts["training"]["epochs"]
     for fold in (None, *config.folds):
         stages = read_stages(ROOT / "weights" / name, fold)
-        assert len(stages[-1]) == config.facts["training"]["epochs"]
-        assert [row["epoch"] for row in stages[0]] == list(range(1, len(stages[0]) + 1))
+        assert [len(stage) for stage in stages] == lengths
+        assert [row["epoch"] for row in stages[0]] == list(range(1, lengths[0] + 1))

@@ -126,6 +126,7 @@ def model_card(
     """
     known = {key: approaches[key] for key in APPROACHES if key in approaches}
     configs = {key: facts.config for key, facts in known.items()}
+    sha256 = {key: config["sha256"] for key, config in configs.items()}
     together = approaches.get(CONSENSUS)
     if together and together.evaluations:
         known[CONSENSUS] = together
@@ -145,9 +146,9 @@ def model_card(
         *_reporting(known),
         *_selection(known),
         *_further(known),
-        *_elsewhere(external, configs),
+        *_elsewhere(external, sha256),
         "## Quality and time",
-        *_fewer(fewer, configs),
+        *_fewer(fewer, sha256),
         "## Subgroups",
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
@@ -197,10 +198,9 @@ def _doubt(known: Known) -> list[str]:
     return parts
 
 
-def _elsewhere(external: Report | None, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _elsewhere(external: Report | None, sha256: Mapping[str, str]) -> list[str]:
     if external is None:
         return []
-    sha256 = {key: config["sha256"] for key, config in configs.items()}
     return [
         "### Elsewhere: images of other hospitals and machines",
         "On images from elsewhere the approaches tell the classes apart less well than on the validation images above: "
@@ -209,10 +209,9 @@ def _elsewhere(external: Report | None, configs: Mapping[str, Mapping[str, Any]]
     ]
 
 
-def _fewer(fewer: Report | None, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _fewer(fewer: Report | None, sha256: Mapping[str, str]) -> list[str]:
     if fewer is None:
         return [_missing("`python train/fewer_networks.py --data DIR`")]
-    sha256 = {key: config["sha256"] for key, config in configs.items()}
     return [FEWER.format(two_stage=origin.TWO_STAGE), tables.fewer_table(fewer, sha256)]
 
 
@@ -254,7 +253,7 @@ def _further(known: Known) -> list[str]:
         for key, facts in known.items()
         for name in sorted(facts.evaluations.keys() - facts.current().keys())
     ]
-    return [*parts, f"Left out, because other weights were measured: {', '.join(stale)}."] if stale else parts
+    return [*parts, tables.left_out(stale)] if stale else parts
 
 
 def _evaluate(images: str) -> str:

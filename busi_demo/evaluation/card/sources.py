@@ -58,7 +58,7 @@ def read_external() -> dict[str, Any] | None:
     Raises:
         InputError: the file cannot be read.
     """
-    return read_json(EXTERNAL_FILE) if EXTERNAL_FILE.is_file() else None
+    return _read_if_there(EXTERNAL_FILE)
 
 
 def read_fewer() -> dict[str, Any] | None:
@@ -67,7 +67,11 @@ def read_fewer() -> dict[str, Any] | None:
     Raises:
         InputError: the file cannot be read.
     """
-    return read_json(FEWER_FILE) if FEWER_FILE.is_file() else None
+    return _read_if_there(FEWER_FILE)
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
 
 
 def _read_approach(folder: Path) -> ApproachFacts:

@@ -133,8 +133,13 @@ def fewer_table(fewer: Report, sha256: Mapping[str, Any]) -> str:
     text = f"{fewer['n']} images of {fewer['data']}, {fewer['timed']} of them timed; threads: {fewer['threads']}."
     parts = [text, table(heads, rows)] if rows else []
     if stale := [f"`{key}`" for key in fewer["approaches"] if key not in current]:
-        parts.append(f"Left out, because other weights were measured: {', '.join(stale)}.")
+        parts.append(left_out(stale))
     return "\n\n".join(parts)
+
+
+def left_out(names: Sequence[str]) -> str:
+    """The sentence on results of other weights than those of now."""
+    return f"Left out, because other weights were measured: {', '.join(names)}."
 
 
 def corruption_table(reports: Mapping[str, Report]) -> str:
