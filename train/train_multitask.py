@@ -62,7 +62,7 @@ def train(argv: list[str] | None = None) -> None:
         joint = JointObjective(
             config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks, head, config.findings
         )
-        objective = with_teacher(joint, config)
+        objective = with_teacher(joint, config, model)
         return fit(
             model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
             resume, listeners=(*listeners_of(arguments, folder), *further),

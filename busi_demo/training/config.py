@@ -12,7 +12,7 @@ from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.models import DEFAULT_APPROACH, approach_class
 from busi_demo.types import InputError
 
-OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share")
+OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "hints")
 """Settings that train_multitask.py has and train_two_stage.py has not."""
 WEIGHTS_OPTIONS = ("init_from", "encoder_from", "teacher")
 """Settings that name the folder of trained weights."""
@@ -98,6 +98,8 @@ class TrainConfig:
     teacher_share: float = _setting(
         0.5, "weight of the teacher's answers in the training targets; the rest is the truth", low=0.0, high=0.5
     )
+    hints: float = _setting(0.0, "weight of the loss that draws the feature maps of the encoder towards those of the "
+                            "teacher; 0: none", low=0.0, high=100.0)  # fmt: skip
 
     def __post_init__(self) -> None:
         approach_class(self.approach)
@@ -115,6 +117,8 @@ class TrainConfig:
             raise InputError(
                 f"--start-share {self.start_share} needs the weights to average with: add --init-from DIR."
             )
+        if self.hints and not self.teacher:
+            raise InputError(f"--hints {self.hints} needs a network to take them from: add --teacher DIR.")
         for name in ("image_size", "start_size", "end_size"):
             if getattr(self, name) % 32:
                 raise InputError(f"--{_flag(name)} must be a multiple of 32, got {getattr(self, name)}.")

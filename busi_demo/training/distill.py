@@ -12,6 +12,7 @@ from torch import nn
 from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.training.config import TrainConfig
+from busi_demo.training.hints import Hints, encoder_of, hints_for, outputs_of
 from busi_demo.training.losses import Objective, class_shares
 from busi_demo.types import InputError
 from busi_demo.weights.start import check_split
@@ -28,11 +29,21 @@ class Distilled:
     Args:
         objective: the losses of the student.
         teacher: a trained approach.
-        share: of the teacher in the targets, in (0, 0.5]: beyond one half a true lesion could fall out of its mask.
+        share: of the teacher in the targets, in [0, 0.5]: beyond one half a true lesion could fall out of its mask.
+        hints: draw the student's feature maps towards the teacher's, too; both are single networks with an encoder.
+        w_hints: weight of their loss.
     """
 
-    def __init__(self, objective: Objective, teacher: Weights, share: float = 0.5) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        teacher: Weights,
+        share: float = 0.5,
+        hints: Hints | None = None,
+        w_hints: float = 0.0,
+    ) -> None:
         self.objective, self.teacher, self.share = objective, teacher, share
+        self.hints, self.w_hints = hints, w_hints
 
     @property
     def trains_class(self) -> bool:
@@ -40,7 +51,7 @@ class Distilled:
 
     @property
     def auxiliary(self) -> nn.Module:
-        return self.objective.auxiliary
+        return nn.ModuleList([self.objective.auxiliary, self.hints]) if self.hints else self.objective.auxiliary
 
     def trained(self, model: Any) -> nn.Module:
         return self.objective.trained(model)
@@ -49,7 +60,12 @@ class Distilled:
         return self.objective.score(summary)
 
     def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        return self.objective.losses(model, x, self.blended(x, batch))
+        if self.hints is None:
+            return self.objective.losses(model, x, self.blended(x, batch))
+        with outputs_of(encoder_of(self.teacher.model)) as taught, outputs_of(encoder_of(model)) as learnt:
+            losses = self.objective.losses(model, x, self.blended(x, batch))
+        hints = self.hints.loss(learnt[0], taught[0])
+        return losses | {"loss": losses["loss"] + self.w_hints * hints, "hints": hints}
 
     @torch.no_grad()
     def blended(self, x: torch.Tensor, batch: Batch) -> Batch:
@@ -69,12 +85,15 @@ class Distilled:
         return torch.where(known > 0, self.share, 1.0)[:, None, None, None]
 
 
-def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
+def with_teacher(objective: Objective, config: TrainConfig, student: ApproachModel | None = None) -> Objective:
     """The objective itself, or one that learns from `config.teacher` as well; of an ensemble, the teacher is the
     network that was not trained on the images that validate here.
 
+    Args:
+        student: the network that gets hints, where `config.hints` asks for them.
     Raises:
-        InputError: there are no weights there, or they were trained on images that validate here.
+        InputError: there are no weights there, they were trained on images that validate here, or hints are asked for
+            and one of the two networks has no encoder.
     """
     if config.teacher is None:
         return objective
@@ -83,4 +102,6 @@ def with_teacher(objective: Objective, config: TrainConfig) -> Objective:
         raise InputError(f"--teacher must be the folder of an approach with config.json and weights, got {folder}.")
     teacher = load_weights(folder)
     check_split(folder, teacher.config, config.seed)
-    return Distilled(objective, teacher.held_out(config.fold), config.teacher_share)
+    teacher = teacher.held_out(config.fold)
+    hints = hints_for(student, teacher.model, config.seed) if student is not None and config.hints else None
+    return Distilled(objective, teacher, config.teacher_share, hints, config.hints)

@@ -168,10 +168,11 @@ def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, si
 
 
 def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp_path):
-    """All from weights of the same approach, and then the encoder from those of another one."""
+    """All from weights of the same approach, and then the encoder from those of another one, which teaches as well."""
     whole, encoder = weights_folder / "multitask_cnn", weights_folder / "multitask_unet"
     words = ["--approach", "multitask_cnn", *TINY, "--learning-rate", "1e-7", "--output", tmp_path / "weights",
-             "--run-dir", tmp_path / "run", "--init-from", whole, "--encoder-from", encoder]  # fmt: skip
+             "--run-dir", tmp_path / "run", "--init-from", whole, "--encoder-from", encoder,
+             "--teacher", encoder, "--hints", 0.5]  # fmt: skip
     assert run_script("train/train_multitask.py", *words)[0] == 0
     output = tmp_path / "weights" / whole.name
     own, other, ended = (load_file(folder / "model.safetensors") for folder in (whole, encoder, output))
@@ -179,7 +180,8 @@ def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp
     weights = [name for name in started if name.endswith("weight")]
     assert weights and all(torch.allclose(started[name], ended[name], atol=1e-3) for name in weights)
     origins = {name: origin["approach"] for name, origin in read_config(output).learnt_from.items()}
-    assert origins == {"init_from": whole.name, "encoder_from": encoder.name}
+    assert origins == {"init_from": whole.name, "encoder_from": encoder.name, "teacher": encoder.name}
+    assert float(history_of(tmp_path / "run")[-1]["train_hints"]) > 0
 
 
 def test_trained_weights_are_averaged_with_their_start(run_script, weights_folder, tmp_path):
