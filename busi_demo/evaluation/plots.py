@@ -67,7 +67,7 @@ def learning_curves(
         epochs = np.append(epochs, start + _column(stage, "epoch"))
     marker = "o" if any(len(stage) == 1 for stage in stages) else ""
     score = _column(history, "val_score")
-    figure = Figure(figsize=(9, 3.8) if columns == 2 else (5, 6.4), layout="constrained")
+    figure = Figure(figsize=(9, 4.4) if columns == 2 else (5, 7.6), layout="constrained")
     loss_axes, score_axes = figure.subplots(3 - columns, columns)
     for axes, styles in ((loss_axes, LOSS_STYLES), (score_axes, SCORE_STYLES)):
         for name, (label, colour, style) in styles.items():
@@ -94,7 +94,8 @@ def learning_curves(
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=9)
+        # below the axes: inside them it would cover a curve
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False)
     loss_axes.update_datalim([(0, 0)], updatex=False)
     loss_axes.set(ylabel="loss")
     loss_axes.autoscale_view(scalex=False)
