@@ -22,7 +22,7 @@ from busi_demo.training.findings import findings_head
 from busi_demo.training.finish import finish
 from busi_demo.training.listeners import Listener
 from busi_demo.training.loop import fit
-from busi_demo.training.losses import JointObjective
+from busi_demo.training.losses import JointObjective, Objective
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
@@ -39,6 +39,14 @@ def build(config: TrainConfig) -> ApproachModel:
     return model
 
 
+def objective_of(model: ApproachModel, config: TrainConfig) -> Objective:
+    head = findings_head(model, config.seed) if config.findings else None
+    joint = JointObjective(
+        config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks, head, config.findings
+    )
+    return with_teacher(joint, config, model)
+
+
 def train(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train one of the multi-task approaches end to end.")
     add_arguments(parser, TrainConfig())
@@ -52,20 +60,16 @@ def train(argv: list[str] | None = None) -> None:
     model = build(config)
     start = deepcopy(model) if config.start_share else None
     earlier = read_stages(Path(config.init_from), config.fold) if config.init_from else []
+    objective_of(model, config)  # refuses a teacher that does not fit before the data are read
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
     def run(
         model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *further: Listener
     ) -> list[dict[str, float]]:
-        head = findings_head(model, config.seed) if config.findings else None
-        joint = JointObjective(
-            config.w_seg, config.w_cls, config.label_smoothing, config.normal_masks, head, config.findings
-        )
-        objective = with_teacher(joint, config, model)
         return fit(
-            model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
-            resume, listeners=(*listeners_of(arguments, folder), *further),
+            model, objective_of(model, config), data.train, weights_for(config, data), data.validation, preprocess,
+            config, folder, resume, listeners=(*listeners_of(arguments, folder), *further),
         )  # fmt: skip
 
     if arguments.tune:

@@ -46,7 +46,8 @@ def learning_curves(
     the best epoch is that of the last stage, which made the weights.
 
     Only the cross-entropy is comparable between training and validation, and only roughly: in training, targets are
-    smoothed, and images are augmented and drawn by weight. The whole training loss includes the masks.
+    smoothed, and images are augmented and drawn by weight. The whole training loss includes the masks, and the
+    losses of `--findings` and `--hints`.
 
     Args:
         history: one row an epoch, as numbers or as the text that `csv.DictReader` returns. `epoch` is needed; drawn are

@@ -98,7 +98,7 @@ class TrainConfig:
     teacher_share: float = _setting(
         0.5, "weight of the teacher's answers in the training targets; the rest is the truth", low=0.0, high=0.5
     )
-    hints: float = _setting(0.0, "weight of the loss that draws the feature maps of the encoder towards those of the "
+    hints: float = _setting(0.0, "weight of the loss by which the encoder learns to predict the feature maps of the "
                             "teacher; 0: none", low=0.0, high=100.0)  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -30,7 +30,8 @@ class Distilled:
         objective: the losses of the student.
         teacher: a trained approach.
         share: of the teacher in the targets, in [0, 0.5]: beyond one half a true lesion could fall out of its mask.
-        hints: draw the student's feature maps towards the teacher's, too; both are single networks with an encoder.
+        hints: train the student's encoder to predict the teacher's feature maps, too; both are single networks whose
+            encoder sees the whole image.
         w_hints: weight of their loss.
     """
 
@@ -62,9 +63,11 @@ class Distilled:
     def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         if self.hints is None:
             return self.objective.losses(model, x, self.blended(x, batch))
-        with outputs_of(encoder_of(self.teacher.model)) as taught, outputs_of(encoder_of(model)) as learnt:
+        with outputs_of(encoder_of(model)) as learnt:
             losses = self.objective.losses(model, x, self.blended(x, batch))
-        hints = self.hints.loss(learnt[0], taught[0])
+        with torch.no_grad():  # not the maps of its answer: it may look at other sizes of the image
+            taught = encoder_of(self.teacher.model)(x)
+        hints = self.hints.loss(learnt[0], taught)
         return losses | {"loss": losses["loss"] + self.w_hints * hints, "hints": hints}
 
     @torch.no_grad()
@@ -93,7 +96,8 @@ def with_teacher(objective: Objective, config: TrainConfig, student: ApproachMod
         student: the network that gets hints, where `config.hints` asks for them.
     Raises:
         InputError: there are no weights there, they were trained on images that validate here, or hints are asked for
-            and one of the two networks has no encoder.
+            and one of the two networks has no encoder that sees the whole image.
+        ValueError: hints are asked for, and there is no student.
     """
     if config.teacher is None:
         return objective
@@ -103,5 +107,10 @@ def with_teacher(objective: Objective, config: TrainConfig, student: ApproachMod
     teacher = load_weights(folder)
     check_split(folder, teacher.config, config.seed)
     teacher = teacher.held_out(config.fold)
-    hints = hints_for(student, teacher.model, config.seed) if student is not None and config.hints else None
-    return Distilled(objective, teacher, config.teacher_share, hints, config.hints)
+    if not config.hints:
+        return Distilled(objective, teacher, config.teacher_share)
+    if student is None:
+        raise ValueError("Hints need the network that gets them.")
+    return Distilled(
+        objective, teacher, config.teacher_share, hints_for(student, teacher.model, config.seed), config.hints
+    )

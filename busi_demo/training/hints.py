@@ -12,10 +12,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from busi_demo.models.base import ApproachModel
+from busi_demo.processes import total
 from busi_demo.training.means import weighted_mean
 from busi_demo.types import InputError
 
 _FROM = 3  # maps at strides 8, 16 and 32: finer ones are edges, which any encoder learns soon
+_EPSILON = 1e-5  # as in batch norms
 
 
 class Hints(nn.ModuleList):
@@ -32,7 +34,7 @@ class Hints(nn.ModuleList):
 
     def loss(self, student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor]) -> torch.Tensor:
         """The mean over the depths of the squared error against the teacher's maps, each channel of which is brought to
-        mean 0 and variance 1 over the batch: a student that predicts nothing has a loss of 1.
+        mean 0 and variance 1 over the batch: a prediction of 0 everywhere has a loss of about 1.
 
         Args:
             student, teacher: the encoders' maps at strides 1 to 32, float (N, C_i, h_i, w_i).
@@ -41,20 +43,34 @@ class Hints(nn.ModuleList):
         """
         losses = []
         for project, of_student, of_teacher in zip(self, student[_FROM:], teacher[_FROM:], strict=True):
-            target = F.batch_norm(of_teacher.detach().float(), None, None, training=True)
+            target = _standardised(of_teacher)
             error = F.mse_loss(project(of_student).float(), target, reduction="none").mean(dim=(1, 2, 3))
             losses.append(weighted_mean(error, torch.ones_like(error)))
         return torch.stack(losses).mean()
 
 
+@torch.no_grad()
+def _standardised(maps: torch.Tensor) -> torch.Tensor:
+    """Each channel of feature maps at mean 0 and variance 1 over the whole batch, which several processes may share:
+    float (N, C, h, w) -> float32 (N, C, h, w)."""
+    maps, dims = maps.float(), (0, 2, 3)
+    sums = total(torch.cat([maps.sum(dims), maps.new_tensor([maps.numel() / maps.shape[1]])]))
+    centred = maps - (sums[:-1] / sums[-1])[:, None, None]
+    variance = total(centred.square().sum(dims)) / sums[-1]
+    return centred * (variance[:, None, None] + _EPSILON).rsqrt()
+
+
 def encoder_of(model: ApproachModel) -> Any:
-    """The encoder of a network, whose maps at strides 1 to 32 are hinted at, with its `out_channels`.
+    """The encoder of a network, whose maps the hints compare, with its `out_channels`.
 
     Raises:
-        InputError: it has none, as an ensemble.
+        InputError: the network has no encoder of its own that sees the whole image.
     """
-    if model.encoder_part is None:
-        raise InputError(f"--hints needs networks with an encoder, {model.key} has none: leave --hints out.")
+    if model.encoder_part is None or not model.covers_input:
+        raise InputError(
+            f"--hints needs single networks whose encoder sees the whole image, which is not so for {model.key} here: "
+            "give another --teacher, or leave --hints out."
+        )
     return model.get_submodule(model.encoder_part)
 
 
@@ -62,7 +78,7 @@ def hints_for(student: ApproachModel, teacher: ApproachModel, seed: int) -> Hint
     """Hints between two networks, with initial weights that depend on the seed alone.
 
     Raises:
-        InputError: one of the two has no encoder.
+        InputError: one of the two has no encoder that sees the whole image.
     """
     channels = [encoder_of(model).out_channels for model in (student, teacher)]
     with torch.random.fork_rng(devices=[]):

@@ -292,6 +292,14 @@ def test_stages_are_one_curve_with_a_marked_border():
     assert title(figure) == "Learning curves: net, 7 epochs in 3 stages"
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_legend_of_learning_curves_covers_no_curve(columns):
+    figure = learning_curves(epochs(2), title="net", earlier=[epochs(3), epochs(2)], columns=columns)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y1 < axes.xaxis.label.get_window_extent().y0
+
+
 def test_a_last_stage_of_one_epoch_is_part_of_the_curve():
     figure = learning_curves(epochs(1), title="net", earlier=[epochs(6)])
     xs, ys = lines(figure.axes[1])["accuracy"]

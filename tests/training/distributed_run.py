@@ -27,6 +27,7 @@ from busi_demo.processes import Processes, leave
 from busi_demo.training import loop
 from busi_demo.training.batchnorm import normalise_whole_batches
 from busi_demo.training.config import TrainConfig
+from busi_demo.training.hints import Hints
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
 from busi_demo.training.step import Learner
@@ -114,9 +115,19 @@ def batch_norm(processes: Processes) -> dict[str, torch.Tensor]:
     return {"output": result.detach(), "input_gradient": part.grad, "weight_gradient": gradient, **norm.state_dict()}
 
 
+def hints_loss(processes: Processes) -> torch.Tensor:
+    """This process's summand of the loss of the hints of five images."""
+    torch.manual_seed(2)
+    hints = Hints([1, 1, 1, 3, 3, 3], [1, 1, 1, 4, 4, 4])
+    student, teacher = ([torch.randn(5, channels, 2, 2) + 3 for _ in range(6)] for channels in (3, 4))
+    share = slice(processes.index, None, processes.count)
+    return hints.loss([m[share] for m in student], [m[share] for m in teacher]).detach()
+
+
 def main(folder: Path) -> None:
     processes = Processes()
     found = {"count": processes.count, "batch_norm": batch_norm(processes), "step": one_step(processes)}
+    found["hints"] = hints_loss(processes)
     found["model"], found["history"], found["said"] = train(folder / "undisturbed")
     loop.CHECKPOINT_SECONDS = -1.0  # a checkpoint after every step
     try:

@@ -77,6 +77,11 @@ def test_the_gradients_are_those_of_the_whole_batch(runs):
     assert difference(one, first) < 1e-4 * largest
 
 
+def test_hints_compare_with_the_maps_of_the_whole_batch(runs):
+    whole, *shares = (found["hints"] for found in runs)
+    torch.testing.assert_close(shares[0] + shares[1], whole, rtol=1e-5, atol=1e-6)
+
+
 def test_two_processes_train_what_one_trains(runs):
     """Gradients agree to rounding; AdamW's first steps have the size of the learning rate however small a gradient is,
     so six steps of 1e-3 make some 3e-3 of it."""

@@ -20,7 +20,7 @@ TWO_STAGE = "two_stage"
 Configs = Mapping[str, Mapping[str, Any]]
 """Key of an approach -> its config.json."""
 
-_OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share")  # settings that train_two_stage.py has not
+_OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "hints")  # settings that train_two_stage.py has not
 
 
 def models_section(configs: Configs) -> str:
