@@ -60,22 +60,26 @@ def train(argv: list[str] | None = None) -> None:
     model = build(config)
     start = deepcopy(model) if config.start_share else None
     earlier = read_stages(Path(config.init_from), config.fold) if config.init_from else []
-    objective_of(model, config)  # refuses a teacher that does not fit before the data are read
+    objective = objective_of(model, config)  # before the data are read: it may refuse the teacher
     preprocess = Preprocess(size=config.image_size)
     data = load_data(config, preprocess, model)
 
     def run(
-        model: ApproachModel, config: TrainConfig, folder: Path, resume: bool, *further: Listener
+        model: ApproachModel, objective: Objective, config: TrainConfig, folder: Path, resume: bool, *further: Listener
     ) -> list[dict[str, float]]:
         return fit(
-            model, objective_of(model, config), data.train, weights_for(config, data), data.validation, preprocess,
-            config, folder, resume, listeners=(*listeners_of(arguments, folder), *further),
+            model, objective, data.train, weights_for(config, data), data.validation, preprocess, config, folder,
+            resume, listeners=(*listeners_of(arguments, folder), *further),
         )  # fmt: skip
 
+    def trial(config: TrainConfig, folder: Path, listener: Listener) -> list[dict[str, float]]:
+        model = build(config)
+        return run(model, objective_of(model, config), config, folder, True, listener)
+
     if arguments.tune:
-        tune(parser, arguments, config, lambda c, folder, listener: run(build(c), c, folder, True, listener))
+        tune(parser, arguments, config, trial)
         return
-    history = run(model, config, run_folder(arguments, config.approach), arguments.resume)
+    history = run(model, objective, config, run_folder(arguments, config.approach), arguments.resume)
     if Processes().is_main:
         if start is not None:
             average_with_start(model, start, config.start_share)

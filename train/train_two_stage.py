@@ -16,7 +16,7 @@ from busi_demo.models.ensemble import folds_of
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.processes import Processes
 from busi_demo.training.checkpoint import RunFolder, run_settings
-from busi_demo.training.config import OF_MULTITASK, TrainConfig, add_arguments, config_from
+from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.training.detector import calibrated_head, load_detector
 from busi_demo.training.distill import with_teacher
 from busi_demo.training.finish import finish
@@ -26,6 +26,7 @@ from busi_demo.training.losses import CropObjective, DetectionObjective, JointOb
 from busi_demo.training.recipe import add_run_arguments, listeners_of, load_data, main, parse, run_folder, tune
 from busi_demo.training.sources import weights_for
 from busi_demo.types import InputError
+from busi_demo.weights.config import OF_MULTITASK
 from busi_demo.weights.start import identity, load_encoder, load_part
 from busi_demo.weights.store import Weights, has_config, read_config
 

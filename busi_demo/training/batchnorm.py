@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -10,24 +10,48 @@ from torch import nn
 from busi_demo.processes import total
 
 
+class Centred(NamedTuple):
+    """Feature maps around their mean over the images of all processes.
+
+    Attributes:
+        maps: float32 (N, C, h, w), the share of this process.
+        mean, variance: float32 (C,), of the whole batch; the variance is the biased one.
+        pixels: scalar, of each channel in the whole batch.
+    """
+
+    maps: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+    pixels: torch.Tensor
+
+
+def centred_over_whole_batch(x: torch.Tensor) -> Centred:
+    """Subtract from each channel its mean over the images of all processes; gradients flow through the sums.
+
+    It needs two sums over the processes, first for the mean, then for the variance around it: a difference of two large
+    sums would lose precision.
+
+    Args:
+        x: float (N, C, h, w); N may differ between processes.
+    """
+    wide, dims = x.float(), (0, 2, 3)
+    pixels = wide.new_tensor([wide.numel() / wide.shape[1]])
+    sums = _Total.apply(torch.cat([wide.sum(dims), pixels]))
+    count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
+    centred = wide - mean[:, None, None]
+    return Centred(centred, mean, _Total.apply(centred.square().sum(dims)) / count, count)
+
+
 class WholeBatchNorm(nn.BatchNorm2d):
     """`BatchNorm2d` that computes mean and variance in training over the images of all processes (as in Peng et al.,
     MegDet, CVPR 2018). Results and running statistics do not depend on the number of processes.
-
-    A pass needs two sums over the processes, first for the mean, then for the variance around it: a difference of two
-    large sums would lose precision.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float (N, C, h, w) -> the same shape and type; N may differ between processes."""
         if not self.training:
             return super().forward(x)
-        wide, dims = x.float(), (0, 2, 3)
-        pixels = wide.new_tensor([wide.numel() / wide.shape[1]])
-        sums = _Total.apply(torch.cat([wide.sum(dims), pixels]))
-        count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
-        centred = wide - mean[:, None, None]
-        variance = _Total.apply(centred.square().sum(dims)) / count
+        centred, mean, variance, count = centred_over_whole_batch(x)
         self._remember(mean, variance * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

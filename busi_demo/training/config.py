@@ -12,8 +12,6 @@ from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.models import DEFAULT_APPROACH, approach_class
 from busi_demo.types import InputError
 
-OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "hints")
-"""Settings that train_multitask.py has and train_two_stage.py has not."""
 WEIGHTS_OPTIONS = ("init_from", "encoder_from", "teacher")
 """Settings that name the folder of trained weights."""
 AFTER_TRAINING = ("start_share",)

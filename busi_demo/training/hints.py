@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from busi_demo.models.base import ApproachModel
-from busi_demo.processes import total
+from busi_demo.training.batchnorm import centred_over_whole_batch
 from busi_demo.training.means import weighted_mean
 from busi_demo.types import InputError
 
@@ -53,11 +53,8 @@ class Hints(nn.ModuleList):
 def _standardised(maps: torch.Tensor) -> torch.Tensor:
     """Each channel of feature maps at mean 0 and variance 1 over the whole batch, which several processes may share:
     float (N, C, h, w) -> float32 (N, C, h, w)."""
-    maps, dims = maps.float(), (0, 2, 3)
-    sums = total(torch.cat([maps.sum(dims), maps.new_tensor([maps.numel() / maps.shape[1]])]))
-    centred = maps - (sums[:-1] / sums[-1])[:, None, None]
-    variance = total(centred.square().sum(dims)) / sums[-1]
-    return centred * (variance[:, None, None] + _EPSILON).rsqrt()
+    centred = centred_over_whole_batch(maps)
+    return centred.maps * (centred.variance[:, None, None] + _EPSILON).rsqrt()
 
 
 def encoder_of(model: ApproachModel) -> Any:

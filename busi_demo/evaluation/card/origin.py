@@ -13,14 +13,13 @@ from busi_demo.models import APPROACHES
 from busi_demo.models.base import DETECTOR
 from busi_demo.models.ensemble import folds_of, settings_of
 from busi_demo.types import CLASSES
+from busi_demo.weights.config import OF_MULTITASK
 from busi_demo.weights.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
 
 TWO_STAGE = "two_stage"
 
 Configs = Mapping[str, Mapping[str, Any]]
 """Key of an approach -> its config.json."""
-
-_OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "hints")  # settings that train_two_stage.py has not
 
 
 def models_section(configs: Configs) -> str:
@@ -226,7 +225,7 @@ def training_command(key: str, config: Mapping[str, Any]) -> str:
     words = ["python", f"train/train_{'two_stage' if two_stage else 'multitask'}.py", "--data", main]
     words += ["--extra", *extra] if extra else []
     for name, value in config.get("training", {}).items():
-        if value is not None and not (two_stage and name in _OF_MULTITASK):
+        if value is not None and not (two_stage and name in OF_MULTITASK):
             words += [f"--{_flag(name)}", str(value)]
     for option, origin in config.get("learnt_from", {}).items():
         words += [f"--{_flag(option)}", origin["approach"] or "DIR"]

@@ -24,8 +24,9 @@ from busi_demo.evaluation.results import ImageResult, result_row
 from busi_demo.evaluation.subgroups import summarise_subgroups
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.models.two_stage import TwoStage
-from busi_demo.training.config import OF_MULTITASK, TrainConfig, add_arguments, config_from
+from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.types import CLASSES
+from busi_demo.weights.config import OF_MULTITASK
 from busi_demo.weights.licences import SOURCES, terms_of_weights
 
 PUBLISHED = {"files": 9001, "images": 9002}
