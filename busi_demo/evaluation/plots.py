@@ -96,7 +96,8 @@ def learning_curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         # below the axes: inside them it would cover a curve
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False)
     loss_axes.update_datalim([(0, 0)], updatex=False)
     loss_axes.set(ylabel="loss")
     loss_axes.autoscale_view(scalex=False)
