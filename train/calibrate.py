@@ -1,6 +1,7 @@
 """Calibrate an approach again on the images that it held out: python train/calibrate.py --approach KEY --data DIR
 
-Training does this once; do it again after a change of the settings that make the answers, such as thresholds and sizes.
+Training and joining do this once; do it again with the sizes that the networks are to see, or after a change of the
+thresholds.
 """
 
 from __future__ import annotations
@@ -16,33 +17,41 @@ from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import evaluate_held_out, load_member
+from busi_demo.training.join import evaluate_held_out, load_parts, with_size
 from busi_demo.training.recipe import main
+from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
-_FACTS = ("data", "training", "learnt_from")
+_FACTS = ("data", "training", "learnt_from", "members")
 
 
 def calibrate() -> None:
     parser = argparse.ArgumentParser(
-        description="Fit the calibration of an approach again on its validation images and write its config.json and "
-        "results again. An ensemble is calibrated when it is joined, by train/join_folds.py."
+        description="Fit the calibration of an approach again on the images that it held out, each predicted by the "
+        "network that was not trained on it, and write its config.json and results again. Fit the input check (for "
+        "another size) and trust anew afterwards."
     )
     parser.add_argument("--approach", choices=list(APPROACHES), required=True)
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
+                        help="sizes of the image that the network sees, as shares of the input's (as now)")  # fmt: skip
+    parser.add_argument("--image-size", type=int, help="side of the network input, pixels (as now)")
     arguments = parser.parse_args()
     make_folder(arguments.weights, "--weights")
-    member = load_member(arguments.weights / arguments.approach, {})
-    results, calibration = evaluate_held_out([member], index_folder(find_data(arguments.data)))
+    folder = arguments.weights / arguments.approach
+    whole, members = load_parts(folder, {"scales": arguments.scales} if arguments.scales else {})
+    members = [with_size(member, arguments.image_size) for member in members]
+    results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
+    first = members[0]
     write_approach(
-        member.folder,
-        replace(member.weights, calibration=calibration),
+        folder,
+        replace(whole, preprocess=first.weights.preprocess, calibration=calibration),
         results,
-        facts={name: value for name, value in member.config.facts.items() if name in _FACTS},
-        split=member.split,
-        histories={"": member.history} | member.histories,
-        detector=member.config.detector,
+        facts={name: value for name, value in first.config.facts.items() if name in _FACTS},
+        split=read_split(folder),
+        histories={"": first.history} | first.histories,
+        detector=first.config.detector,
     )
 
 

@@ -25,7 +25,6 @@ from busi_demo.training.join import (
     with_size,
 )
 from busi_demo.training.recipe import main
-from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
 
@@ -43,10 +42,7 @@ def join() -> None:
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     arguments = parser.parse_args()
     members = load_members(arguments.members, {"scales": arguments.scales} if arguments.scales else {})
-    if (size := arguments.image_size) is not None:
-        if size < 64 or size % 32:
-            raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
-        members = [with_size(member, size) for member in members]
+    members = [with_size(member, arguments.image_size) for member in members]
     model, split = joined(members), joined_split(members)
     make_folder(arguments.output, "--output")
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))

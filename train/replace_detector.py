@@ -1,6 +1,7 @@
 """Put other detectors before a trained classifier: python train/replace_detector.py --detector-from DIR --data DIR
 
-Nothing is trained: the two-stage approach is calibrated and measured again on the images that it held out.
+Nothing is trained: the two-stage approach is calibrated and measured again on the images that it held out. Its input
+takes the size of that of the detectors; the crops keep theirs.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from busi_demo.models.two_stage import TwoStage
 from busi_demo.project import make_folder
 from busi_demo.training.detector import calibrated_head, load_detector, reference_to
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import EQUAL_DATA, Member, evaluate_held_out, joined_split
+from busi_demo.training.join import EQUAL_DATA, Member, evaluate_held_out, held_out_rows, joined_split
 from busi_demo.training.recipe import main
 from busi_demo.training.sources import counts
 from busi_demo.types import InputError
 from busi_demo.weights.calibration import UNCALIBRATED
 from busi_demo.weights.config import WeightsConfig, not_of_this_version
-from busi_demo.weights.split_file import VALIDATION, read_split
+from busi_demo.weights.split_file import read_split
 from busi_demo.weights.start import identity, load_part
 from busi_demo.weights.store import CONFIG_FILE, WEIGHTS_FOLDER, Weights, read_config
 
@@ -51,7 +52,8 @@ def replace_detector() -> None:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_two_stage.py.")
     make_folder(arguments.weights, "--weights")
     origin, seed = identity(arguments.detector_from), config.data.get("seed", 0)
-    detector = load_detector(arguments.detector_from, config.preprocess, fold, seed)
+    preprocess = replace(config.preprocess, size=read_config(arguments.detector_from).preprocess.size)
+    detector = load_detector(arguments.detector_from, preprocess, fold, seed)
     if detector.config and (other := next((n for n in EQUAL_DATA if _differ(n, config, detector.config)), None)):
         raise InputError(
             f"{arguments.detector_from} was trained on a split of other images than {folder} ({other} is "
@@ -66,8 +68,8 @@ def replace_detector() -> None:
     for part in ("encoder", "head"):
         load_part(folder, part, getattr(model, part), fold, seed, TwoStage.key)
     model = model.behind(detector.model, calibrated_head(detector), share).eval()
-    raw = Weights(model, config.preprocess, config.threshold, config.min_area, UNCALIBRATED, config)
-    rows = [replace(row, split=VALIDATION) if row.fold == fold else row for row in read_split(folder)]
+    raw = Weights(model, preprocess, config.threshold, config.min_area, UNCALIBRATED, config)
+    rows = held_out_rows(read_split(folder), fold)
     held_out = Member(folder, replace(raw, model=model.held_out(fold)), config, fold, rows)
     results, calibration = evaluate_held_out([held_out], index_folder(find_data(arguments.data)))
     split = joined_split([held_out]) if model.folds else rows

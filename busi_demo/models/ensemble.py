@@ -143,3 +143,9 @@ def settings_of(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
 def folds_of(architecture: Mapping[str, Any]) -> tuple[int, ...]:
     """The folds of an ensemble; empty for one network."""
     return tuple(architecture.get(_FOLDS, ()))
+
+
+def with_settings(architecture: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The same architecture with other keywords of `settings_of`."""
+    settings = {**settings_of(architecture), **changes}
+    return {**architecture, _MEMBERS: settings} if _MEMBERS in architecture else settings

@@ -15,8 +15,9 @@ from busi_demo.data.busi import FileSample
 from busi_demo.evaluation.results import ImageResult, image_result
 from busi_demo.imaging import GroundTruth
 from busi_demo.inference.predictor import Predictor
-from busi_demo.models import create_model
-from busi_demo.models.ensemble import Ensemble
+from busi_demo.models import build_model
+from busi_demo.models.base import ApproachModel
+from busi_demo.models.ensemble import Ensemble, settings_of, with_settings
 from busi_demo.training.sources import counts
 from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.calibration import UNCALIBRATED, Calibration, fit_calibration
@@ -91,18 +92,45 @@ def load_member(folder: Path, changes: Mapping[str, Any]) -> Member:
         InputError: the weights are missing, are an ensemble, or do not record the fold that they held out; or the
             architecture has no such setting.
     """
-    weights, config = load_weights(folder), read_config(folder)
-    model = weights.model
-    if model.folds:
+    whole, members = load_parts(folder, changes)
+    if whole.model.folds:
         raise InputError(f"{folder} holds several networks, calibrated when they were put together: give single ones.")
-    if config.fold is None:
+    return members[0]
+
+
+def load_parts(folder: Path, changes: Mapping[str, Any]) -> tuple[Weights, list[Member]]:
+    """Load an approach without its calibration: whole, and the networks in it that held out images.
+
+    Args:
+        changes: as for `load_members`.
+    Returns:
+        All of it; then each network of an ensemble, or the single one, with the images that it held out.
+    Raises:
+        InputError: the weights are missing or do not record what they held out; or the architecture has no such
+            setting.
+    """
+    weights, config, rows = load_weights(folder), read_config(folder), read_split(folder)
+    folds = weights.model.folds if config.fold is None else (config.fold,)
+    if not folds:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_multitask.py.")
-    if unknown := sorted(changes.keys() - model.config.keys()):
-        raise InputError(f"{model.key} has no setting {unknown[0]!r}: it has {', '.join(model.config)}.")
-    changed = create_model(model.key, **{**model.config, **changes})
+    raw = replace(weights, model=_changed(weights.model, changes), calibration=UNCALIBRATED)
+    return raw, [Member(folder, raw.held_out(fold), config, fold, held_out_rows(rows, fold)) for fold in folds]
+
+
+def held_out_rows(rows: Sequence[SplitRow], fold: int) -> list[SplitRow]:
+    """The split of the network in an ensemble that held out a fold."""
+    return [replace(row, split=VALIDATION) if row.fold == fold else row for row in rows]
+
+
+def _changed(model: ApproachModel, changes: Mapping[str, Any]) -> ApproachModel:
+    settings = settings_of(model.architecture)
+    if unknown := sorted(changes.keys() - settings.keys()):
+        raise InputError(f"{model.key} has no setting {unknown[0]!r}: it has {', '.join(settings)}.")
+    if not changes:
+        return model
+    changed = build_model(model.key, with_settings(model.architecture, changes))
     changed.load_state_dict(model.state_dict())
-    raw = replace(weights, model=changed.eval(), calibration=UNCALIBRATED)
-    return Member(folder, raw, config, config.fold, read_split(folder))
+    return changed.eval()
 
 
 def _without_fold(value: Any) -> Any:
@@ -206,8 +234,16 @@ def _origins(members: Sequence[Member]) -> dict[str, Any]:
     return shared
 
 
-def with_size(member: Member, size: int) -> Member:
+def with_size(member: Member, size: int | None) -> Member:
     """The same network with inputs of another size (Touvron et al., Fixing the train-test resolution discrepancy,
-    NeurIPS 2019)."""
+    NeurIPS 2019); itself for `None`.
+
+    Raises:
+        InputError: the size is below 64 or no multiple of 32.
+    """
+    if size is None:
+        return member
+    if size < 64 or size % 32:
+        raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
     preprocess = replace(member.weights.preprocess, size=size)
     return replace(member, weights=replace(member.weights, preprocess=preprocess))

@@ -154,16 +154,33 @@ def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script
     assert read_split(folder / KEY)[-1].image == "far.png"
 
 
-def test_what_an_ensemble_was_trained_on_is_no_result_and_it_is_not_calibrated_alone(
+def test_an_ensemble_calibrated_at_other_sizes_is_what_joining_at_these_sizes_gives(
     join, members, busi, run_script, tmp_path
 ):
+    sizes = ["--image-size", 96, "--scales", 1, 0.5]
+    assert join(*members)[0] == 0
+    earlier = load_weights(tmp_path / "joined" / KEY)
+    kept = (tmp_path / "joined").rename(tmp_path / "kept")
+    assert join(*members, *sizes)[0] == 0
+    words = "--approach", KEY, "--data", busi, "--weights", kept, *sizes
+    status, _, err = run_script("train/calibrate.py", *words)
+    assert status == 0, err
+    found, expected = (load_weights(folder / KEY) for folder in (kept, tmp_path / "joined"))
+    assert found.calibration != earlier.calibration
+    assert found.config.to_json() == expected.config.to_json()
+    assert read_split(kept / KEY) == read_split(tmp_path / "joined" / KEY)
+    reports = [folder / KEY / "report" for folder in (kept, tmp_path / "joined")]
+    assert {f.name for f in reports[0].iterdir()} == {f.name for f in reports[1].iterdir()}
+    for name in ("history.csv", "history_fold_3.csv", "classification_report.txt"):
+        assert (reports[0] / name).read_text() == (reports[1] / name).read_text()
+    status, _, err = run_script("train/calibrate.py", *words[:-4], 100)
+    assert status == 2 and "--image-size must be a multiple of 32 from 64 on, got 100" in err
+
+
+def test_what_an_ensemble_was_trained_on_is_no_result(join, members, busi, run_script, tmp_path):
     assert join(*members)[0] == 0
     status, _, err = run_script("train/evaluate.py", "--data", busi, "--approach", KEY, "--weights",
                                 tmp_path / "joined", "--output", tmp_path / "all.json", "--bootstrap", 0)  # fmt: skip
     assert status == 0
     assert "note: 9 of the 9 images were trained on; --images validation measures without that" in err
     assert not json.loads((tmp_path / "all.json").read_text())["cross_validated"]
-    status, _, err = run_script(
-        "train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", tmp_path / "joined"
-    )
-    assert status == 2 and "holds several networks, calibrated when they were put together" in err

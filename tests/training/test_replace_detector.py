@@ -25,7 +25,7 @@ FOLD = 3
 HELD_OUT = ("benign case (1).png", "benign case (2).png", "malignant case (1).png", "normal case (1).png")
 
 
-def save_detectors(weights: Path, *folds: int, images: int = 8) -> None:
+def save_detectors(weights: Path, *folds: int, images: int = 8, size: int = 64) -> None:
     members = [fill_weights(create_model("multitask_unet", width=8)) for _ in folds]
     with torch.no_grad():
         for fold, member in zip(folds, members, strict=True):
@@ -33,7 +33,7 @@ def save_detectors(weights: Path, *folds: int, images: int = 8) -> None:
     model = Ensemble(members, folds) if len(folds) > 1 else members[0]
     facts = {"data": {"seed": 0, "images_indexed": images} | ({"fold": folds[0]} if len(folds) == 1 else {})}
     save_weights(
-        weights / model.key, model, Preprocess(size=64), calibration=Calibration(1.5, (0.1, 0, 0)), facts=facts
+        weights / model.key, model, Preprocess(size=size), calibration=Calibration(1.5, (0.1, 0, 0)), facts=facts
     )
 
 
@@ -111,6 +111,17 @@ def test_one_detector_and_the_share_of_before(replace, weights):
     assert config.architecture["detector_share"] == 0.25 and config.fold == FOLD
     assert {r.image for r in read_split(weights / "two_stage") if r.split == VALIDATION} == set(HELD_OUT)
     assert load_predictor("two_stage", weights).predict(np.zeros((64, 64), np.uint8)).mask.shape == (64, 64)
+
+
+def test_the_input_takes_the_size_of_the_detectors(replace, weights):
+    save_detectors(weights, FOLD, 0, size=96)
+    status, _, err = replace()
+    assert status == 0, err
+    found, detectors = (load_weights(weights / key) for key in ("two_stage", "multitask_unet"))
+    assert found.preprocess == detectors.preprocess == Preprocess(size=96) and found.model.config["crop_size"] == 64
+    picture = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    masks = [load_predictor(key, weights).predict(picture).mask_probability for key in ("two_stage", "multitask_unet")]
+    np.testing.assert_array_equal(*masks)
 
 
 def test_what_does_not_fit_is_refused(replace, weights):

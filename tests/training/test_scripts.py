@@ -137,8 +137,6 @@ def test_two_stage_behind_detectors_that_were_trained_before(run_script, tmp_pat
     config.write_text(config.read_text().replace('"detector_share": 0.0', '"detector_share": 0.25'))
     assert run_script("train/train_two_stage.py", *words, *again, "--detector-from", given)[0] == 0
     assert read_config(config.parent).architecture["detector_share"] == 0.25
-    status, _, err = run_script("train/calibrate.py", "--approach", "two_stage", "--weights", tmp_path / "weights")
-    assert status == 2 and "holds several networks" in err
 
 
 def test_a_detector_beside_the_new_weights_is_referred_to(run_script, tmp_path):
