@@ -22,6 +22,7 @@ from busi_demo.project import check_file, json_bytes, save_whole
 from busi_demo.training.recipe import main
 from busi_demo.types import InputError
 from busi_demo.weights.store import WEIGHTS_FOLDER, available_approaches, load_weights, read_config
+from busi_demo.weights.trust_file import answers_sha256
 
 TIMED, THREADS = 20, 1
 
@@ -50,8 +51,9 @@ def measure() -> None:
         )
     approaches = {}
     for key in keys:
+        config = read_config(arguments.weights / key).to_json()
         rows = measure_fewer(load_weights(arguments.weights / key), samples, TIMED)
-        approaches[key] = {"sha256": read_config(arguments.weights / key).sha256, "rows": rows}
+        approaches[key] = {"answers_sha256": answers_sha256(config), "rows": rows}
         for row in rows:
             print(key, "  ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None), flush=True)
     facts = {"data": root.name, "n": len(samples), "timed": min(TIMED, len(samples)), "threads": THREADS}

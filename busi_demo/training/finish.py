@@ -26,11 +26,12 @@ from busi_demo.training.sources import TrainingData, counts
 from busi_demo.training.validate import network_outputs, score
 from busi_demo.types import CLASSES
 from busi_demo.weights.calibration import fit_calibration
-from busi_demo.weights.config import DetectorReference
+from busi_demo.weights.config import DetectorReference, WeightsConfig
+from busi_demo.weights.input_reference import INPUT_CHECK_FILE
 from busi_demo.weights.results import Histories, clear_results, history_file
 from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, write_split
 from busi_demo.weights.start import identity
-from busi_demo.weights.store import Weights, keep_previous, load_weights, save_weights
+from busi_demo.weights.store import Weights, has_config, keep_previous, load_weights, read_config, save_weights
 
 # Phantoms shown in the report: from seeds that neither training nor the gallery uses.
 _EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_DPI = 2_000_000, (360, 440), 72
@@ -100,7 +101,8 @@ def write_approach(
     """Write the folder of an approach and print a summary of its results.
 
     Args:
-        folder: named by the key of the approach. A folder that is there already is copied to `NAME.previous` first.
+        folder: named by the key of the approach. A folder that is there already is copied to `NAME.previous` first, and
+            its input check is deleted where the networks, or the sizes that they see, are others.
         weights: written; their config is ignored.
         results: of the validation images.
         facts: of `WeightsConfig`: `data`, `training` and so on.
@@ -108,9 +110,10 @@ def write_approach(
         detector: see `save_weights`.
     """
     model, summary = weights.model, summarise(results)
+    before = read_config(folder) if has_config(folder) else None
     if previous := keep_previous(folder):
         print(f"the earlier weights in {folder} were copied to {previous}")
-    save_weights(
+    written = save_weights(
         folder,
         model,
         weights.preprocess,
@@ -120,6 +123,8 @@ def write_approach(
         detector=detector,
         facts={"metrics": {"validation": summary}, **facts},
     )
+    if before and _seen_as(before) != _seen_as(written):
+        (folder / INPUT_CHECK_FILE).unlink(missing_ok=True)
     write_split(folder, split)
     report, title = clear_results(folder), f"{model.key}, {facts['data']['main']} validation"
     write_report(
@@ -132,6 +137,11 @@ def write_approach(
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")
+
+
+def _seen_as(config: WeightsConfig) -> tuple[Any, ...]:
+    """What the descriptor of a picture depends on."""
+    return config.sha256, config.preprocess, config.architecture
 
 
 def _draw_examples(predictor: Predictor, folder: Path) -> None:

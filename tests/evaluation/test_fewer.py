@@ -25,6 +25,7 @@ from busi_demo.models.ensemble import Ensemble
 from busi_demo.models.two_stage import TwoStage
 from busi_demo.weights.split_file import SplitRow, write_split
 from busi_demo.weights.store import Weights
+from busi_demo.weights.trust_file import answers_sha256
 
 FOLDS = (4, 0, 2)
 
@@ -97,12 +98,15 @@ def test_the_script_writes_what_the_card_shows(run_script, busi, weights_folder,
     assert measured["data"] == "busi" and measured["n"] == 5
     assert [len(own["rows"]) for own in measured["approaches"].values()] == [1, 1, 1, 1]
     own = measured["approaches"]["multitask_cnn"]
-    sha256 = {key: "other" for key in measured["approaches"]} | {"multitask_cnn": own["sha256"]}
-    text = fewer_table(measured, sha256)
+    config = json.loads((weights_folder / "multitask_cnn" / "config.json").read_text())
+    answers = {key: "other" for key in measured["approaches"]} | {"multitask_cnn": answers_sha256(config)}
+    text = fewer_table(measured, answers)
     row = own["rows"][0]
     assert f"| `multitask_cnn` | 1 | {row['milliseconds']:.0f} | {row['accuracy']:.3f} |" in text
     assert text.startswith("5 images of busi, 5 of them timed; threads: 1.") and text.count("| `multitask_") == 1
     assert text.endswith("other weights were measured: `two_stage`, `multitask_resnet50`, `multitask_unet`.")
+    warmer = answers | {"multitask_cnn": answers_sha256(config | {"temperature": 3.0})}
+    assert "| approach | networks |" not in fewer_table(measured, warmer)
     card = model_card({}, {}, fewer=measured)
     assert "other weights were measured" in card and "| approach | networks |" not in card
     assert "train/fewer_networks.py" in model_card({}, {})

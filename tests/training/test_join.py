@@ -138,10 +138,12 @@ def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script
     folder = members[0].parent
     before = load_weights(folder / KEY)
     raw = Predictor(before).predict(busi / "benign" / "benign case (2).png").probabilities
+    (folder / KEY / "input_check.safetensors").write_bytes(b"of the same network")
     status, _, err = run_script("train/calibrate.py", "--approach", KEY, "--data", busi, "--weights", folder)
     assert status == 0, err
     after = load_weights(folder / KEY)
     assert after.config.sha256 == before.config.sha256
+    assert (folder / KEY / "input_check.safetensors").read_bytes() == b"of the same network"
     assert after.config.facts["training"] == before.config.facts["training"]
     assert after.config.facts["metrics"]["validation"]["n"] == len(HELD_OUT[3])
     assert after.calibration.temperature != before.calibration.temperature and any(after.calibration.class_bias)
@@ -162,11 +164,13 @@ def test_an_ensemble_calibrated_at_other_sizes_is_what_joining_at_these_sizes_gi
     earlier = load_weights(tmp_path / "joined" / KEY)
     kept = (tmp_path / "joined").rename(tmp_path / "kept")
     assert join(*members, *sizes)[0] == 0
+    (kept / KEY / "input_check.safetensors").write_bytes(b"of the size before")
     words = "--approach", KEY, "--data", busi, "--weights", kept, *sizes
     status, _, err = run_script("train/calibrate.py", *words)
     assert status == 0, err
     found, expected = (load_weights(folder / KEY) for folder in (kept, tmp_path / "joined"))
     assert found.calibration != earlier.calibration
+    assert not (kept / KEY / "input_check.safetensors").exists()
     assert found.config.to_json() == expected.config.to_json()
     assert read_split(kept / KEY) == read_split(tmp_path / "joined" / KEY)
     reports = [folder / KEY / "report" for folder in (kept, tmp_path / "joined")]

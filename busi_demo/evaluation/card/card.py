@@ -12,6 +12,7 @@ from typing import Any
 from busi_demo.evaluation.card import doubt, origin, tables
 from busi_demo.evaluation.card.tables import Report
 from busi_demo.models import APPROACHES, CONSENSUS
+from busi_demo.weights.trust_file import answers_sha256
 
 REPORTING, SELECTION = "locked_test", "validation"
 
@@ -148,7 +149,7 @@ def model_card(
         *_further(known),
         *_elsewhere(external, sha256),
         "## Quality and time",
-        *_fewer(fewer, sha256),
+        *_fewer(fewer, {key: answers_sha256(config) for key, config in configs.items()}),
         "## Subgroups",
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",
@@ -209,10 +210,10 @@ def _elsewhere(external: Report | None, sha256: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _fewer(fewer: Report | None, sha256: Mapping[str, str]) -> list[str]:
+def _fewer(fewer: Report | None, answers: Mapping[str, str]) -> list[str]:
     if fewer is None:
         return [_missing("`python train/fewer_networks.py --data DIR`")]
-    return [FEWER.format(two_stage=origin.TWO_STAGE), tables.fewer_table(fewer, sha256)]
+    return [FEWER.format(two_stage=origin.TWO_STAGE), tables.fewer_table(fewer, answers)]
 
 
 def _reporting(known: Known) -> list[str]:

@@ -115,14 +115,16 @@ def external_table(external: Report, sha256: Mapping[str, Any]) -> str:
     return text
 
 
-def fewer_table(fewer: Report, sha256: Mapping[str, Any]) -> str:
+def fewer_table(fewer: Report, answers: Mapping[str, str]) -> str:
     """Quality and time of one, two, ... and all networks of each approach.
 
     Args:
         fewer: fewer_networks.json of train/fewer_networks.py.
-        sha256: key -> of its weights now; approaches that were measured with others are left out.
+        answers: key -> `answers_sha256` of its weights now; approaches that were measured with others, at other sizes
+            or with another calibration, are left out.
     """
-    current = {key: own["rows"] for key, own in fewer["approaches"].items() if sha256.get(key) == own["sha256"]}
+    current = {key: own["rows"] for key, own in fewer["approaches"].items()
+               if answers.get(key) == own["answers_sha256"]}  # fmt: skip
     rows = [
         [f"`{key}`", row["networks"], f"{row['milliseconds']:.0f}", *(_value(row[name], None, None) for name in
          ("accuracy", "malignant_auc", "lesion_dice", "brier"))]
