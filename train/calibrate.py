@@ -19,8 +19,9 @@ from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
 from busi_demo.training.join import evaluate_held_out, load_parts, with_size
 from busi_demo.training.recipe import main
+from busi_demo.types import InputError
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import WEIGHTS_FOLDER
+from busi_demo.weights.store import WEIGHTS_FOLDER, read_config
 
 _FACTS = ("data", "training", "learnt_from", "members")
 
@@ -28,8 +29,8 @@ _FACTS = ("data", "training", "learnt_from", "members")
 def calibrate() -> None:
     parser = argparse.ArgumentParser(
         description="Fit the calibration of an approach again on the images that it held out, each predicted by the "
-        "network that was not trained on it, and write its config.json and results again. Fit the input check (for "
-        "another size) and trust anew afterwards."
+        "network that was not trained on it, and write its config.json and results again. Put new sizes of the "
+        "U-Net before the two-stage approach with train/replace_detector.py; fit the input check and trust anew then."
     )
     parser.add_argument("--approach", choices=list(APPROACHES), required=True)
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
@@ -40,6 +41,11 @@ def calibrate() -> None:
     arguments = parser.parse_args()
     make_folder(arguments.weights, "--weights")
     folder = arguments.weights / arguments.approach
+    if arguments.image_size is not None and (detector := read_config(folder).detector):
+        raise InputError(
+            f"{arguments.approach} sees what its detectors see: give --image-size with --approach {detector.approach}, "
+            "then run train/replace_detector.py."
+        )
     whole, members = load_parts(folder, {"scales": arguments.scales} if arguments.scales else {})
     members = [with_size(member, arguments.image_size) for member in members]
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))

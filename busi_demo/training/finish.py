@@ -24,7 +24,7 @@ from busi_demo.training.config import WEIGHTS_OPTIONS, TrainConfig
 from busi_demo.training.detector import reference_to
 from busi_demo.training.sources import TrainingData, counts
 from busi_demo.training.validate import network_outputs, score
-from busi_demo.types import CLASSES
+from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.calibration import fit_calibration
 from busi_demo.weights.config import DetectorReference, WeightsConfig
 from busi_demo.weights.input_reference import INPUT_CHECK_FILE
@@ -110,7 +110,7 @@ def write_approach(
         detector: see `save_weights`.
     """
     model, summary = weights.model, summarise(results)
-    before = read_config(folder) if has_config(folder) else None
+    before = _seen_before(folder)
     if previous := keep_previous(folder):
         print(f"the earlier weights in {folder} were copied to {previous}")
     written = save_weights(
@@ -123,7 +123,7 @@ def write_approach(
         detector=detector,
         facts={"metrics": {"validation": summary}, **facts},
     )
-    if before and _seen_as(before) != _seen_as(written):
+    if before != _seen_as(written):
         (folder / INPUT_CHECK_FILE).unlink(missing_ok=True)
     write_split(folder, split)
     report, title = clear_results(folder), f"{model.key}, {facts['data']['main']} validation"
@@ -137,6 +137,14 @@ def write_approach(
     overlap = "unknown" if summary["lesion_dice"] is None else f"{summary['lesion_dice']:.3f}"
     print(f"validation: accuracy {summary['accuracy']:.3f}, lesion Dice {overlap}")
     print(f"wrote {folder}")
+
+
+def _seen_before(folder: Path) -> tuple[Any, ...] | None:
+    """`_seen_as` of the weights in a folder; `None` where there are none that this version can read."""
+    try:
+        return _seen_as(read_config(folder)) if has_config(folder) else None
+    except InputError:
+        return None
 
 
 def _seen_as(config: WeightsConfig) -> tuple[Any, ...]:

@@ -243,11 +243,12 @@ def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path
             f"{config.approach} needs the weights of {wanted.approach} as its detector. {error}"
         ) from error
     sha256 = other.config.sha256 if other.config else ""
-    if sha256 != wanted.sha256 or other.model.architecture != config.architecture.get(DETECTOR):
+    settings = other.model.architecture, other.preprocess
+    if sha256 != wanted.sha256 or settings != (config.architecture.get(DETECTOR), config.preprocess):
         raise InputError(
             f"{config.approach} needs as its detector the weights of {wanted.approach} with the sha256 "
             f"{wanted.sha256[:12]} and unchanged settings, the folder beside has {sha256[:12]}: fetch both again, or "
-            f"train {config.approach} with --detector-from these."
+            "put these before the classifier with train/replace_detector.py."
         )
     return other.model
 

@@ -104,11 +104,13 @@ def test_the_script_writes_what_the_card_shows(run_script, busi, weights_folder,
     row = own["rows"][0]
     assert f"| `multitask_cnn` | 1 | {row['milliseconds']:.0f} | {row['accuracy']:.3f} |" in text
     assert text.startswith("5 images of busi, 5 of them timed; threads: 1.") and text.count("| `multitask_") == 1
-    assert text.endswith("other weights were measured: `two_stage`, `multitask_resnet50`, `multitask_unet`.")
+    assert text.endswith(
+        "other weights, sizes or calibrations were measured: `two_stage`, `multitask_resnet50`, `multitask_unet`."
+    )
     warmer = answers | {"multitask_cnn": answers_sha256(config | {"temperature": 3.0})}
     assert "| approach | networks |" not in fewer_table(measured, warmer)
     card = model_card({}, {}, fewer=measured)
-    assert "other weights were measured" in card and "| approach | networks |" not in card
+    assert "other weights, sizes or calibrations were measured" in card and "| approach | networks |" not in card
     assert "train/fewer_networks.py" in model_card({}, {})
 
 

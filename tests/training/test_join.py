@@ -109,6 +109,7 @@ def test_other_settings_are_had_on_request(join, members, tmp_path):
     status, _, err = join(*members, "--image-size", 96)
     assert status == 0, err
     assert load_weights(tmp_path / "joined" / KEY).preprocess.size == 96
+    (tmp_path / "joined" / KEY / "config.json").write_text('{"format": 1}')  # of an earlier version: no reason to stop
     status, _, err = join(*members, "--scales", 1, 0.5)
     assert status == 0, err
     assert load_weights(tmp_path / "joined" / KEY).model.config["scales"] == [1, 0.5]

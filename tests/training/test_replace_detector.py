@@ -113,7 +113,7 @@ def test_one_detector_and_the_share_of_before(replace, weights):
     assert load_predictor("two_stage", weights).predict(np.zeros((64, 64), np.uint8)).mask.shape == (64, 64)
 
 
-def test_the_input_takes_the_size_of_the_detectors(replace, weights):
+def test_the_input_takes_the_size_of_the_detectors(replace, weights, busi, run_script):
     save_detectors(weights, FOLD, 0, size=96)
     status, _, err = replace()
     assert status == 0, err
@@ -122,6 +122,14 @@ def test_the_input_takes_the_size_of_the_detectors(replace, weights):
     picture = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
     masks = [load_predictor(key, weights).predict(picture).mask_probability for key in ("two_stage", "multitask_unet")]
     np.testing.assert_array_equal(*masks)
+    words = "train/calibrate.py", "--approach", "two_stage", "--data", busi, "--weights", weights
+    assert run_script(*words)[0] == 0  # what replace_detector.py did, once more
+    again = read_config(weights / "two_stage")
+    for name in ("sha256", "architecture", "preprocess", "detector", "data", "learnt_from"):
+        assert getattr(again, name) == getattr(found.config, name)
+    assert again.calibration.temperature == pytest.approx(found.calibration.temperature, rel=1e-3)
+    status, _, err = run_script(*words, "--image-size", 64)
+    assert status == 2 and "give --image-size with --approach multitask_unet, then run train/replace_detector.py" in err
 
 
 def test_what_does_not_fit_is_refused(replace, weights):

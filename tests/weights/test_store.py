@@ -447,14 +447,16 @@ def test_a_missing_or_other_detector_is_an_input_error(referring, saved):
 
 
 def test_a_detector_with_other_settings_is_an_input_error(referring):
-    """Other scales change the answers and no tensor."""
+    """Other sizes change the answers and no tensor."""
     folder, _ = referring
     path = folder / "multitask_unet" / CONFIG_FILE
-    config = json.loads(path.read_text())
-    config["architecture"]["ensemble_of"]["scales"] = [1.0, 0.5]
-    path.write_text(json.dumps(config))
-    with pytest.raises(InputError, match="and unchanged settings"):
-        load_weights(folder / "two_stage")
+    before = path.read_text()
+    for part, name, value in (("architecture", "scales", [1.0, 0.5]), ("preprocess", "size", 96)):
+        config = json.loads(before)
+        (config["architecture"]["ensemble_of"] if part == "architecture" else config[part])[name] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(InputError, match=r"and unchanged settings, .* train/replace_detector\.py"):
+            load_weights(folder / "two_stage")
 
 
 def test_tensors_of_a_detector_that_is_referred_to_are_surplus(referring):

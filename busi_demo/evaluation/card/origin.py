@@ -149,6 +149,11 @@ def reproduce_section(configs: Configs) -> str:
             lines.append(
                 "`DIR_$fold`: each network started from its own weights; `weights/README.md` says how these came about."
             )
+        if _detector_command(config) and _trained_at(config) != (size := config["preprocess"]["size"]):
+            lines.append(
+                f"The first command needs detectors whose input side is {_trained_at(config)} px, as those of then; "
+                f"the second puts those of now, at {size} px, in their place."
+            )
         if not ensemble_folds(config) and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
@@ -180,6 +185,11 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
     )
 
 
+def _trained_at(config: Mapping[str, Any]) -> int:
+    """Side of the input of the training, pixels; where it is not recorded, that of now."""
+    return int(config.get("training", {}).get("image_size", config["preprocess"]["size"]))
+
+
 def _detector_command(config: Mapping[str, Any]) -> list[str]:
     """The command that lets detector and classifier of `two_stage` answer together, where they do."""
     share = config.get("architecture", {}).get("detector_share")
@@ -198,8 +208,9 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
         made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
     given = ("detector", "detector_head", "detector_share") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
-    shipped["input side"] = config["preprocess"]["size"]
-    made["input side"] = config.get("training", {}).get("image_size", shipped["input side"])
+    if not _detector_command(config):  # which brings the size of the detectors
+        shipped["input side"] = config["preprocess"]["size"]
+        made["input side"] = _trained_at(config)
     return [
         f"{name.replace('_', ' ')} {made[name]} instead of the shipped {value}"
         for name, value in shipped.items()

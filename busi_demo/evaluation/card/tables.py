@@ -135,7 +135,7 @@ def fewer_table(fewer: Report, answers: Mapping[str, str]) -> str:
     text = f"{fewer['n']} images of {fewer['data']}, {fewer['timed']} of them timed; threads: {fewer['threads']}."
     parts = [text, table(heads, rows)] if rows else []
     if stale := [f"`{key}`" for key in fewer["approaches"] if key not in current]:
-        parts.append(left_out(stale))
+        parts.append(f"Left out, because other weights, sizes or calibrations were measured: {', '.join(stale)}.")
     return "\n\n".join(parts)
 
 

@@ -433,6 +433,13 @@ def test_several_detectors_are_listed():
     together = section(model_card({"two_stage": ApproachFacts(several)}, PUBLISHED), "Reproduce")
     line = "python train/replace_detector.py --data Dataset_BUSI_with_GT --detector-from multitask_unet"
     assert f"{line} --detector-share 0.5\n" in together
+    several["training"]["image_size"], several["preprocess"]["size"] = 192, 224
+    resized = section(model_card({"two_stage": ApproachFacts(several)}, PUBLISHED), "Reproduce")
+    assert (
+        "needs detectors whose input side is 192 px, as those of then; the second puts those of now, at 224 px"
+        in resized
+    )
+    assert "input side 192 instead" not in resized and "needs detectors" not in together
     assert "those of the first are not recorded" in section(one, "Reproduce")
     assert "That gives" not in section(one, "Reproduce")
 
