@@ -133,6 +133,9 @@ def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
         (line,) = err.splitlines()
         assert status == 2 and line.startswith("error: ") and message in line
     assert not (tmp_path / "joined").exists()
+    assert join(*members)[0] == 0
+    status, _, err = join(tmp_path / "joined" / KEY, other)
+    assert status == 2 and "holds several networks, calibrated when they were put together" in err
 
 
 def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script, tmp_path):

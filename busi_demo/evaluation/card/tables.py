@@ -135,13 +135,13 @@ def fewer_table(fewer: Report, answers: Mapping[str, str]) -> str:
     text = f"{fewer['n']} images of {fewer['data']}, {fewer['timed']} of them timed; threads: {fewer['threads']}."
     parts = [text, table(heads, rows)] if rows else []
     if stale := [f"`{key}`" for key in fewer["approaches"] if key not in current]:
-        parts.append(f"Left out, because other weights, sizes or calibrations were measured: {', '.join(stale)}.")
+        parts.append(left_out(stale, "weights, sizes or calibrations"))
     return "\n\n".join(parts)
 
 
-def left_out(names: Sequence[str]) -> str:
-    """The sentence on results of other weights than those of now."""
-    return f"Left out, because other weights were measured: {', '.join(names)}."
+def left_out(names: Sequence[str], measured: str = "weights") -> str:
+    """The sentence on results of other weights, or what else was measured, than those of now."""
+    return f"Left out, because other {measured} were measured: {', '.join(names)}."
 
 
 def corruption_table(reports: Mapping[str, Report]) -> str:
