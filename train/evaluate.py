@@ -17,12 +17,12 @@ from busi_demo.evaluation.bootstrap import LEVEL, RESAMPLES, draw_resamples, int
 from busi_demo.evaluation.cams import summarise_cams
 from busi_demo.evaluation.evaluate import (
     choose,
+    identity_of,
     measure,
     note_trained,
     note_unscored,
     other_report,
     random_subset,
-    weights_sha256,
     with_certain_class,
 )
 from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
@@ -134,7 +134,7 @@ def evaluate() -> None:
         "approach": arguments.approach,
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
-        "weights_sha256": weights_sha256(keys, arguments.weights),
+        **identity_of(keys, arguments.weights),
         "cross_validated": bool(held_out)
         and all(len(set(folds)) > 1 for folds in zip(*held_out.values(), strict=True)),
         "uncertain_class_left_out": uncertain,

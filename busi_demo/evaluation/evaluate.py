@@ -25,6 +25,7 @@ from busi_demo.project import read_table
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import has_split, read_split
 from busi_demo.weights.store import approach_folder, read_config
+from busi_demo.weights.trust_file import answers_sha256
 
 RANDOM_NETWORKS = 3  # a single one may resemble the trained network by chance
 
@@ -109,10 +110,21 @@ def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source:
               file=sys.stderr)  # fmt: skip
 
 
-def weights_sha256(keys: Sequence[str], folder: Path) -> str | dict[str, str]:
-    """The sha256 of the weights of an approach; for several approaches, key -> sha256."""
-    hashes = {key: read_config(approach_folder(key, folder)).sha256 for key in keys}
-    return hashes if len(keys) > 1 else hashes[keys[0]]
+def identity_of(keys: Sequence[str], folder: Path) -> dict[str, str | dict[str, str]]:
+    """What a report says of the weights that it belongs to.
+
+    Returns:
+        `weights_sha256`, of the model file, and `answers_sha256` (see there), which sizes, thresholds and calibration
+        change as well; of several approaches each is key -> sha256.
+    """
+    configs = {key: read_config(approach_folder(key, folder)) for key in keys}
+    model = {key: config.sha256 for key, config in configs.items()}
+    answers = {key: answers_sha256(config.to_json()) for key, config in configs.items()}
+    one = len(keys) == 1
+    return {
+        "weights_sha256": model[keys[0]] if one else model,
+        "answers_sha256": answers[keys[0]] if one else answers,
+    }
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -29,7 +29,8 @@ from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.calibration import Calibration
 from busi_demo.weights.config import DetectorReference
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import load_weights, read_config, save_weights
+from busi_demo.weights.store import load_weights, read_config, read_facts, save_weights
+from busi_demo.weights.trust_file import answers_sha256
 
 # Two steps on ten phantoms a class.
 TINY = ("--data", "phantoms", "--phantoms", 10, "--samples-per-epoch", 8, "--batch-size", 4, "--image-size", 64,
@@ -298,6 +299,7 @@ class TestEvaluate:
         assert [sum(row) for row in report["confusion_matrix"]] == [4, 3, 2]
         assert report["lesion_n"] == 7 and report["normal_n"] == 2
         assert report["weights_sha256"] == read_config(weights_folder / "multitask_cnn").sha256
+        assert report["answers_sha256"] == answers_sha256(read_facts(weights_folder / "multitask_cnn"))
         rows = report["per_image"]
         assert [row["image"] for row in rows] == sorted(p.name for p in busi.rglob("*).png"))
         correct = [max(row["probabilities"], key=row["probabilities"].get) == row["class"] for row in rows]
@@ -373,6 +375,7 @@ class TestEvaluate:
                 (weights_folder / key / "split.csv").unlink()
         assert status == 0 and report["approach"] == "consensus"
         assert report["weights_sha256"] == {key: read_config(weights_folder / key).sha256 for key in APPROACHES}
+        assert report["answers_sha256"] == {key: answers_sha256(read_facts(weights_folder / key)) for key in APPROACHES}
         (row,) = report["per_image"]
         path = busi / "benign" / "benign case (1).png"
         expected = consensus([predictors[key].predict(path) for key in APPROACHES]).prediction

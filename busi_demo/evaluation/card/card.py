@@ -80,7 +80,7 @@ class ApproachFacts:
     """The JSON files of one approach.
 
     Attributes:
-        config: config.json; of the consensus only `sha256`, key -> that of each approach's weights.
+        config: config.json; of the consensus only `sha256` and `answers_sha256`, key -> that of each approach.
         metrics: report/metrics.json, `None` where there is none.
         evaluations: name of the file without .json -> report of train/evaluate.py.
         trust: what was measured of trust in its answers; `None` where nothing was fitted.
@@ -94,9 +94,14 @@ class ApproachFacts:
     input_check: Report | None = None
 
     def current(self) -> dict[str, Report]:
-        """The evaluations of the weights that config.json describes, sorted by name."""
-        own = self.config["sha256"]
-        return {name: e for name, e in sorted(self.evaluations.items()) if e["weights_sha256"] == own}
+        """The evaluations of what config.json describes, sorted by name. Where a report does not say which sizes,
+        thresholds and calibration it was made with, that of the same weights counts."""
+        model, answers = self.config["sha256"], self.config.get("answers_sha256") or answers_sha256(self.config)
+        return {
+            name: report
+            for name, report in sorted(self.evaluations.items())
+            if (report["weights_sha256"], report.get("answers_sha256", answers)) == (model, answers)
+        }
 
     def on(self, images: str) -> Report | None:
         """The first of them on `--images` of that name."""
@@ -254,7 +259,7 @@ def _further(known: Known) -> list[str]:
         for key, facts in known.items()
         for name in sorted(facts.evaluations.keys() - facts.current().keys())
     ]
-    return [*parts, tables.left_out(stale)] if stale else parts
+    return [*parts, tables.left_out(stale, "weights or settings")] if stale else parts
 
 
 def _evaluate(images: str) -> str:

@@ -12,7 +12,7 @@ from busi_demo.types import InputError
 from busi_demo.weights.input_reference import network_reference
 from busi_demo.weights.results import read_evaluations, read_metrics
 from busi_demo.weights.store import has_config, read_facts
-from busi_demo.weights.trust_file import read_trust
+from busi_demo.weights.trust_file import answers_sha256, read_trust
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
 EXTERNAL_FILE = ROOT / "train" / "results" / "external.json"
@@ -32,8 +32,11 @@ def read_reports(folder: Path) -> dict[str, ApproachFacts]:
         InputError: a file cannot be read.
     """
     known = {key: _read_approach(folder / key) for key in APPROACHES if has_config(folder / key)}
-    sha256 = {key: facts.config["sha256"] for key, facts in known.items()}
-    return {**known, CONSENSUS: ApproachFacts({"sha256": sha256}, None, read_evaluations(folder / CONSENSUS))}
+    together = {
+        "sha256": {key: facts.config["sha256"] for key, facts in known.items()},
+        "answers_sha256": {key: answers_sha256(facts.config) for key, facts in known.items()},
+    }
+    return {**known, CONSENSUS: ApproachFacts(together, None, read_evaluations(folder / CONSENSUS))}
 
 
 def read_autopsy(path: Path) -> dict[str, Any]:

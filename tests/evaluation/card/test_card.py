@@ -17,6 +17,7 @@ from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_dif
 from busi_demo.evaluation.cams import CamResult, summarise_cams
 from busi_demo.evaluation.card.card import ApproachFacts, model_card
 from busi_demo.evaluation.card.origin import reproduce_section, training_command
+from busi_demo.evaluation.card.sources import read_reports
 from busi_demo.evaluation.card.tables import external_table
 from busi_demo.evaluation.cases import CASES, confident_errors, worst_masks
 from busi_demo.evaluation.metrics import summarise
@@ -28,6 +29,7 @@ from busi_demo.training.config import TrainConfig, add_arguments, config_from
 from busi_demo.types import CLASSES
 from busi_demo.weights.config import OF_MULTITASK
 from busi_demo.weights.licences import SOURCES, terms_of_weights
+from busi_demo.weights.trust_file import answers_sha256
 
 PUBLISHED = {"files": 9001, "images": 9002}
 
@@ -256,9 +258,17 @@ class TestCard:
     def test_an_evaluation_of_other_weights_is_left_out(self):
         stale = evaluation("multitask_cnn", "locked_test", 3, sha256="old")
         card = model_card({"multitask_cnn": ApproachFacts(config("multitask_cnn"), None, {"test": stale})}, PUBLISHED)
-        assert "Left out, because other weights were measured: `multitask_cnn/report/test.json`." in card
+        assert "Left out, because other weights or settings were measured: `multitask_cnn/report/test.json`." in card
         assert "Not measured" in section(card, "Reporting: the locked test images")
         assert f"{stale['accuracy']:.3f}" not in card
+
+    def test_an_evaluation_at_another_calibration_is_left_out(self):
+        now, before = config("multitask_cnn"), config("multitask_cnn", temperature=3.0)
+        for settings, counts in ((now, True), (before, False)):
+            report = evaluation("multitask_cnn", "validation", 3) | {"answers_sha256": answers_sha256(settings)}
+            card = model_card({"multitask_cnn": ApproachFacts(now, None, {"validation": report})}, PUBLISHED)
+            assert (f"{report['accuracy']:.3f}" in section(card, "Selection: the validation fold")) == counts
+            assert ("Left out, because other weights" in card) != counts
 
     def test_the_locked_test_goes_before_validation_in_subgroups_and_failures(self, complete):
         approaches, _ = complete
@@ -299,6 +309,18 @@ class TestConsensus:
         card = self.card(validation=stale)
         rows = {r[0]: r[1:] for r in table_cells(section(card, "Selection: the validation fold"))}
         assert "`consensus/report/validation.json`" in card and rows["accuracy"][-1] == "not measured"
+
+    def test_at_another_calibration_of_one_approach_it_is_left_out(self, tmp_path):
+        for key in APPROACHES:
+            (tmp_path / key).mkdir()
+            (tmp_path / key / "config.json").write_text(json.dumps(config(key)))
+        answers = {key: answers_sha256(config(key)) for key in APPROACHES}
+        report = self.report("validation", answers_sha256=answers)
+        (tmp_path / CONSENSUS / "report").mkdir(parents=True)
+        (tmp_path / CONSENSUS / "report" / "validation.json").write_text(json.dumps(report))
+        assert list(read_reports(tmp_path)[CONSENSUS].current()) == ["validation"]
+        (tmp_path / "two_stage" / "config.json").write_text(json.dumps(config("two_stage", temperature=3.0)))
+        assert not read_reports(tmp_path)[CONSENSUS].current()
 
     def test_unmeasured_it_changes_nothing(self):
         assert self.card() == model_card(facts(), PUBLISHED)
