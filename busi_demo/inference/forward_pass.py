@@ -52,7 +52,10 @@ class ForwardPass:
 
     @property
     def mask_probability(self) -> np.ndarray:
-        """float32 (H, W) in [0, 1] at the image's size, 0 outside of the frame, computed on each access."""
+        """float32 (H, W) in [0, 1] at the image's size, computed on each access; 0 outside of the frame, and everywhere
+        where the frame is of one grey: there is nothing to outline, whatever a network makes of such an input."""
+        if not np.ptp(self.grey.framed):
+            return np.zeros(self.grey.pixels.shape, dtype=np.float32)
         return self._restored(self.output.mask_logits[0, 0].float().sigmoid()).clip(0, 1)
 
     def prediction(
