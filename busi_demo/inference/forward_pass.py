@@ -16,6 +16,8 @@ from busi_demo.inference.cam import class_activation_map
 from busi_demo.inference.cam_methods import DEFAULT_CAM_METHOD, find_cam_method
 from busi_demo.types import ACCEPTED, CLASSES, InputCheck, InputError, ModelOutput, Prediction
 
+_EVEN = 2  # grey levels of 0 to 255 between the darkest and the brightest pixel; a JPEG of one grey has two or three
+
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
@@ -53,8 +55,8 @@ class ForwardPass:
     @property
     def mask_probability(self) -> np.ndarray:
         """float32 (H, W) in [0, 1] at the image's size, computed on each access; 0 outside of the frame, and everywhere
-        where the frame is of one grey: there is nothing to outline, whatever a network makes of such an input."""
-        if not np.ptp(self.grey.framed):
+        where the frame is of one grey."""
+        if self._even:  # there is nothing to outline, whatever a network makes of such an input
             return np.zeros(self.grey.pixels.shape, dtype=np.float32)
         return self._restored(self.output.mask_logits[0, 0].float().sigmoid()).clip(0, 1)
 
@@ -111,10 +113,16 @@ class ForwardPass:
         )
 
     @property
+    def _even(self) -> bool:
+        return int(np.ptp(self.grey.framed)) <= _EVEN
+
+    @property
     def _disagreement(self) -> np.ndarray | None:
         """float32 (H, W) in [0, 1] at the image's size; `None` from one network alone."""
         if self.output.disagreement is None:
             return None
+        if self._even:
+            return np.zeros(self.grey.pixels.shape, dtype=np.float32)
         return self._restored(self.output.disagreement[0, 0]).clip(0, 1)
 
     def _check(self, threshold: float | None, cam_class: str) -> None:

@@ -112,11 +112,30 @@ def test_each_method_can_be_chosen():
 
 def test_a_forward_pass_needs_little_memory(predictors, approach):
     """Sessions store a forward pass for an hour: its maps have the size of the network's grid, and no graph."""
-    look = predictors[approach].forward_pass(np.zeros((1000, 1500), dtype=np.uint8))
+    look = predictors[approach].forward_pass(picture(1, 1000, 1500))
     maps = [look.output.mask_logits, look.output.class_logits, look.output.features]
     assert all(not map_.requires_grad and map_.device.type == "cpu" for map_ in maps)
     assert look.output.mask_logits.shape == (1, 1, 64, 64)
     assert look.mask_probability.shape == (1000, 1500) and look.mask_probability.dtype == np.float32
+
+
+@pytest.mark.parametrize("spread", [0, 2, 3])
+def test_where_nothing_is_to_be_seen_nothing_is_outlined(spread):
+    grey = np.full((64, 64), 127, dtype=np.uint8)
+    grey[::2] += spread
+    look = replace(look_of(hill()), grey=GreyImage(grey))
+    disagreement = torch.from_numpy(hill())[None, None]
+    view = replace(look, output=replace(look.output, disagreement=disagreement)).prediction()
+    assert view.mask.any() == view.mask_probability.any() == view.disagreement.any() == (spread > 2)
+
+
+def test_an_even_frame_in_a_picture_has_no_outline():
+    screen = np.full((64, 64), 200, dtype=np.uint8)
+    screen[16:48, 16:48] = 30
+    whole, framed = (
+        replace(look_of(hill()), grey=GreyImage(screen, frame=frame)).prediction() for frame in (None, (16, 16, 48, 48))
+    )
+    assert whole.mask.any() and not framed.mask.any()
 
 
 def test_threads_share_a_forward_pass(predictors, approach):
