@@ -114,8 +114,8 @@ def identity_of(keys: Sequence[str], folder: Path) -> dict[str, str | dict[str, 
     """What a report says of the weights that it belongs to.
 
     Returns:
-        `weights_sha256`, of the model file, and `answers_sha256` (see there), which sizes, thresholds and calibration
-        change as well; of several approaches each is key -> sha256.
+        `weights_sha256`, of the model file, and `answers_sha256`, see `weights.trust_file.answers_sha256`, which sizes,
+        thresholds and calibration change as well; of several approaches each is key -> sha256.
     """
     configs = {key: read_config(approach_folder(key, folder)) for key in keys}
     model = {key: config.sha256 for key, config in configs.items()}
@@ -147,7 +147,11 @@ def other_report(path: Path, samples: Sequence[FileSample]) -> tuple[dict[str, A
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        other = {"minus": str(report["approach"]), "minus_sha256": report.get("weights_sha256")}
+        other = {
+            "minus": str(report["approach"]),
+            "minus_sha256": report.get("weights_sha256"),
+            "minus_answers_sha256": report.get("answers_sha256"),
+        }
         rows = [result_of_row(row) for row in report["per_image"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a report that can be compared with ({error!r}): --compare takes the --output "

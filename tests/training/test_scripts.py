@@ -482,6 +482,7 @@ class TestEvaluate:
         assert status == 0
         found = report["difference"]
         assert (found["minus"], found["minus_sha256"]) == ("other", first["weights_sha256"])
+        assert found["minus_answers_sha256"] == first["answers_sha256"]
         assert found["accuracy"] == {"difference": 0, "interval": [0, 0], "p": 1}
         dice = found["lesion_dice"]
         assert dice["difference"] == pytest.approx(report["lesion_dice"] / 2)

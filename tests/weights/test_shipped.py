@@ -50,6 +50,7 @@ def test_all_results_are_of_these_weights():
     known = read_reports(WEIGHTS)
     for key in (*APPROACHES, CONSENSUS):
         assert known[key].current().keys() == known[key].evaluations.keys() >= {"validation"}
+        assert all("answers_sha256" in report for report in known[key].evaluations.values())
 
 
 def test_the_two_stage_detector_is_the_network_of_multitask_unet():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from busi_demo.evaluation.card import doubt, origin, tables
+from busi_demo.evaluation.card.identity import Identity, is_of
 from busi_demo.evaluation.card.tables import Report
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights.trust_file import answers_sha256
@@ -96,12 +97,13 @@ class ApproachFacts:
     def current(self) -> dict[str, Report]:
         """The evaluations of what config.json describes, sorted by name. Where a report does not say which sizes,
         thresholds and calibration it was made with, that of the same weights counts."""
-        model, answers = self.config["sha256"], self.config.get("answers_sha256") or answers_sha256(self.config)
-        return {
-            name: report
-            for name, report in sorted(self.evaluations.items())
-            if (report["weights_sha256"], report.get("answers_sha256", answers)) == (model, answers)
-        }
+        return {name: e for name, e in sorted(self.evaluations.items()) if is_of(e, self.identity)}
+
+    @property
+    def identity(self) -> Identity:
+        """What a report of `train/evaluate.py` says of the weights that it belongs to, for those of now."""
+        answers = self.config["answers_sha256"] if "answers_sha256" in self.config else answers_sha256(self.config)
+        return Identity(self.config["sha256"], answers)
 
     def on(self, images: str) -> Report | None:
         """The first of them on `--images` of that name."""
@@ -252,7 +254,7 @@ def _further(known: Known) -> list[str]:
     parts.append("### Differences between approaches on the same images")
     parts.append(tables.difference_table(
         {key: list(facts.current().values()) for key, facts in known.items()},
-        {key: facts.config["sha256"] for key, facts in known.items()},
+        {key: facts.identity for key, facts in known.items()},
     ))  # fmt: skip
     stale = [
         f"`{key}/report/{name}.json`"

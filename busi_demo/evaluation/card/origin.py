@@ -154,6 +154,8 @@ def reproduce_section(configs: Configs) -> str:
                 f"The first command needs detectors whose input side is {_trained_at(config)} px, as those of then; "
                 f"the second puts those of now, at {size} px, in their place."
             )
+        if replaced := _replaced_since(config, configs):
+            lines.append(f"It learnt from weights that others have replaced since: {'; '.join(replaced)}.")
         if not ensemble_folds(config) and (changed := _changed_since(key, config)):
             lines.append(f"That gives `{key}` with {', '.join(changed)}.")
     if TWO_STAGE in configs and "detector_from" not in configs[TWO_STAGE].get("learnt_from", {}):
@@ -161,6 +163,17 @@ def reproduce_section(configs: Configs) -> str:
             f"The settings of `{TWO_STAGE}` are those of its second stage; those of the first are not recorded."
         )
     return "\n\n".join(lines if configs else [*lines, "None: there are no weights here."])
+
+
+def _replaced_since(config: Mapping[str, Any], configs: Configs) -> list[str]:
+    """The options that named weights of an approach which are not those of now."""
+    return [
+        f"`--{_flag(option)} {origin['approach']}` had sha256 `{origin['sha256'][:12]}`, git commit "
+        f"`{str(origin.get('git_commit'))[:12]}`"
+        for option, origin in config.get("learnt_from", {}).items()
+        if origin["sha256"] and origin["approach"] in configs
+        and origin["sha256"] != configs[origin["approach"]]["sha256"]
+    ]  # fmt: skip
 
 
 def _commands(key: str, config: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from busi_demo.evaluation.card.identity import Identity, is_of
 from busi_demo.evaluation.cases import confident_errors, worst_masks
 from busi_demo.evaluation.results import result_of_row
 from busi_demo.types import CLASSES
@@ -161,19 +162,18 @@ def corruption_table(reports: Mapping[str, Report]) -> str:
     return f"Images: {counts}.\n\n{table(heads, rows)}"
 
 
-def difference_table(reports: Mapping[str, Sequence[Report]], sha256: Mapping[str, Any]) -> str:
-    """The paired differences in the reports of the approaches, where both weights are the current ones.
+def difference_table(reports: Mapping[str, Sequence[Report]], identities: Mapping[str, Identity]) -> str:
+    """The paired differences in the reports of the approaches, where both belong to the weights of now.
 
     Args:
-        sha256: key -> of its weights, as in `weights_sha256` of a report.
+        identities: key -> hashes of its weights.
     """
     rows = []
     for key, own in reports.items():
         for report in own:
             difference = report.get("difference", {})
-            current = difference.get("minus_sha256") is not None and difference["minus_sha256"] == sha256.get(
-                difference["minus"]
-            )
+            other = identities.get(difference.get("minus", ""))
+            current = other is not None and is_of(difference, other, "minus_")
             for metric in COMPARED if current else ():
                 d = difference[metric]
                 rows.append([f"`{key}` minus `{difference['minus']}`", report["images"],

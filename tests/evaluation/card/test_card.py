@@ -429,10 +429,15 @@ def test_the_card_says_which_network_of_an_ensemble_was_measured_on_an_image():
     assert "Several networks" not in one and "| 2, 5 |" in section(one, "Data")
 
 
-@pytest.mark.parametrize(("other", "shown"), [("abc", True), ("old", False)])
-def test_a_difference_to_weights_of_before_is_left_out(other, shown):
+@pytest.mark.parametrize(("weights", "temperature", "shown"), [
+    ("abc", None, True), ("old", None, False), ("abc", 1.234567, True), ("abc", 3.0, False),
+])  # fmt: skip
+def test_a_difference_to_weights_or_settings_of_before_is_left_out(weights, temperature, shown):
     report = evaluation("multitask_unet", "validation", 1)
-    report["difference"]["minus_sha256"] = other
+    report["difference"]["minus_sha256"] = weights
+    if temperature is not None:
+        other = config("multitask_cnn", temperature=temperature)
+        report["difference"]["minus_answers_sha256"] = answers_sha256(other)
     known = {key: ApproachFacts(config(key)) for key in ("multitask_cnn", "multitask_unet")}
     known["multitask_unet"] = ApproachFacts(config("multitask_unet"), None, {"validation": report})
     differences = section(model_card(known, PUBLISHED), "Differences between approaches on the same images")
@@ -476,6 +481,17 @@ def test_the_training_command_repeats_the_settings(key):
     assert (ROOT / words[1]).is_file() and ("two_stage" in words[1]) == (key == "two_stage")
     assert repeated.extra == ("BUS-UCLM",) and repeated.data == "Dataset_BUSI_with_GT"
     assert {k: v for k, v in repeated.to_dict().items() if k in recorded["training"]} == recorded["training"]
+
+
+def test_weights_that_were_replaced_since_are_named_in_reproduce():
+    origin = {"approach": "multitask_unet", "sha256": "fedcba9876543210", "git_commit": "0123456789abcdef"}
+    taught = config("multitask_cnn", learnt_from={"teacher": origin})
+    named = "`--teacher multitask_unet` had sha256 `fedcba987654`, git commit `0123456789ab`"
+    for teacher, replaced in (("fedcba9876543210", False), ("other", True)):
+        known = {"multitask_cnn": ApproachFacts(taught),
+                 "multitask_unet": ApproachFacts(config("multitask_unet", sha256=teacher))}  # fmt: skip
+        assert (named in section(model_card(known, PUBLISHED), "Reproduce")) == replaced
+    assert "replaced since" not in section(model_card({"multitask_cnn": ApproachFacts(taught)}, PUBLISHED), "Reproduce")
 
 
 def test_starting_weights_are_listed_and_in_the_command():
