@@ -294,8 +294,8 @@ CARD = "Model card"
 
 _MEASURED_ON = {
     "locked_test": "the {n} locked test images, which were used neither for training nor for choosing a model",
-    "validation": "the {n} images of the validation fold. They were used to choose the checkpoint, so expect slightly "
-    "lower values on other images",
+    "validation": "the {n} images of the validation fold. The calibration was fitted to them, and some choices were "
+    "made on them, so expect slightly lower values on other images",
     "cross_validated": "the {n} images of the training data, each predicted by a network that was not trained on it. "
     "The calibration was fitted to them",
 }

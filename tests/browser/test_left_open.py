@@ -42,8 +42,8 @@ upkeep.time = types.SimpleNamespace(time=lambda: time.time() + passed(), sleep=l
 runpy.run_path({str(ROOT / "app.py")!r}, run_name="__main__")
 """
 """The app. Its clock is beyond the time that files are kept while a file `later` lies in its folder, and it looks every
-second for what to delete; `forgotten` tells that the answers of then are gone. A shorter time instead would have to be
-longer than an answer takes, on any machine."""
+second for what to delete; `forgotten` is written once expired answers have been deleted. A shorter time instead
+would have to be longer than an answer takes, on any machine."""
 
 
 def _uploads(files: Path) -> list[Path]:
