@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source:
               file=sys.stderr)  # fmt: skip
 
 
-def identity_of(keys: Sequence[str], folder: Path) -> dict[str, str | dict[str, str]]:
+def identity_of(keys: Sequence[str], folder: Path) -> Mapping[str, str | Mapping[str, str]]:
     """What a report says of the weights that it belongs to.
 
     Returns:
@@ -118,13 +118,11 @@ def identity_of(keys: Sequence[str], folder: Path) -> dict[str, str | dict[str, 
         thresholds and calibration change as well; of several approaches each is key -> sha256.
     """
     configs = {key: read_config(approach_folder(key, folder)) for key in keys}
-    model = {key: config.sha256 for key, config in configs.items()}
-    answers = {key: answers_sha256(config.to_json()) for key, config in configs.items()}
-    one = len(keys) == 1
-    return {
-        "weights_sha256": model[keys[0]] if one else model,
-        "answers_sha256": answers[keys[0]] if one else answers,
+    hashes = {
+        "weights_sha256": {key: config.sha256 for key, config in configs.items()},
+        "answers_sha256": {key: answers_sha256(config.to_json()) for key, config in configs.items()},
     }
+    return hashes if len(keys) > 1 else {name: by_key[keys[0]] for name, by_key in hashes.items()}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,9 +57,7 @@ class ForwardPass:
     def mask_probability(self) -> np.ndarray:
         """float32 (H, W) in [0, 1] at the image's size, computed on each access; 0 outside of the frame, and everywhere
         where the frame is of one grey."""
-        if self._even:  # there is nothing to outline, whatever a network makes of such an input
-            return np.zeros(self.grey.pixels.shape, dtype=np.float32)
-        return self._restored(self.output.mask_logits[0, 0].float().sigmoid()).clip(0, 1)
+        return self._of_outline(self.output.mask_logits[0, 0].float().sigmoid())
 
     def prediction(
         self, threshold: float | None = None, cam_class: str | None = None, cam_method: str = DEFAULT_CAM_METHOD
@@ -112,18 +111,20 @@ class ForwardPass:
             disagreement=self._disagreement,
         )
 
-    @property
+    @cached_property
     def _even(self) -> bool:
         return int(np.ptp(self.grey.framed)) <= _EVEN
 
     @property
     def _disagreement(self) -> np.ndarray | None:
         """float32 (H, W) in [0, 1] at the image's size; `None` from one network alone."""
-        if self.output.disagreement is None:
-            return None
-        if self._even:
+        return None if self.output.disagreement is None else self._of_outline(self.output.disagreement[0, 0])
+
+    def _of_outline(self, canvas: torch.Tensor) -> np.ndarray:
+        """A map of the outline in the network's input, float (size, size) in [0, 1] -> float32 (H, W) in the image."""
+        if self._even:  # there is nothing to outline, whatever a network makes of such an input
             return np.zeros(self.grey.pixels.shape, dtype=np.float32)
-        return self._restored(self.output.disagreement[0, 0]).clip(0, 1)
+        return self._restored(canvas).clip(0, 1)
 
     def _check(self, threshold: float | None, cam_class: str) -> None:
         if threshold is not None and not 0 < threshold < 1:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from busi_demo.evaluation.card import doubt, origin, tables
-from busi_demo.evaluation.card.identity import Identity, is_of
+from busi_demo.evaluation.card.identity import Identity
 from busi_demo.evaluation.card.tables import Report
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights.trust_file import answers_sha256
@@ -97,7 +97,12 @@ class ApproachFacts:
     def current(self) -> dict[str, Report]:
         """The evaluations of what config.json describes, sorted by name. Where a report does not say which sizes,
         thresholds and calibration it was made with, that of the same weights counts."""
-        return {name: e for name, e in sorted(self.evaluations.items()) if is_of(e, self.identity)}
+        own = self.identity
+        return {
+            name: report
+            for name, report in sorted(self.evaluations.items())
+            if own.fits(report["weights_sha256"], report.get("answers_sha256"))
+        }
 
     @property
     def identity(self) -> Identity:
@@ -134,7 +139,7 @@ def model_card(
     """
     known = {key: approaches[key] for key in APPROACHES if key in approaches}
     configs = {key: facts.config for key, facts in known.items()}
-    sha256 = {key: config["sha256"] for key, config in configs.items()}
+    identities = {key: facts.identity for key, facts in known.items()}
     together = approaches.get(CONSENSUS)
     if together and together.evaluations:
         known[CONSENSUS] = together
@@ -154,9 +159,9 @@ def model_card(
         *_reporting(known),
         *_selection(known),
         *_further(known),
-        *_elsewhere(external, sha256),
+        *_elsewhere(external, {key: own.weights for key, own in identities.items()}),
         "## Quality and time",
-        *_fewer(fewer, {key: answers_sha256(config) for key, config in configs.items()}),
+        *_fewer(fewer, {key: own.answers for key, own in identities.items()}),
         "## Subgroups",
         "On the locked test images where they were measured, else on the validation fold. The accuracy of a class is "
         "its recall.",

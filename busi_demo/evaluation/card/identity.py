@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -17,14 +16,7 @@ class Identity(NamedTuple):
     weights: Any
     answers: Any
 
-
-def is_of(report: Mapping[str, Any], identity: Identity, prefix: str = "") -> bool:
-    """Whether a report belongs to these weights at these settings. Where it tells no settings, the weights decide.
-
-    Args:
-        report: of train/evaluate.py, or its `difference`.
-        prefix: "minus_" for the other report of a `difference`.
-    """
-    answers = report.get(f"{prefix}answers_sha256")
-    same = report.get(f"{prefix}sha256" if prefix else "weights_sha256") == identity.weights
-    return same and answers in (None, identity.answers)
+    def fits(self, weights: Any, answers: Any) -> bool:
+        """Whether the hashes in a report are these. `answers` is `None` in a report that tells no settings: the weights
+        decide alone then."""
+        return weights == self.weights and answers in (None, self.answers)

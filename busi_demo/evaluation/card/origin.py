@@ -168,8 +168,8 @@ def reproduce_section(configs: Configs) -> str:
 def _replaced_since(config: Mapping[str, Any], configs: Configs) -> list[str]:
     """The options that named weights of an approach which are not those of now."""
     return [
-        f"`--{_flag(option)} {origin['approach']}` had sha256 `{origin['sha256'][:12]}`, git commit "
-        f"`{str(origin.get('git_commit'))[:12]}`"
+        f"`--{_flag(option)} {origin['approach']}` had {_sha256(origin)}"
+        + (f", git commit `{commit[:12]}`" if (commit := origin.get("git_commit")) else "")
         for option, origin in config.get("learnt_from", {}).items()
         if origin["sha256"] and origin["approach"] in configs
         and origin["sha256"] != configs[origin["approach"]]["sha256"]

@@ -12,7 +12,7 @@ from busi_demo.types import InputError
 from busi_demo.weights.input_reference import network_reference
 from busi_demo.weights.results import read_evaluations, read_metrics
 from busi_demo.weights.store import has_config, read_facts
-from busi_demo.weights.trust_file import answers_sha256, read_trust
+from busi_demo.weights.trust_file import read_trust
 
 AUTOPSY_FILE = ROOT / "train" / "results" / "autopsy.json"
 EXTERNAL_FILE = ROOT / "train" / "results" / "external.json"
@@ -32,9 +32,10 @@ def read_reports(folder: Path) -> dict[str, ApproachFacts]:
         InputError: a file cannot be read.
     """
     known = {key: _read_approach(folder / key) for key in APPROACHES if has_config(folder / key)}
+    identities = {key: facts.identity for key, facts in known.items()}
     together = {
-        "sha256": {key: facts.config["sha256"] for key, facts in known.items()},
-        "answers_sha256": {key: answers_sha256(facts.config) for key, facts in known.items()},
+        "sha256": {key: identity.weights for key, identity in identities.items()},
+        "answers_sha256": {key: identity.answers for key, identity in identities.items()},
     }
     return {**known, CONSENSUS: ApproachFacts(together, None, read_evaluations(folder / CONSENSUS))}
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from busi_demo.evaluation.card.identity import Identity, is_of
+from busi_demo.evaluation.card.identity import Identity
 from busi_demo.evaluation.cases import confident_errors, worst_masks
 from busi_demo.evaluation.results import result_of_row
 from busi_demo.types import CLASSES
@@ -173,7 +173,8 @@ def difference_table(reports: Mapping[str, Sequence[Report]], identities: Mappin
         for report in own:
             difference = report.get("difference", {})
             other = identities.get(difference.get("minus", ""))
-            current = other is not None and is_of(difference, other, "minus_")
+            hashes = difference.get("minus_sha256"), difference.get("minus_answers_sha256")
+            current = other is not None and other.fits(*hashes)
             for metric in COMPARED if current else ():
                 d = difference[metric]
                 rows.append([f"`{key}` minus `{difference['minus']}`", report["images"],
