@@ -59,6 +59,7 @@ class Trust:
         prediction_set: confidence level -> the classes that are left open; empty where nothing was fitted.
         expected_dice: of the outline; `None` for an empty one, and where nothing was fitted.
         rates: level -> what was measured of such answers, see `TrustFit.measured`.
+        elsewhere: name of another data set -> the same on its images.
     """
 
     checks: tuple[Check, ...]
@@ -66,6 +67,7 @@ class Trust:
     prediction_set: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     expected_dice: ExpectedDice | None = None
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    elsewhere: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def level(self) -> Level:
@@ -84,13 +86,27 @@ class Trust:
         return f"Checked at the approach's own threshold of {self.threshold:g}, not at the chosen {threshold:g}."
 
     def rate(self) -> str | None:
-        """How often answers of this level were right on images that the network does not know, as a sentence; `None`
-        where that was not measured, or where the picture is not like the ones it was measured on."""
-        measured = self.rates.get(self.level.name.lower())
-        if not measured or not measured["n"] or self.checks[0].level is not Level.GREEN:
+        """How often answers of this level were right on images that the network does not know, of the data set of the
+        training and of others, as a sentence; `None` where that was not measured, or where the picture is not like the
+        ones it was measured on."""
+        level = self.level.name.lower()
+        counts = _right(self.rates.get(level))
+        if counts is None or self.checks[0].level is not Level.GREEN:
             return None
-        right = round(100 * measured["right"] / measured["n"])
-        return f"Of 100 {self.level.name.lower()} answers on images that the networks did not know, {right} were right."
+        sentence = f"Of {counts[1]} {level} answers on images that the networks did not know, {counts[0]} were right"
+        for name, levels in self.elsewhere.items():
+            if others := _right(levels.get(level)):
+                sentence += f"; on another data set ({name}), {others[0]} of {others[1]}"
+        return f"{sentence}."
+
+
+def _right(measured: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Right answers and all answers: of 100, or as they were counted where there are fewer; `None` where there are
+    none."""
+    if not measured or not measured["n"]:
+        return None
+    right, n = measured["right"], measured["n"]
+    return (right, n) if n < 100 else (round(100 * right / n), 100)
 
 
 def assess(prediction: Prediction, fit: TrustFit | None) -> Trust:
@@ -102,8 +118,10 @@ def assess(prediction: Prediction, fit: TrustFit | None) -> Trust:
     """
     sets = {level: prediction_set(prediction.probabilities, fit.sets[level]) for level in LEVELS} if fit else {}
     checks = (check_picture(prediction), check_class(prediction, sets.get(STRICTEST), fit))
-    rates = fit.measured.get("levels", {}) if fit else {}
-    return Trust(checks, prediction.threshold, sets, expected_dice(prediction, fit), rates)
+    measured = fit.measured if fit else {}
+    elsewhere = {name: rates["levels"] for name, rates in measured.get("elsewhere", {}).items()}
+    rates = measured.get("levels", {})
+    return Trust(checks, prediction.threshold, sets, expected_dice(prediction, fit), rates, elsewhere)
 
 
 def check_picture(prediction: Prediction) -> Check:

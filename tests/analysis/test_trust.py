@@ -67,6 +67,22 @@ def test_the_rate_of_a_level_is_what_was_measured():
     assert assess(odd, replace(FIT, measured=rates)).rate() is None  # not measured on such pictures
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "told"),
+    [
+        ((2, 2), (12, 10), "Of 2 red answers on images that the networks did not know, 2 were right; "
+                           "on another data set (Far), 10 of 12."),
+        ((99, 50), (0, 0), "Of 99 red answers on images that the networks did not know, 50 were right."),
+        ((400, 50), (337, 247), "Of 100 red answers on images that the networks did not know, 12 were right; "
+                                "on another data set (Far), 73 of 100."),
+    ],
+)  # fmt: skip
+def test_the_rate_names_few_answers_as_they_were_counted_and_those_of_another_data_set(own, other, told):
+    levels, elsewhere = ({"red": {"n": n, "right": right, "missed": 0}} for n, right in (own, other))
+    fitted = replace(FIT, measured={"levels": levels, "elsewhere": {"Far": {"levels": elsewhere}}})
+    assert assess(prediction(0.45, 0.35), fitted).rate() == told
+
+
 def test_another_threshold_than_the_one_that_was_looked_at_is_told():
     trust = assess(prediction(), FIT)
     assert trust.reservation(0.5) is None
