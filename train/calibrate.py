@@ -17,8 +17,8 @@ from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import evaluate_held_out, load_parts, with_size
-from busi_demo.training.recipe import main
+from busi_demo.training.join import evaluate_held_out, load_parts
+from busi_demo.training.recipe import add_view_arguments, changes_of, main
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER, read_config
@@ -35,9 +35,7 @@ def calibrate() -> None:
     parser.add_argument("--approach", choices=list(APPROACHES), required=True)
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
-    parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
-                        help="sizes of the image that the network sees, as shares of the input's (as now)")  # fmt: skip
-    parser.add_argument("--image-size", type=int, help="side of the network input, pixels (as now)")
+    add_view_arguments(parser, default="as now")
     arguments = parser.parse_args()
     make_folder(arguments.weights, "--weights")
     folder = arguments.weights / arguments.approach
@@ -46,13 +44,12 @@ def calibrate() -> None:
             f"{arguments.approach} sees what its detectors see: give --image-size with --approach {detector.approach}, "
             "then run train/replace_detector.py."
         )
-    whole, members = load_parts(folder, {"scales": arguments.scales} if arguments.scales else {})
-    members = [with_size(member, arguments.image_size) for member in members]
+    whole, members = load_parts(folder, changes_of(arguments), arguments.image_size)
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
     first = members[0]
     write_approach(
         folder,
-        replace(whole, preprocess=first.weights.preprocess, calibration=calibration),
+        replace(whole, calibration=calibration),
         results,
         facts={name: value for name, value in first.config.facts.items() if name in _FACTS},
         split=read_split(folder),

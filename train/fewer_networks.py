@@ -19,9 +19,9 @@ from busi_demo.evaluation.card.sources import FEWER_FILE
 from busi_demo.evaluation.evaluate import count_trained, random_subset
 from busi_demo.evaluation.fewer import measure_fewer
 from busi_demo.project import check_file, json_bytes, save_whole
-from busi_demo.training.recipe import main
+from busi_demo.training.recipe import main, trained_approaches
 from busi_demo.types import InputError
-from busi_demo.weights.store import WEIGHTS_FOLDER, available_approaches, load_weights, read_config
+from busi_demo.weights.store import WEIGHTS_FOLDER, load_weights, read_config
 from busi_demo.weights.trust_file import answers_sha256
 
 TIMED, THREADS = 20, 1
@@ -40,8 +40,7 @@ def measure() -> None:
     check_file(arguments.output, "--output")
     torch.set_num_threads(THREADS)  # before a network runs: what runs them keeps the number of then
     root = find_data(arguments.data)
-    if not (keys := available_approaches(arguments.weights)):
-        raise InputError(f"{arguments.weights} holds the weights of no approach: name their folder with --weights.")
+    keys = trained_approaches(arguments.weights)
     samples = [s for s in random_subset(index_folder(root), arguments.count) if s.label_certain]
     if not samples:
         raise InputError(f"{root} holds no image of certain class: give another folder with --data.")

@@ -24,9 +24,9 @@ from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import ConsensusPredictor
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
-from busi_demo.training.recipe import main
+from busi_demo.training.recipe import main, trained_approaches
 from busi_demo.types import InputError
-from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder, available_approaches
+from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder
 from busi_demo.weights.trust_file import answers_sha256, save_trust
 
 FOLDS = 5
@@ -44,8 +44,9 @@ def parse() -> argparse.Namespace:
 
 def fit() -> None:
     arguments = parse()
+    keys = arguments.approach or trained_approaches(arguments.weights)
     root, others = find_data(arguments.data), [find_data(folder) for folder in arguments.elsewhere]
-    for key in arguments.approach or available_approaches(arguments.weights):
+    for key in keys:
         cases = cases_of(key, root, arguments.weights)
         predictor = load_predictor(key, arguments.weights)
         elsewhere = {other.name: cases_elsewhere(predictor, other) for other in others}

@@ -22,9 +22,8 @@ from busi_demo.training.join import (
     joined_facts,
     joined_split,
     load_members,
-    with_size,
 )
-from busi_demo.training.recipe import main
+from busi_demo.training.recipe import add_view_arguments, changes_of, main
 from busi_demo.weights.store import WEIGHTS_FOLDER
 
 
@@ -36,13 +35,10 @@ def join() -> None:
     )
     parser.add_argument("members", type=Path, nargs="+", metavar="DIR", help="the trained networks' folders")
     parser.add_argument("--data", help="what they were trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
-    parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
-                        help="sizes at which the network sees the image, as shares of the input's")  # fmt: skip
-    parser.add_argument("--image-size", type=int, help="side of the network input, pixels (default: as trained)")
+    add_view_arguments(parser, default="as trained")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FOLDER, help="receives <approach>/ (default: weights)")
     arguments = parser.parse_args()
-    members = load_members(arguments.members, {"scales": arguments.scales} if arguments.scales else {})
-    members = [with_size(member, arguments.image_size) for member in members]
+    members = load_members(arguments.members, changes_of(arguments), arguments.image_size)
     model, split = joined(members), joined_split(members)
     make_folder(arguments.output, "--output")
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))

@@ -14,6 +14,7 @@ from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
 from busi_demo.evaluation.results import ImageResult, image_result
 from busi_demo.imaging import GroundTruth
+from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import build_model
 from busi_demo.models.base import ApproachModel
@@ -59,16 +60,19 @@ class Member:
         return read_histories(self.folder)
 
 
-def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Member]:
+def load_members(folders: Sequence[Path], changes: Mapping[str, Any], size: int | None = None) -> list[Member]:
     """Load networks that were trained alike, each without another fold, sorted by fold.
 
     Args:
         folders: of the weights, as a training script writes them.
         changes: settings of the architecture that replace those of the training; they must not change any tensor.
+        size: side of the input in pixels in place of that of the training (Touvron et al., Fixing the train-test
+            resolution discrepancy, NeurIPS 2019); `None` keeps it.
     Raises:
-        InputError: weights are missing, were trained otherwise than the first, or held out the same fold.
+        InputError: weights are missing, were trained otherwise than the first, or held out the same fold; the
+            architecture has no such setting, or the size is below 64 or no multiple of 32.
     """
-    members = [load_member(folder, changes) for folder in folders]
+    members = [load_member(folder, changes, size) for folder in folders]
     first = members[0]
     for other in members[1:]:
         for name in _EQUAL:
@@ -85,41 +89,50 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any]) -> list[Me
     return [by_fold[fold] for fold in sorted(by_fold)]
 
 
-def load_member(folder: Path, changes: Mapping[str, Any]) -> Member:
+def load_member(folder: Path, changes: Mapping[str, Any], size: int | None = None) -> Member:
     """Load one of `load_members`, without its calibration.
 
     Raises:
         InputError: the weights are missing, are an ensemble, or do not record the fold that they held out; or the
-            architecture has no such setting.
+            architecture has no such setting, or the size is not valid.
     """
-    whole, members = load_parts(folder, changes)
+    whole, members = load_parts(folder, changes, size)
     if whole.model.folds:
         raise InputError(f"{folder} holds several networks, calibrated when they were put together: give single ones.")
     return members[0]
 
 
-def load_parts(folder: Path, changes: Mapping[str, Any]) -> tuple[Weights, list[Member]]:
+def load_parts(folder: Path, changes: Mapping[str, Any], size: int | None = None) -> tuple[Weights, list[Member]]:
     """Load an approach without its calibration: whole, and the networks in it that held out images.
 
     Args:
-        changes: as for `load_members`.
+        changes, size: as for `load_members`.
     Returns:
         All of it; then each network of an ensemble, or the single one, with the images that it held out.
     Raises:
         InputError: the weights are missing or do not record what they held out; or the architecture has no such
-            setting.
+            setting, or the size is not valid.
     """
     weights, config, rows = load_weights(folder), read_config(folder), read_split(folder)
     folds = weights.model.folds if config.fold is None else (config.fold,)
     if not folds:
         raise InputError(f"{folder} does not record which fold it held out: train it with train/train_multitask.py.")
-    raw = replace(weights, model=_changed(weights.model, changes), calibration=UNCALIBRATED)
+    preprocess = _with_size(weights.preprocess, size)
+    raw = replace(weights, model=_changed(weights.model, changes), preprocess=preprocess, calibration=UNCALIBRATED)
     return raw, [Member(folder, raw.held_out(fold), config, fold, held_out_rows(rows, fold)) for fold in folds]
 
 
 def held_out_rows(rows: Sequence[SplitRow], fold: int) -> list[SplitRow]:
     """The split of the network in an ensemble that held out a fold."""
     return [replace(row, split=VALIDATION) if row.fold == fold else row for row in rows]
+
+
+def _with_size(preprocess: Preprocess, size: int | None) -> Preprocess:
+    if size is None:
+        return preprocess
+    if size < 64 or size % 32:
+        raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
+    return replace(preprocess, size=size)
 
 
 def _changed(model: ApproachModel, changes: Mapping[str, Any]) -> ApproachModel:
@@ -232,18 +245,3 @@ def _origins(members: Sequence[Member]) -> dict[str, Any]:
             same = {own[option]["sha256"] for own in origins}
             shared[option] = first if len(same) == 1 else {**first, "sha256": None}
     return shared
-
-
-def with_size(member: Member, size: int | None) -> Member:
-    """The same network with inputs of another size (Touvron et al., Fixing the train-test resolution discrepancy,
-    NeurIPS 2019); itself for `None`.
-
-    Raises:
-        InputError: the size is below 64 or no multiple of 32.
-    """
-    if size is None:
-        return member
-    if size < 64 or size % 32:
-        raise InputError(f"--image-size must be a multiple of 32 from 64 on, got {size}.")
-    preprocess = replace(member.weights.preprocess, size=size)
-    return replace(member, weights=replace(member.weights, preprocess=preprocess))

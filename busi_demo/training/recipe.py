@@ -22,7 +22,7 @@ from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.training.tune import search
 from busi_demo.types import InputError, reason_of
 from busi_demo.weights.results import results_folder
-from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, WEIGHTS_FOLDER
+from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, WEIGHTS_FOLDER, available_approaches
 
 _RUNS = Path("runs")
 _RUN_OPTIONS = ("output", "run_dir", "resume", "tensorboard", "tune", "help")
@@ -35,6 +35,34 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run or search")
     parser.add_argument("--tensorboard", action="store_true", help="write scalars to <run-dir>/tensorboard as well")
     parser.add_argument("--tune", type=int, metavar="N", help="try N settings, print the best, train nothing else")
+
+
+def add_view_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the options for how a trained network sees an image.
+
+    Args:
+        default: how it sees one without them, for the help.
+    """
+    parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
+                        help="sizes of the image that the network sees, as shares of the input's "
+                        f"(default: {default})")  # fmt: skip
+    parser.add_argument("--image-size", type=int, help=f"side of the network input, pixels (default: {default})")
+
+
+def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the architecture that the options of `add_view_arguments` change."""
+    return {"scales": arguments.scales} if arguments.scales else {}
+
+
+def trained_approaches(weights_folder: Path) -> list[str]:
+    """Keys of the approaches in a folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not (keys := available_approaches(weights_folder)):
+        raise InputError(f"{weights_folder} holds the weights of no approach: name their folder with --weights.")
+    return keys
 
 
 def parse(

@@ -229,6 +229,7 @@ def test_trained_weights_are_averaged_with_their_start(run_script, weights_folde
     ("evaluate.py", ["--data", "nowhere", "--output", "."], ". is a folder, expected a file that can be written: name"),
     ("model_card.py", ["--weights", "nowhere", "--output", "."], ". is a folder, expected a file that can be written"),
     ("model_card.py", ["--weights", "nowhere", "--output", "x"], "nowhere holds the weights of no approach: name"),
+    ("fit_trust.py", ["--data", ".", "--weights", "nowhere"], "nowhere holds the weights of no approach: name"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_status_2(run_script, tmp_path, monkeypatch, script, words, message):
     """A folder that cannot be written is among them: it is found before anything is computed."""
