@@ -113,6 +113,8 @@ def train(argv: list[str] | None = None) -> None:
                         help="weights of multitask_unet as detector: the first stage is left out")  # fmt: skip
     arguments = parse(parser, argv, TwoStage.key)
     config = config_from(arguments, approach=TwoStage.key)
+    if arguments.detector_from and config.normal_masks != TrainConfig.normal_masks:
+        raise InputError("--normal-masks is of the detector, which --detector-from gives: leave one of them out.")
     stages, parts = stages_of(arguments, config, run_folder(arguments, TwoStage.key)), parts_of(arguments)
     if not arguments.tune:
         for _, settings, folder in stages:  # refuse before anything is overwritten

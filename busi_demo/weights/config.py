@@ -16,7 +16,7 @@ from busi_demo.weights.calibration import Calibration
 FORMAT = 2
 """Version of the layout of config.json and of the tensors in model.safetensors that this code reads and writes."""
 
-OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "hints")
+OF_MULTITASK = ("approach", "w_seg", "w_cls", "start_share", "findings", "hints")
 """Settings under `training` that train_multitask.py has an option for and train_two_stage.py has not."""
 
 _Record = TypeVar("_Record")

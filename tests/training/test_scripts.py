@@ -217,6 +217,8 @@ def test_trained_weights_are_averaged_with_their_start(run_script, weights_folde
     ("train_two_stage.py", ["--data", "phantoms", "--image-size", "100"], "--image-size must be a multiple of 32"),
     ("train_two_stage.py", ["--data", "phantoms", "--classifier-epochs", "0"],
      "--classifier-epochs must be at least 1, got 0"),
+    ("train_two_stage.py", ["--data", "phantoms", "--normal-masks", "0", "--detector-from", "."],
+     "--normal-masks is of the detector, which --detector-from gives: leave one of them out"),
     ("train_two_stage.py", ["--data", "phantoms", "--classifier-start-size", "0"],
      "--classifier-start-size must be between 64 and 1024, got 0"),
     ("evaluate.py", ["--data", "nowhere", "--output", "x.json"], "nowhere (from --data) is not a folder"),
