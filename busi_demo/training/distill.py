@@ -13,8 +13,8 @@ from busi_demo.data.dataset import Batch
 from busi_demo.models.base import ApproachModel
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.hints import Hints, encoder_of, hints_for, outputs_of
-from busi_demo.training.losses import Objective, class_shares
-from busi_demo.types import InputError
+from busi_demo.training.losses import Objective, class_shares, normal_shares
+from busi_demo.types import CLASSES, InputError
 from busi_demo.weights.start import check_split
 from busi_demo.weights.store import Weights, has_config, load_weights
 
@@ -72,15 +72,18 @@ class Distilled:
 
     @torch.no_grad()
     def blended(self, x: torch.Tensor, batch: Batch) -> Batch:
-        """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known."""
+        """The batch with soft targets: `mask` float (N, 1, S, S) and `label` float (N, 3), all known; and, float (N,),
+        `normal_share` of the class normal before the blend, the teacher's where the truth is unknown."""
         output = self.teacher.model.to(x.device)(x)
         probabilities = self.teacher.calibration.apply(output.class_logits.float())
         known, labels = torch.ones_like(batch["mask_known"]), class_shares(batch["label"])
+        normal = torch.where(batch["label_known"] > 0, normal_shares(batch), probabilities[:, CLASSES.index("normal")])
         return batch | {
             "mask": torch.lerp(batch["mask"], output.mask_logits.float().sigmoid(), self._share(batch["mask_known"])),
             "label": torch.lerp(labels, probabilities, self._share(batch["label_known"])[:, :, 0, 0]),
             "mask_known": known,
             "label_known": known,
+            "normal_share": normal,
         }
 
     def _share(self, known: torch.Tensor) -> torch.Tensor:

@@ -91,6 +91,13 @@ def class_shares(labels: torch.Tensor) -> torch.Tensor:
     return labels.float() if labels.ndim == 2 else F.one_hot(labels, len(CLASSES)).float()
 
 
+def normal_shares(batch: Batch) -> torch.Tensor:
+    """The share of the class normal in each image, float (N,): that of the truth, also where a teacher has blended its
+    answers into the labels, see `Distilled.blended`."""
+    shares = batch.get("normal_share")
+    return class_shares(batch["label"])[:, CLASSES.index("normal")] if shares is None else shares
+
+
 class JointObjective:
     """`w_seg * (BCE + Dice) + w_cls * CrossEntropy` on one forward pass; both weights 1 is the starting point.
 
@@ -125,8 +132,7 @@ class JointObjective:
 
     def losses(self, model: ApproachModel, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         output = model(x)
-        normal = class_shares(batch["label"])[:, CLASSES.index("normal")]
-        weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * normal)
+        weights = batch["mask_known"] * (1 - (1 - self.normal_masks) * normal_shares(batch))
         segmentation = segmentation_loss(output.mask_logits, batch["mask"], weights)
         classification = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
         losses = {"segmentation": segmentation, "classification": classification}
@@ -171,8 +177,9 @@ class CropObjective:
     """Second stage of `TwoStage`: trains the ResNet50 on crops; the detector does not change.
 
     Crops are made from the true masks, shifted and scaled at random to imitate the errors of a segmentation. One in
-    five is the whole image, as at inference when no lesion is detected. An image without a lesion is cropped at the
-    lesion of another image of the batch, because the crop of a false detection must be classified as normal.
+    five is the whole image, as at inference when no lesion is detected. A normal image is cropped at the lesion of
+    another image of the batch, because the crop of a false detection must be classified as normal. A tumour without a
+    mask, which was not drawn or which the augmentation moved out of the picture, is the whole image as well.
     """
 
     trains_class = True
@@ -185,24 +192,33 @@ class CropObjective:
         return nn.Module()
 
     def trained(self, model: TwoStage) -> nn.Module:
-        return nn.ModuleList([model.encoder, model.head])
+        return nn.ModuleDict({"encoder": model.encoder, "head": model.head})  # `encoder` has its own learning rate
 
     def losses(self, model: TwoStage, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        output = model.classify(x, self.boxes(model, batch["mask"][:, 0] > 0.5), batch["mask"])
+        boxes = self.boxes(model, batch["mask"][:, 0] > 0.5, normal_shares(batch) >= 0.5)
+        output = model.classify(x, boxes, batch["mask"])
         loss = classification_loss(output.class_logits, batch["label"], batch["label_known"], self.smoothing)
         return {"loss": loss, "classification": loss}
 
-    def boxes(self, model: TwoStage, masks: torch.Tensor) -> torch.Tensor:
-        """Jittered crop boxes for true masks, bool (N, S, S): float32 (N, 4) as x0, y0, x1, y1 in pixels."""
+    def boxes(self, model: TwoStage, masks: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+        """Jittered crop boxes.
+
+        Args:
+            masks: the true ones, bool (N, S, S).
+            normal: whether an image is normal, bool (N,).
+        Returns:
+            float32 (N, 4) as x0, y0, x1, y1 in pixels.
+        """
         side = float(masks.shape[-1])
         boxes = model.boxes(masks).tolist()
         has_lesion = masks.flatten(1).any(1).tolist()
         lesions = [box for box, lesion in zip(boxes, has_lesion, strict=True) if lesion]
         crops = []
-        for box, lesion in zip(boxes, has_lesion, strict=True):
-            if not lesion and lesions:
+        for box, lesion, is_normal in zip(boxes, has_lesion, normal.tolist(), strict=True):
+            elsewhere = not lesion and is_normal and bool(lesions)
+            if elsewhere:
                 box = lesions[int(torch.randint(len(lesions), ()))]
-            if not lesions or float(torch.rand(())) < self.whole_image_share:
+            if not (lesion or elsewhere) or float(torch.rand(())) < self.whole_image_share:
                 crops.append([0.0, 0.0, side, side])
                 continue
             shift_x, shift_y, scale = (torch.rand(3) * 2 - 1).tolist()

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.data.dataset import Batch
+from busi_demo.data.findings import FINDINGS, UNKNOWN
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import Processes, total
@@ -158,7 +159,8 @@ def restyled(images: torch.Tensor, share: float) -> torch.Tensor:
 
 def mixed(batch: Batch, alpha: float) -> Batch:
     """Blend each image and its targets with those of another image of the batch (Zhang et al., mixup: Beyond Empirical
-    Risk Minimization, ICLR 2018). Labels become float (N, 3); a target is known where both are.
+    Risk Minimization, ICLR 2018). Labels become float (N, 3); a target is known where both are, a finding where both
+    are equal.
 
     Args:
         batch: images and masks as float.
@@ -170,7 +172,10 @@ def mixed(batch: Batch, alpha: float) -> Batch:
     labels = class_shares(batch["label"])
     blended = {name: torch.lerp(value[other], value, share) for name, value in
                (("image", batch["image"]), ("mask", batch["mask"]), ("label", labels))}  # fmt: skip
-    return batch | blended | {name: batch[name] * batch[name][other] for name in ("mask_known", "label_known")}
+    known = {name: batch[name] * batch[name][other] for name in ("mask_known", "label_known")}
+    findings = {name: batch[name] for name in FINDINGS if name in batch}
+    equal = {name: torch.where(v == v[other], v, UNKNOWN) for name, v in findings.items()} if share < 1 else {}
+    return batch | blended | known | equal
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float, encoder_rate: float) -> list[dict[str, Any]]:

@@ -56,6 +56,21 @@ def test_the_teacher_alone_speaks_where_a_truth_is_unknown(teacher):
     assert blended["mask_known"].tolist() == blended["label_known"].tolist() == [1, 1]
 
 
+def test_the_truth_says_which_masks_count_less_where_a_teacher_doubts_it(teacher):
+    """Without masks of normal images, one that the teacher calls benign still has no mask loss."""
+    objective = Distilled(JointObjective(normal_masks=0.0), teacher, share=0.5)
+    blended = objective.blended(torch.zeros(2, 1, 32, 32), batch())
+    assert blended["normal_share"].tolist() == [0, 1]
+    unknown = objective.blended(torch.zeros(2, 1, 32, 32), batch(label_known=0.0))
+    assert unknown["normal_share"].tolist() == pytest.approx([0.25, 1])
+    lesion = {name: value[:1] for name, value in batch().items()}
+    with_normal, alone = (
+        objective.losses(teacher.model, torch.zeros(len(b["label"]), 1, 32, 32), b)["segmentation"].item()
+        for b in (batch(), lesion)
+    )
+    assert with_normal == pytest.approx(alone)
+
+
 def test_soft_targets_reach_the_loss(teacher):
     class _Student(_Teacher):
         def forward(self, x: torch.Tensor) -> ModelOutput:

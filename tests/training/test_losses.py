@@ -124,6 +124,15 @@ def test_each_stage_of_two_stage_trains_only_its_part(models):
             assert parameter.grad is None or not name.startswith(idle)
 
 
+def test_the_label_of_a_mixture_says_which_crop_an_image_gets(models, monkeypatch):
+    told = []
+    objective = CropObjective()
+    monkeypatch.setattr(objective, "boxes", lambda model, masks, normal: told.append(normal) or model.boxes(masks))
+    labels = torch.tensor([[0.0, 0.4, 0.6], [0.6, 0.0, 0.4]])
+    objective.losses(models["two_stage"], torch.randn(2, 1, 64, 64), batch_of(2) | {"label": labels})
+    assert told[0].tolist() == [True, False]
+
+
 def test_the_detection_stage_uses_its_own_objective(models):
     model, x, batch = deepcopy(models["two_stage"]).eval(), torch.randn(2, 1, 64, 64), batch_of(2)
     joint = JointObjective(smoothing=0.1, normal_masks=0.0)
@@ -133,9 +142,12 @@ def test_the_detection_stage_uses_its_own_objective(models):
 class TestCropBoxes:
     """Training crops of the second stage; the lesion of `batch_of` gives the box (20, 16, 44, 40)."""
 
-    def boxes(self, models, masks: torch.Tensor, share: float = 0.0, seed: int = 0) -> torch.Tensor:
+    def boxes(
+        self, models, masks: torch.Tensor, share: float = 0.0, seed: int = 0, normal: torch.Tensor | None = None
+    ) -> torch.Tensor:
         torch.manual_seed(seed)
-        return CropObjective(whole_image_share=share).boxes(models["two_stage"], masks)
+        normal = ~masks.flatten(1).any(1) if normal is None else normal
+        return CropObjective(whole_image_share=share).boxes(models["two_stage"], masks, normal)
 
     def test_boxes_are_around_the_lesion_and_inside_the_image(self, models):
         masks = batch_of(2)["mask"][:, 0] > 0.5
@@ -151,6 +163,12 @@ class TestCropBoxes:
     def test_a_normal_image_is_cropped_where_another_has_its_lesion(self, models):
         box = self.boxes(models, batch_of(2)["mask"][:, 0] > 0.5)[1]
         assert 14 < box[2] - box[0] < 34
+
+    def test_a_tumour_without_a_mask_is_the_whole_image(self, models):
+        """Its class is not taught at the place of another image's lesion."""
+        masks = batch_of(2)["mask"][:, 0] > 0.5
+        found = [self.boxes(models, masks, seed=seed, normal=torch.tensor([False, False]))[1] for seed in range(10)]
+        assert torch.stack(found).unique(dim=0).tolist() == [[0, 0, 64, 64]]
 
     def test_without_any_lesion_the_whole_image_is_taken(self, models):
         found = self.boxes(models, torch.zeros(3, 64, 64, dtype=torch.bool))

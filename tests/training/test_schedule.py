@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from busi_demo.training.config import TrainConfig
+from busi_demo.training.losses import CropObjective
 from busi_demo.training.schedule import input_size, learning_rate
 from busi_demo.training.step import _ema, _parameter_groups, mixed, restyled
 
@@ -96,6 +97,14 @@ def test_the_encoder_has_a_learning_rate_of_its_own():
         (0.2, 0.05, [(3, 2)]), (0.2, 0.0, [(3,)]), (1.0, 0.05, [(1, 3)]), (1.0, 0.0, [(1,)])]  # fmt: skip
 
 
+def test_the_encoder_of_the_second_stage_has_that_rate_too(models):
+    stage = CropObjective().trained(models["two_stage"])
+    rates = {id(p): group["rate"] for group in _parameter_groups(stage, 0.05, 0.2) for p in group["params"]}
+    for name, parameter in models["two_stage"].named_parameters():
+        expected = {"encoder": 0.2, "head": 1.0}.get(name.split(".")[0])
+        assert rates.get(id(parameter)) == expected, name
+
+
 def test_mixup_blends_images_and_all_their_targets_with_the_same_share():
     torch.manual_seed(0)
     batch = {
@@ -104,6 +113,8 @@ def test_mixup_blends_images_and_all_their_targets_with_the_same_share():
         "label": torch.tensor([2, 0]),
         "mask_known": torch.ones(2),
         "label_known": torch.tensor([1.0, 0.0]),
+        "birads": torch.tensor([1, 3]),
+        "histology": torch.tensor([2, 2]),
     }
     for _ in range(20):
         blended = mixed(batch, 0.4)
@@ -114,6 +125,7 @@ def test_mixup_blends_images_and_all_their_targets_with_the_same_share():
         assert blended["image"][:, 0, 0, 0].tolist() == pytest.approx([100 * (1 - share), 100 * share])
         assert blended["label"][0].tolist() == pytest.approx([1 - share, 0, share])
         assert blended["mask_known"].tolist() == [1, 1] and blended["label_known"].tolist() == [0, 0]
+        assert blended["birads"].tolist() == [-1, -1] and blended["histology"].tolist() == [2, 2]
         return
     raise AssertionError("no pair was blended")
 
