@@ -122,7 +122,7 @@ def train(argv: list[str] | None = None) -> None:
     model, whole, detector = build(arguments, config)
     origins = {name: identity(folder) for name, folder in parts.items()}
     preprocess = Preprocess(size=config.image_size)
-    data = load_data(config, preprocess, model)
+    data = load_data(config, preprocess, model, parts)
 
     def run(
         model: TwoStage, stages: Sequence[tuple[Objective, TrainConfig, Path]], resume: bool, *reporters: Listener

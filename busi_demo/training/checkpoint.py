@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from busi_demo.data.dataset import CanvasDataset
 from busi_demo.evaluation.history import history_csv
 from busi_demo.project import make_folder, save_whole
-from busi_demo.training.config import AFTER_TRAINING, WEIGHTS_OPTIONS, TrainConfig
+from busi_demo.training.config import AFTER_TRAINING, TrainConfig, weights_to_learn_from
 from busi_demo.types import InputError
 from busi_demo.weights.start import identity
+from busi_demo.weights.store import has_config, read_config
+from busi_demo.weights.trust_file import answers_sha256
 
-_HASH = "_sha256"
+_HASH, _IMAGES = "_sha256", "images"
 _DIGEST = 32  # bytes before the content of a file: its SHA-256
 
 
 def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """The values that must be equal to resume a run: the settings of its steps, and under `OPTION_sha256` the hash of
-    the weights that an option names, so that other weights at the same path are detected.
+    the weights that an option names and of their calibration, so that others at the same path are detected.
 
     Args:
         config: of the run; its `WEIGHTS_OPTIONS` name weights.
@@ -32,10 +36,23 @@ def run_settings(config: TrainConfig, parts_from: Mapping[str, Path] | None = No
     Raises:
         InputError: a folder has no weights.
     """
-    folders = {name: getattr(config, name) for name in WEIGHTS_OPTIONS} | dict(parts_from or {})
-    hashes = {f"{name}{_HASH}": identity(Path(folder))["sha256"] for name, folder in folders.items() if folder}
+    folders = weights_to_learn_from(config, parts_from)
+    hashes = {f"{name}{_HASH}": _hash_of(folder) for name, folder in folders.items()}
     own = {name: value for name, value in config.to_dict().items() if name not in AFTER_TRAINING}
     return own | hashes
+
+
+def _hash_of(folder: Path) -> Any:
+    """Of weights and all that their answers depend on; of the weights alone where there is no config.json."""
+    own = identity(folder)["sha256"]
+    return answers_sha256({**read_config(folder).to_json(), "sha256": own}) if has_config(folder) else own
+
+
+def images_setting(*datasets: CanvasDataset) -> dict[str, str]:
+    """A further value that must be equal to resume a run: a hash of the names of all images in their order, because
+    images that were added or taken away give other folds and other draws."""
+    names = [[f"{sample.label}/{sample.name}" for sample in dataset.samples] for dataset in datasets]
+    return {_IMAGES: hashlib.sha256(json.dumps(names).encode()).hexdigest()}
 
 
 class RunFolder:
@@ -69,7 +86,7 @@ class RunFolder:
         """Return the state to resume from, or None to start a new run.
 
         Args:
-            settings: of `run_settings`.
+            settings: of `run_settings`, and of `images_setting` once the images are known.
             resume: whether to continue an unfinished run in this folder.
         Raises:
             InputError: an unfinished run lies here and `resume` is False, it had other settings or weights, or its file
@@ -87,6 +104,11 @@ class RunFolder:
             )
         if changed := sorted(k for k in settings if settings[k] != state["settings"].get(k)):
             name = changed[0]
+            if name == _IMAGES:
+                raise InputError(
+                    f"{self.path} was started with other images, or by another version of this program: resume with "
+                    "the same data folders and version, or give another --run-dir."
+                )
             if name.endswith(_HASH):
                 option = name.removesuffix(_HASH).replace("_", "-")
                 raise InputError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from busi_demo.data.augment import AUGMENTATIONS
@@ -129,6 +130,12 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def weights_to_learn_from(config: TrainConfig, parts_from: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """Option -> folder of the weights that it names; `parts_from` are further ones, of a part of the network."""
+    folders = {name: getattr(config, name) for name in WEIGHTS_OPTIONS} | dict(parts_from or {})
+    return {name: Path(folder) for name, folder in folders.items() if folder}
 
 
 def add_arguments(parser: argparse.ArgumentParser, defaults: TrainConfig, omit: Sequence[str] = ()) -> None:

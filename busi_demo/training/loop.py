@@ -17,7 +17,7 @@ from busi_demo.data.dataset import CanvasDataset, WeightedEpochSampler
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import BatchShares, Processes
-from busi_demo.training.checkpoint import RunFolder, run_settings
+from busi_demo.training.checkpoint import RunFolder, images_setting, run_settings
 from busi_demo.training.config import TrainConfig
 from busi_demo.training.listeners import Listener
 from busi_demo.training.losses import Objective
@@ -107,7 +107,7 @@ def fit(
     processes, folder, progress = Processes(), RunFolder(run_folder), _Progress()
     if not processes.is_main:
         say, listeners = (lambda line: None), ()
-    settings = processes.from_main(lambda: run_settings(config, parts_from))
+    settings = processes.from_main(lambda: run_settings(config, parts_from) | images_setting(train, validation))
     state = processes.from_main(lambda: folder.load_checkpoint(settings, resume))
     model.to(processes.device).to(memory_format=torch.channels_last)
     asked = config.precision if state is None else state["precision"]

@@ -16,12 +16,14 @@ from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
 from busi_demo.processes import Processes, leave
 from busi_demo.project import check_file, make_folder, require
-from busi_demo.training.config import TrainConfig
+from busi_demo.training.config import TrainConfig, weights_to_learn_from
 from busi_demo.training.listeners import Listener, TensorBoard
 from busi_demo.training.sources import TrainingData, load_training_data
 from busi_demo.training.tune import search
 from busi_demo.types import InputError, reason_of
 from busi_demo.weights.results import results_folder
+from busi_demo.weights.split_file import VALIDATION
+from busi_demo.weights.start import check_unseen
 from busi_demo.weights.store import CONFIG_FILE, MODEL_FILE, WEIGHTS_FOLDER, available_approaches
 
 _RUNS = Path("runs")
@@ -109,11 +111,22 @@ def listeners_of(arguments: argparse.Namespace, folder: Path) -> tuple[Listener,
     return (TensorBoard(folder),) if arguments.tensorboard else ()
 
 
-def load_data(config: TrainConfig, preprocess: Preprocess, model: ApproachModel) -> TrainingData:
-    """Load the data and announce the run. The main process goes first, because it may have to download the data."""
+def load_data(
+    config: TrainConfig, preprocess: Preprocess, model: ApproachModel, parts_from: Mapping[str, Path] | None = None
+) -> TrainingData:
+    """Load the data and announce the run. The main process goes first, because it may have to download the data.
+
+    Args:
+        parts_from: further options that name weights -> their folders, beside those of the config.
+    Raises:
+        InputError: as for `load_training_data`, or weights to learn from were trained on images that validate here.
+    """
     processes = Processes()
     with processes.main_first():
         data = load_training_data(config, preprocess)
+    validating = [row for row in data.split if row.split == VALIDATION]
+    for option, folder in weights_to_learn_from(config, parts_from).items():
+        check_unseen(option, folder, config.fold, validating)
     if processes.is_main:
         announce(data, model)
         print(f"{processes.count} process{'es' if processes.count > 1 else ''} on {processes.device.type}", flush=True)

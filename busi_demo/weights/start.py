@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.types import InputError
 from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.licences import knows_imagenet
+from busi_demo.weights.split_file import SplitRow, has_split, read_split
 from busi_demo.weights.store import has_config, read_config, read_model
 
 
@@ -47,6 +49,30 @@ def check_split(folder: Path, config: WeightsConfig | None, seed: int) -> None:
         raise InputError(
             f"{folder} was trained on the split of seed {other}, whose training images validate here: give weights of "
             f"--seed {seed}, or --seed {other}."
+        )
+
+
+def check_unseen(option: str, folder: Path, fold: int, validating: Collection[SplitRow]) -> None:
+    """Check by name that weights to learn from do not know the images that validate. Seed and fold alone do not
+    say it: the folds change with the list of images, and changed with a release of scikit-learn.
+
+    Args:
+        option: that names the folder, for the message.
+        folder: of the weights; without a split.csv nothing is known of their images.
+        fold: of an ensemble, the network that was not trained on it is the one to learn from.
+        validating: the images that validate.
+    Raises:
+        InputError: the weights were trained on some of them.
+    """
+    if not has_split(folder):
+        return
+    trained = {(row.source, row.label, row.image) for row in read_split(folder) if row.trained and row.fold != fold}
+    known = [f"{row.label}/{row.image}" for row in validating if (row.source, row.label, row.image) in trained]
+    if known:
+        raise InputError(
+            f"{folder} (from --{option.replace('_', '-')}) was trained on {len(known)} of the {len(validating)} images "
+            f"that validate here, such as {known[0]}: give weights that were trained on the same images with this "
+            "version of scikit-learn, or leave them out."
         )
 
 

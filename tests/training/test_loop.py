@@ -23,6 +23,8 @@ from busi_demo.training.config import WEIGHTS_OPTIONS, TrainConfig
 from busi_demo.training.loop import fit
 from busi_demo.training.losses import JointObjective
 from busi_demo.types import InputError
+from busi_demo.weights.calibration import Calibration
+from busi_demo.weights.store import save_weights
 
 # 3 steps an epoch, 6 in all
 CONFIG = TrainConfig(
@@ -189,6 +191,18 @@ def test_a_run_is_not_resumed_with_other_weights_at_the_same_path(data, tmp_path
         run(resume=True)
 
 
+def test_a_run_is_not_resumed_with_a_teacher_that_was_calibrated_anew(models, train, tmp_path):
+    folder = tmp_path / "weights"
+    config = replace(CONFIG, epochs=1, teacher=str(folder))
+    for temperature in (1.0, 2.0):
+        save_weights(folder, models["multitask_cnn"], Preprocess(64), calibration=Calibration(temperature), facts={})
+        if temperature == 1:
+            history = train(tmp_path / "run", config)[1]
+            assert train(tmp_path / "run", config, resume=True)[1] == history
+    with pytest.raises(InputError, match="was started with other weights in --teacher"):
+        train(tmp_path / "run", config, resume=True)
+
+
 def test_resuming_a_finished_run_trains_nothing(train, tmp_path):
     model, history = train(tmp_path)
     counting = Stumbling(99)
@@ -211,6 +225,14 @@ def test_an_unfinished_run_is_not_overwritten(train, tmp_path):
 def test_a_finished_run_may_be_repeated(train, tmp_path):
     first, _ = train(tmp_path)
     assert_same(first, train(tmp_path)[0])
+
+
+def test_resuming_with_other_images_is_refused(train, data, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, objective=Stumbling(5))
+    monkeypatch.setattr(data[1], "samples", data[1].samples[::-1])
+    with pytest.raises(InputError, match=r"was started with other images, .* resume with the same data folders"):
+        train(tmp_path, resume=True)
 
 
 def test_resuming_with_other_settings_is_refused(train, tmp_path):

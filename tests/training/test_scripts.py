@@ -18,6 +18,7 @@ import torch
 from helpers import ROOT, disc, picture, save_grey
 from safetensors.torch import load_file
 
+from busi_demo.data.phantom import phantom_samples
 from busi_demo.imaging.masks import dice
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.consensus import consensus
@@ -164,6 +165,18 @@ def test_a_detector_that_does_not_fit_is_refused(run_script, tmp_path, folds, si
     status, _, err = run_script("train/train_two_stage.py", *TINY, "--detector-from", given, "--run-dir",
                                 tmp_path / "run", "--output", tmp_path / "weights", *words)  # fmt: skip
     assert status == 2 and message in err.splitlines()[-1]
+
+
+def test_weights_that_know_an_image_that_validates_are_refused(run_script, tmp_path):
+    """Seed and fold fit; the split is of other images, as after one was added."""
+    given, samples = detectors(tmp_path, (0, 1)), phantom_samples(10, first_seed=0)
+    words = [*TINY, "--detector-from", given, "--run-dir", tmp_path / "run", "--output", tmp_path / "weights"]
+    write_split(given / "split.csv", *((s.name, "fold 1", s.label) for s in samples), source="phantoms")
+    status, _, err = run_script("train/train_two_stage.py", *words)
+    assert status == 2
+    assert f"{given} (from --detector-from) was trained on 6 of the 6 images that validate here, such as " in err
+    write_split(given / "split.csv", *((s.name, "fold 0", s.label) for s in samples), source="phantoms")
+    assert run_script("train/train_two_stage.py", *words)[0] == 0
 
 
 def test_training_can_start_from_trained_weights(run_script, weights_folder, tmp_path):
