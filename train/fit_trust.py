@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import _path  # noqa: F401
 from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample, index_folder
-from busi_demo.data.locate import find_data
+from busi_demo.data.locate import find_data, find_further
+from busi_demo.evaluation.evaluate import count_trained
 from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
 from busi_demo.evaluation.trust_fit import Case, fit_trust
 from busi_demo.imaging import read_image
@@ -26,6 +27,7 @@ from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import main, trained_approaches
 from busi_demo.types import InputError
+from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder
 from busi_demo.weights.trust_file import answers_sha256, save_trust
 
@@ -45,11 +47,22 @@ def parse() -> argparse.Namespace:
 def fit() -> None:
     arguments = parse()
     keys = arguments.approach or trained_approaches(arguments.weights)
-    root, others = find_data(arguments.data), [find_data(folder) for folder in arguments.elsewhere]
+    root = find_data(arguments.data)
+    others = {
+        name: index_folder(folder, facts=False)
+        for name, folder in find_further(arguments.elsewhere, root.name, "--elsewhere").items()
+    }
+    folders = [approach_folder(key, arguments.weights) for key in keys]
+    for name, samples in others.items():
+        if trained := count_trained(samples, folders, name):
+            raise InputError(
+                f"{trained} of the {len(samples)} images of {name} (from --elsewhere) were trained on: give a data set "
+                "that no network knows."
+            )
     for key in keys:
         cases = cases_of(key, root, arguments.weights)
         predictor = load_predictor(key, arguments.weights)
-        elsewhere = {other.name: cases_elsewhere(predictor, other) for other in others}
+        elsewhere = {name: cases_elsewhere(predictor, samples, name) for name, samples in others.items()}
         fitted = fit_trust(cases, answers_sha256(predictor.config), elsewhere)
         measured = fitted.measured
         print(f"wrote {save_trust(fitted, arguments.weights / key)} from {len(cases)} images")
@@ -72,12 +85,15 @@ def print_rates(name: str, rates: Mapping[str, Any]) -> None:
 
 
 def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
-    """The answers to all images that a network of the approach was not trained on.
+    """The answers to all images that a network of the approach was not trained on. Those of a single network are put
+    into folds of their own, with near-duplicates in one.
 
     Raises:
         InputError: there are none.
     """
-    held_out = held_out_by([approach_folder(key, weights)], root.name)
+    folder = approach_folder(key, weights)
+    held_out = held_out_by([folder], root.name)
+    groups = {(row.label, row.image): row.group for row in read_split(folder) if row.source == root.name}
     predictor_for = held_out_predictors(load_predictor(key, weights), held_out)
     samples = [s for s in index_folder(root) if (s.label, s.name) in held_out and s.label_certain]
     if not samples:
@@ -86,22 +102,23 @@ def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
     cases = []
     for sample in tqdm(samples, key, leave=False, disable=None):
         (fold,) = held_out[sample.label, sample.name]
-        own = zlib.crc32(sample.group.encode()) if single or fold is None else fold
+        own = zlib.crc32(groups[sample.label, sample.name].encode()) if single or fold is None else fold
         cases.append(case_of(sample, predictor_for(sample), own % FOLDS))
     return cases
 
 
-def cases_elsewhere(predictor: Predictor, root: Path) -> list[Case]:
+def cases_elsewhere(predictor: Predictor, samples: Sequence[FileSample], name: str) -> list[Case]:
     """The answers of all that ships to the images of another data set."""
-    samples = tqdm(index_folder(root, facts=False), f"{predictor.key}, {root.name}", leave=False, disable=None)
-    return [case_of(sample, predictor, fold=0) for sample in samples]
+    shown = tqdm(samples, f"{predictor.key}, {name}", leave=False, disable=None)
+    return [case_of(sample, predictor, fold=0) for sample in shown]
 
 
 def case_of(sample: FileSample, predictor: Predictor | ConsensusPredictor, fold: int) -> Case:
-    """The answer to an image, beside its truth."""
+    """The answer to an image, beside its truth; the mask of a lesion that was not drawn is unknown."""
     _, mask = sample.read()
     prediction = predictor.predict(read_image(sample.image_path))
-    overlap = dice(prediction.mask, mask) if sample.mask_complete else None
+    known = sample.mask_complete and (bool(mask.any()) or sample.label == "normal")
+    overlap = dice(prediction.mask, mask) if known else None
     return Case(prediction, sample.label, overlap, fold)
 
 

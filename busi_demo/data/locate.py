@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from busi_demo.data.made import MADE
 from busi_demo.types import CLASSES, InputError
 
 KAGGLE_DATASET = "aryashah2k/breast-ultrasound-images-dataset"
@@ -16,10 +18,10 @@ class DataNotFoundError(InputError):
     """No folder was given, the default folder does not exist, and the download failed."""
 
 
-def find_data(folder: str | Path | None = None) -> Path:
+def find_data(folder: str | Path | None = None, option: str = "--data") -> Path:
     """Return the folder that holds the class folders `benign`, `malignant`, `normal`.
 
-    Searched in this order: `folder` (the command line's --data), the environment variable BUSI_DATA,
+    Searched in this order: `folder` (that of `option` on the command line), the environment variable BUSI_DATA,
     `data/Dataset_BUSI_with_GT` below the current folder, a download with kagglehub. A folder that is given but
     wrong is an error and is not skipped; it may be the parent of the intended folder.
 
@@ -27,12 +29,35 @@ def find_data(folder: str | Path | None = None) -> Path:
         InputError: a given folder is not in BUSI layout.
         DataNotFoundError: none of the four ways gives a folder; the message names them.
     """
-    for name, given in (("--data", folder), (f"${ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE))):
+    for name, given in ((option, folder), (f"${ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE))):
         if given:
             return _class_root(Path(given).expanduser(), name)
     if DEFAULT_FOLDER.is_dir():
         return _class_root(DEFAULT_FOLDER, "the default")
     return _class_root(_download(), "the download")
+
+
+def find_further(folders: Sequence[str | Path], main: str, option: str = "--extra") -> dict[str, Path]:
+    """Find data sets beside the main one: name -> folder, as `find_data`. Images are told apart by the name of their
+    data set, which is that of its folder.
+
+    Args:
+        main: name of the main data set.
+        option: that names the folders on the command line.
+    Raises:
+        InputError: a folder is not in BUSI layout, or its name is that of another data set, or of images that this
+            project makes.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        root = find_data(folder, option)
+        if root.name in (main, *found, *MADE):
+            raise InputError(
+                f"{root} (from {option}) has the name of another data set, by which images are told apart: rename the "
+                "folder."
+            )
+        found[root.name] = root
+    return found
 
 
 def data_at_hand() -> Path | None:

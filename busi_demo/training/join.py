@@ -13,7 +13,7 @@ from tqdm import tqdm
 from busi_demo.analysis.answer import Answer
 from busi_demo.data.busi import FileSample
 from busi_demo.evaluation.results import ImageResult, image_result
-from busi_demo.imaging import GroundTruth
+from busi_demo.imaging import GroundTruth, read_image
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import build_model
@@ -191,7 +191,7 @@ def evaluate_held_out(
     held_out = [(member, sample) for member in members for sample in _held_out(member, samples)]
     predictors = {member.fold: Predictor(member.weights) for member in members}
     probabilities = [
-        predictors[member.fold].probabilities([sample.read()[0]])
+        predictors[member.fold].probabilities([read_image(sample.image_path).framed])
         for member, sample in tqdm(held_out, "calibrating", disable=None, leave=False)
     ]
     logits = np.log(np.concatenate(probabilities).clip(1e-12))  # uncalibrated: the logits up to a constant
@@ -199,9 +199,8 @@ def evaluate_held_out(
     predictors = {m.fold: Predictor(replace(m.weights, calibration=calibration)) for m in members}
     results: list[ImageResult] = []
     for member, sample in tqdm(held_out, "evaluating", disable=None, leave=False):
-        image, truth = sample.read()
-        prediction = predictors[member.fold].predict(image)
-        answer = Answer(prediction, GroundTruth(truth))
+        prediction = predictors[member.fold].predict(read_image(sample.image_path))
+        answer = Answer(prediction, GroundTruth(sample.read()[1]))
         results.append(image_result(answer, sample))
     return results, calibration
 

@@ -16,7 +16,7 @@ from busi_demo.data.augment import AUGMENTATIONS
 from busi_demo.data.busi import Sample, index_folder
 from busi_demo.data.dataset import CanvasDataset, sampling_weights
 from busi_demo.data.duplicates import Fingerprint, matches_hash, near_duplicates
-from busi_demo.data.locate import DataNotFoundError, find_data
+from busi_demo.data.locate import DataNotFoundError, find_data, find_further
 from busi_demo.data.made import MADE, PASTED, TISSUE
 from busi_demo.data.paste import pasted_lesions
 from busi_demo.data.phantom import PHANTOMS, phantom_samples
@@ -65,6 +65,7 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
             nothing to validate on.
     """
     samples, name = _main_samples(config)
+    further = find_further(config.extra, name)
     main = read_samples(samples, preprocess)
     prints = [reading.fingerprint for reading in main]
     split = split_samples(samples, prints, fold=config.fold, folds=FOLDS, seed=config.seed)
@@ -76,12 +77,11 @@ def load_training_data(config: TrainConfig, preprocess: Preprocess) -> TrainingD
         raise InputError(f"No image of {name} is left to validate fold {config.fold} on: add images, or give another "
                          "--fold.")  # fmt: skip
     extra_left_out = 0
-    for folder in config.extra:
-        extra_root = find_data(folder)
-        extra = read_samples(index_folder(extra_root, facts=False), preprocess)
+    for source, folder in further.items():
+        extra = read_samples(index_folder(folder, facts=False), preprocess)
         leaks = _leaks(extra, held_out)
         extra_left_out += int(leaks.sum())
-        chosen += [(r, extra_root.name, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
+        chosen += [(r, source, r.sample.group) for r, leak in zip(extra, leaks, strict=True) if not leak]
     chosen = [row for row in chosen if _position(config.seed, *row[1:]) < config.train_share]
     chosen += _made_of(chosen, preprocess, config)
     if name != PHANTOMS and config.phantom_share > 0:

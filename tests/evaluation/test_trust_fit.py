@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import disc
+from helpers import ROOT, disc, picture, save_grey
 
 from busi_demo.evaluation.trust_fit import Case, fit_trust, kept_means, risk_coverage
 from busi_demo.types import CLASSES, Agreement, Prediction
+from busi_demo.weights.split_file import SplitRow, write_split
 
 
 def case(rng: np.random.Generator, index: int) -> Case:
@@ -83,3 +85,35 @@ def test_risk_and_coverage_by_hand():
     assert found["area"] == pytest.approx(np.mean([0, 1 / 2, 1 / 3, 1 / 4]))
     assert found["ideal"] == pytest.approx(np.mean([0, 0, 0, 1 / 4]))
     assert found["at"] == pytest.approx({"0.62": 0.5, "0.80": 2 / 3}, abs=1e-3)
+
+
+@pytest.fixture
+def script(monkeypatch, busi, weights_folder):
+    """The functions of train/fit_trust.py, and a split of one network in which two images are near-duplicates."""
+    images = [(path.parent.name, path.name) for path in sorted(busi.glob("*/*).png"))]
+    rows = [SplitRow(name, label, "busi", "pair" if "(1)" in name else name, "validation") for label, name in images]
+    path = write_split(weights_folder / "multitask_cnn", [*rows, SplitRow("far.png", "benign", "far", "far", "train")])
+    monkeypatch.syspath_prepend(ROOT / "train")
+    yield runpy.run_path(str(ROOT / "train" / "fit_trust.py"), run_name="fit_trust")
+    path.unlink()
+
+
+def test_near_duplicates_are_fitted_or_measured_together(script, busi, weights_folder):
+    cases = script["cases_of"]("multitask_cnn", busi, weights_folder)
+    names = [f"{path.parent.name}/{path.name}" for path in sorted(busi.glob("*/*).png"))]
+    folds = {case.fold for case, name in zip(cases, names, strict=True) if "(1)" in name}
+    assert len(folds) == 1 and len({case.fold for case in cases}) > 1
+
+
+def test_a_lesion_whose_mask_was_not_drawn_has_no_dice(script, busi, weights_folder):
+    save_grey(busi / "benign" / "benign case (2)_mask.png", np.zeros((72, 96), bool))
+    cases = script["cases_of"]("multitask_cnn", busi, weights_folder)
+    assert [case.dice is None for case in cases] == [False, True] + 7 * [False]
+
+
+def test_images_that_a_network_knows_are_not_from_elsewhere(script, busi, weights_folder, run_script, tmp_path):
+    far = save_grey(tmp_path / "far" / "benign" / "far.png", picture(1)).parent.parent
+    save_grey(far / "benign" / "far_mask.png", disc(72, 96, 36, 48, 12))
+    status, _, err = run_script("train/fit_trust.py", "--data", busi, "--weights", weights_folder, "--approach",
+                                "multitask_cnn", "--elsewhere", far)  # fmt: skip
+    assert status == 2 and "1 of the 1 images of far (from --elsewhere) were trained on: give a data set" in err

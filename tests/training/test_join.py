@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import disc, fill_weights
+from helpers import disc, fill_weights, save_grey
 
+from busi_demo.data.busi import index_folder
+from busi_demo.data.phantom import make_phantom
+from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import create_model
-from busi_demo.training.join import load_member
+from busi_demo.training import join as join_module
+from busi_demo.training.join import evaluate_held_out, load_member
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights.calibration import Calibration, fit_calibration
+from busi_demo.weights.calibration import UNCALIBRATED, Calibration, fit_calibration
 from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import load_weights, save_weights
 
@@ -103,6 +107,20 @@ def test_each_image_is_judged_by_the_network_that_did_not_see_it(join, members, 
     fitted = fit_calibration(np.array(logits), np.array(labels))
     assert joined.calibration.temperature == pytest.approx(fitted.temperature, rel=0.02)
     assert joined.calibration.class_bias == pytest.approx(fitted.class_bias, abs=0.02)
+
+
+def test_the_calibration_is_fitted_to_the_frames_that_networks_see(members, busi, monkeypatch):
+    """A scan on a page: its margins are no part of what an answer comes from."""
+    for name in ("malignant case (1).png", "malignant case (1)_mask.png"):
+        page = np.full((400, 500), 230 * ("mask" not in name), np.uint8)
+        page[100:324, 50:274] = make_phantom("malignant", 1).image if page.any() else disc(224, 224, 112, 112, 45) * 255
+        save_grey(busi / "malignant" / name, page)
+    assert read_image(busi / "malignant" / "malignant case (1).png").frame == (50, 100, 274, 324)
+    fitted_to: list[np.ndarray] = []
+    monkeypatch.setattr(join_module, "fit_calibration", lambda logits, labels: fitted_to.append(logits) or UNCALIBRATED)
+    results, _ = evaluate_held_out([load_member(folder, {}) for folder in members], index_folder(busi))
+    answers = [[result.probabilities[label] for label in CLASSES] for result in results]
+    np.testing.assert_allclose(np.exp(fitted_to[0]), answers, atol=1e-5)
 
 
 def test_other_settings_are_had_on_request(join, members, tmp_path):
