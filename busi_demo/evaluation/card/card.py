@@ -62,7 +62,9 @@ network: to other images of its validation fold). In brackets: 95 % intervals. A
 left open at 95 % and its probability is high enough, and red if its class is more probably wrong than right. The sets
 promise to hold the true class as often as their level says, for each class, on images like these; another hospital or
 another machine breaks that promise. Rows of another data set say by how much: no network was trained on its images, all
-that ships answered them, and nothing was fitted to these answers."""
+that ships answered them, and no level, set or interval was fitted to these answers. Where its pictures are among those
+that the input check knows (see below), fewer of them are doubtful than of a machine that it does not know, and more of
+their answers are green."""
 
 FEWER = """\
 What one, two, ... and all networks of an approach give, and cost: the mean over the choices of that many networks, on
