@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,12 @@ _TURNED = {
     "quarter turn": "It looks turned by a quarter: the skin should lie at the top. Turn it, and try again.",
     "upside down": "It may be upside down: the skin should lie at the top.",
 }
+_UNDONE: Mapping[str, Callable[[np.ndarray], Sequence[np.ndarray]]] = {
+    "negative": lambda a: (255 - a,),
+    "quarter turn": lambda a: (np.rot90(a), np.rot90(a, 3)),
+    "upside down": lambda a: (a[::-1], a[::-1, ::-1]),
+}
+"""What a picture that looks changed may have been before, uint8 (H, W) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +118,7 @@ def check_input(
     plain = _plain_findings(pixels)
     findings = [*_header_findings(header or {}), *_colour_findings(coloured), *plain]
     if known and not any(verdict is Verdict.REFUSED for verdict, _ in findings):
-        measured = properties(pixels)
-        found = compare(measured, descriptor, known)
-        findings += found if _is_confirmed(found, pixels, known.reference) else [_unlike(measured)]
+        findings += compare(properties(pixels), descriptor, known, pixels)
     for verdict in (Verdict.REFUSED, Verdict.DOUBTFUL):
         if reasons := tuple(reason for found, reason in findings if found is verdict):
             return InputCheck(verdict, reasons, compared=compared)
@@ -159,12 +163,16 @@ def _plain_findings(pixels: np.ndarray) -> _Findings:
     return []
 
 
-def compare(measured: np.ndarray, descriptor: np.ndarray | None, known: Known) -> _Findings:
+def compare(
+    measured: np.ndarray, descriptor: np.ndarray | None, known: Known, pixels: np.ndarray | None = None
+) -> _Findings:
     """Compare a picture with known pictures.
 
     Args:
         measured: float32 (P,), from `properties`.
         descriptor: float32 (D,), as in `check_input`.
+        pixels: uint8 (H, W), the picture: if it is as far away as a refused one, it counts as a negative or as turned
+            only where it is like known ones once that is undone. `None`: that is not looked at.
     Returns:
         At most one verdict with its reason; none for a picture like the known ones.
     """
@@ -176,7 +184,10 @@ def compare(measured: np.ndarray, descriptor: np.ndarray | None, known: Known) -
     refused = distance >= reference.refused
     if network:
         refused |= seen >= network.refused and distance >= reference.doubtful
-    if likeliest in _TURNED and shares[likeliest] >= reference.turned:
+    turned = likeliest in _TURNED and shares[likeliest] >= reference.turned
+    if turned and refused and pixels is not None:
+        turned = _is_known(_UNDONE[likeliest](pixels), reference)
+    if turned:
         strong = refused and likeliest != "upside down"
         return [(Verdict.REFUSED if strong else Verdict.DOUBTFUL, _TURNED[likeliest])]
     if refused:
@@ -190,15 +201,10 @@ def _unlike(measured: np.ndarray) -> tuple[Verdict, str]:
     return Verdict.REFUSED, f"{EXPECTED_PICTURE}, but this looks like {_guess(measured)}."
 
 
-def _is_confirmed(found: _Findings, pixels: np.ndarray, reference: InputReference) -> bool:
-    """Whether a picture that is refused as a negative or as turned is like known ones once that is undone; true for all
-    other findings."""
-    for verdict, reason in found:
-        if verdict is Verdict.REFUSED and reason in _TURNED.values():
-            undone = (255 - pixels,) if reason == _TURNED["negative"] else (np.rot90(pixels), np.rot90(pixels, 3))
-            rows = np.stack([properties(np.ascontiguousarray(copy)) for copy in undone])
-            return bool(reference.known.distance(rows).min() < reference.doubtful)
-    return True
+def _is_known(copies: Sequence[np.ndarray], reference: InputReference) -> bool:
+    """Whether one of several copies of a picture, uint8 (H, W) each, is like known pictures by its properties."""
+    rows = np.stack([properties(np.ascontiguousarray(copy)) for copy in copies])
+    return bool(reference.known.distance(rows).min() < reference.doubtful)
 
 
 def _guess(measured: np.ndarray) -> str:

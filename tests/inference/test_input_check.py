@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import disc
+from helpers import ROOT, disc
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from busi_demo.data.phantom import make_phantom
 from busi_demo.evaluation.input_fit import changed_properties, collect, fit_reference
@@ -18,6 +20,7 @@ from busi_demo.models import approach_class
 from busi_demo.models.ensemble import Ensemble
 from busi_demo.types import CLASSES, Verdict
 from busi_demo.weights.input_reference import (
+    ORIENTATIONS,
     NetworkReference,
     fit_neighbours,
     input_reference,
@@ -72,6 +75,28 @@ def test_negatives_and_turned_pictures_are_told(known, change, reason):
     checks = [check_input(np.ascontiguousarray(change(phantom(seed))), known) for seed in range(200, 212)]
     told = [check for check in checks if check.verdict is not ACCEPTED and reason in check.reasons[0]]
     assert len(told) >= 11
+
+
+@pytest.mark.parametrize("kind", ORIENTATIONS[1:])
+def test_a_picture_that_is_refused_is_called_turned_only_if_it_is_known_once_that_is_undone(known, kind):
+    """The classifier of orientations names one for whatever it is shown; here all pictures are of this one."""
+    reference = known.reference
+    certain = replace(reference, weights=0 * reference.weights, biases=20 * np.float32(np.array(ORIENTATIONS) == kind))
+    for seed in range(5):
+        check = check_input(photograph(seed), Known(certain))
+        assert check.verdict is REFUSED and check.reasons[0].startswith("Expected was a B-mode ultrasound of a breast")
+    # even where the picture as it lies is far from all known ones
+    changes = {"negative": lambda a: 255 - a, "quarter turn": np.rot90, "upside down": np.flipud}
+    changed = np.ascontiguousarray(changes[kind](phantom(3)))
+    check = check_input(changed, Known(replace(certain, refused=0.0)))
+    assert check.verdict is (DOUBTFUL if kind == "upside down" else REFUSED)
+    assert not check.reasons[0].startswith("Expected")
+
+
+def test_a_negative_photograph_that_looks_upside_down_to_the_classifier_is_refused():
+    pixels = 255 - np.array(Image.fromarray(load_sample_image("china.jpg")).convert("L"))
+    check = check_input(pixels, Known(input_reference(ROOT / "weights")))
+    assert check.verdict is REFUSED and check.reasons[0].startswith("Expected was a B-mode ultrasound of a breast")
 
 
 @pytest.mark.parametrize(
