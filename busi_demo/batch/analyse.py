@@ -13,10 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.trusted import trusted_view
 from busi_demo.batch.items import BatchItem
-from busi_demo.batch.rows import Result, error_row, result_of
+from busi_demo.batch.rows import Result, consensus_result, error_row, result_of
 from busi_demo.imaging import UNKNOWN_TRUTH, GreyImage, GroundTruth, read_image, read_mask
 from busi_demo.imaging.masks import is_two_valued
 from busi_demo.inference.consensus import consensus
@@ -132,9 +131,11 @@ def _results(step: _Step, predictors: Sequence[Predictor]) -> list[Result]:
     def work() -> list[Result]:
         pairs = zip(predictors, step.passes, strict=True)
         answers = [trusted_view(predictor, one, step.truth) for predictor, one in pairs]
+        results = [result_of(step.item, answer) for answer in answers]
         if len(answers) > 1:
-            answers.append(Answer(consensus([answer.prediction for answer in answers]).prediction, step.truth))
-        return [result_of(step.item, answer) for answer in answers]
+            together = consensus([answer.prediction for answer in answers])
+            results.append(consensus_result(step.item, together, answers))
+        return results
 
     if step.fault:
         return [step.fault]

@@ -12,6 +12,7 @@ from typing import Any
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.trust import STRICTEST
 from busi_demo.batch.items import BatchItem, LeftOut
+from busi_demo.inference.consensus import Consensus
 from busi_demo.project import file_name
 from busi_demo.types import CLASSES
 
@@ -61,7 +62,20 @@ class Result:
 
 def result_of(item: BatchItem, answer: Answer) -> Result:
     """The result of one approach on an image."""
-    return Result(_row(item, answer), answer)
+    return Result(_row(item, answer, _refers(answer)), answer)
+
+
+def consensus_result(item: BatchItem, together: Consensus, answers: Sequence[Answer]) -> Result:
+    """The result of the consensus on an image: a person should look if the approaches disagree, or if one of them says
+    so.
+
+    Args:
+        together: of the answers.
+        answers: of the approaches, to the same image.
+    """
+    answer = Answer(together.prediction, answers[0].ground_truth)
+    refer = together.disagree or any(_refers(one) for one in (*answers, answer))
+    return Result(_row(item, answer, refer), answer)
 
 
 def error_row(item: BatchItem, sentence: str) -> Row:
@@ -110,11 +124,15 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return len({row["image"] for row in rows}), sum(row["error"] is not None for row in rows)
 
 
-def _row(item: BatchItem, answer: Answer) -> Row:
+def _refers(answer: Answer) -> bool:
+    """Whether a person should look at an image, as one approach has it."""
+    return answer.withheld or bool(answer.trust and answer.trust.refer)
+
+
+def _row(item: BatchItem, answer: Answer, refer: bool) -> Row:
     prediction, record = answer.prediction, answer.record()
     height, width = prediction.image.shape
     trust = None if answer.withheld else answer.trust
-    refer = answer.withheld or bool(trust and trust.refer)
     return {
         "image": item.name,
         "true_class": item.true_class,
@@ -126,7 +144,7 @@ def _row(item: BatchItem, answer: Answer) -> Row:
         "trust": trust.level.name.lower() if trust else None,
         "set_95": " or ".join(trust.prediction_set.get(STRICTEST, ())) or None if trust else None,
         "expected_dice": _rounded(trust.expected_dice.value) if trust and trust.expected_dice else None,
-        "refer": None if answer.trust is None and not answer.withheld else "yes" if refer else "no",
+        "refer": "yes" if refer else "no",
         **{name: _rounded(record[name]) for name in ("dice", "iou")},
         "width": width,
         "height": height,

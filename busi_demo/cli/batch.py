@@ -43,7 +43,7 @@ from busi_demo.weights.store import approach_folder, read_config
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 LEFT_OUT = "left_out.csv"
-VERSION = 4  # of the files in the output folder
+VERSION = 5  # of the files in the output folder
 
 
 @dataclass(frozen=True)

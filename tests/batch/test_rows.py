@@ -13,8 +13,9 @@ from helpers import disc, picture, save_grey
 
 from busi_demo.batch.analyse import analyse_item
 from busi_demo.batch.items import BatchItem, LeftOut, StoredFile, find_items
-from busi_demo.batch.rows import COLUMNS, counts, csv_text, left_out_csv
+from busi_demo.batch.rows import COLUMNS, counts, csv_text, left_out_csv, referral, referred_first
 from busi_demo.imaging import GreyImage
+from busi_demo.inference.consensus import DISAGREEMENT
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import CLASSES, Agreement, Prediction
 
@@ -22,10 +23,13 @@ TRUTH = disc(72, 96, 30, 30, 9) | disc(72, 96, 30, 70, 9)
 
 
 class Fixed:
-    """A predictor that outlines the left half of every image."""
+    """A predictor that outlines the left half of every image, or columns of it, and calls it malignant, or benign."""
 
-    def __init__(self, key: str, error: Exception | None = None) -> None:
+    def __init__(
+        self, key: str, error: Exception | None = None, columns: slice = slice(48), benign: bool = False
+    ) -> None:
         self.key, self.error, self.trust_fit = key, error, None
+        self.columns, self.shares = columns, (*(0.123456, 0.876443)[:: -1 if benign else 1], 0.000101)
 
     def forward_pass(self, image: GreyImage, shared: object, analyse_anyway: bool) -> SimpleNamespace:
         if self.error:
@@ -34,10 +38,10 @@ class Fixed:
 
     def prediction(self) -> Prediction:
         mask = np.zeros((72, 96), dtype=bool)
-        mask[:, :48] = True
+        mask[:, self.columns] = True
         return Prediction(
             approach=self.key, image=picture(1), mask=mask, mask_probability=mask.astype(np.float32),
-            probabilities=dict(zip(CLASSES, (0.123456, 0.876443, 0.000101), strict=True)), cam=mask.astype(np.float32),
+            probabilities=dict(zip(CLASSES, self.shares, strict=True)), cam=mask.astype(np.float32),
             cam_class="malignant", cam_peak=1.0, threshold=0.5, agreement=Agreement.AGREES, warnings=("Dark.",),
         )  # fmt: skip
 
@@ -89,6 +93,28 @@ def test_several_approaches_and_their_consensus(item):
     found = analyse_item(item, [Fixed(key) for key in APPROACHES])
     assert [f.row["approach"] for f in found] == [*APPROACHES, CONSENSUS]
     assert found[-1].row["p_malignant"] == 0.8764
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [({}, "no"), ({"benign": True}, "yes"), ({"columns": slice(60, 90)}, "yes")],
+    ids=["agree", "classes", "outlines"],
+)
+def test_an_image_on_which_the_approaches_disagree_is_referred_to_a_person(item, other, expected):
+    """Also where each of them is sure of its own answer."""
+    found = analyse_item(item, [Fixed("two_stage"), Fixed("multitask_cnn", **other)])
+    rows = [f.row for f in found]
+    assert [row["refer"] for row in rows] == ["no", "no", expected]
+    assert referral(rows).startswith("1 of 1 " if expected == "yes" else "0 of 1 ")
+    calm = dict.fromkeys(COLUMNS) | {"image": "calm.png", "refer": "no"}
+    assert referred_first([calm, *rows])[-1 if expected == "yes" else 0] is calm
+
+
+def test_the_consensus_is_referred_where_one_approach_is(item):
+    unsure = Fixed("multitask_cnn")
+    unsure.shares = (0.45, 0.35, 0.2)
+    rows = [f.row for f in analyse_item(item, [Fixed("two_stage", benign=True), unsure])]
+    assert [row["refer"] for row in rows] == ["no", "yes", "yes"] and DISAGREEMENT not in rows[-1]["warnings"]
 
 
 def test_each_file_is_decoded_once_for_all_approaches(item, predictors, decoded):
