@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from busi_demo.batch.files import SUFFIXES, Candidate, Contents, LeftOut, Limits, StoredFile, in_archive, in_folder
 from busi_demo.batch.pairs import TWICE, paired, read_tables
+from busi_demo.imaging import PictureError, read_mask
 from busi_demo.imaging.apart import frames_in
 from busi_demo.types import CLASSES, InputError
 
@@ -67,14 +68,17 @@ def find_items(sources: Sequence[Path], limits: Limits = _LIMITS) -> list[BatchI
 def list_batch(
     sources: Sequence[Path], limits: Limits = _LIMITS, all_frames: bool = False
 ) -> tuple[list[BatchItem], list[LeftOut]]:
-    """List the images of a batch, sorted by name, and the files that are left out. Image data are not read.
+    """List the images of a batch, sorted by name, and the files that are left out. Image data are read only of files
+    that may be masks by their names, and may be images.
 
     Of folders and archives, files with one of `SUFFIXES` are taken, and DICOM files of any name; hidden ones are left
     out. The ground truth of `NAME.png` is, in the same folder or archive:
 
     - `NAME_mask.png`, also with a number, as in BUSI; case and separator do not matter;
-    - `NAME_segmentation.png`, `NAME_gt.png` and the like, if `NAME.png` is there;
+    - `NAME_segmentation.png`, `NAME_lesion.png` and the like, if `NAME.png` is there;
     - `masks/NAME.png`, beside the folder `images` or beside the image; other names of these folders are in `pairs`;
+      of the last two kinds, a file that is no mask but a picture of many grey values is an image of its own, except in
+      folders that are called mask or masks;
     - what a CSV file with the columns `image` and `mask` names.
 
     Single files are matched among themselves.
@@ -103,10 +107,10 @@ def list_batch(
         except InputError as error:
             items.append(BatchItem(source.name, fault=str(error)))
             continue
-        found, others = _items(contents)
+        found, others = _items(contents, limits)
         items += [replace(item, name=within + item.name) for item in found]
         left_out += [replace(other, name=within + other.name) for other in others]
-    items += _items(Contents(single))[0]
+    items += _items(Contents(single), limits)[0]
     if not items:
         raise InputError(_nothing_in(sources, left_out))
     if all_frames:
@@ -117,18 +121,32 @@ def list_batch(
     return sorted(_unique(items), key=lambda item: item.name), sorted(left_out, key=lambda other: other.name)
 
 
-def _items(contents: Contents) -> tuple[list[BatchItem], list[LeftOut]]:
+def _items(contents: Contents, limits: Limits) -> tuple[list[BatchItem], list[LeftOut]]:
     """The images of one folder or archive, and what was left out."""
+    looks = iter(range(limits.images))  # more files are not opened before the batch starts
     tables, others = read_tables(contents.tables)
     left_out = [*contents.left_out, *others]
     items = []
-    for pair in paired(contents.candidates, tables):
+    for pair in paired(contents.candidates, tables, lambda file: next(looks, None) is not None and _is_picture(file)):
         if pair.image is None:
             items.append(BatchItem(str(pair.name), fault=pair.fault))
         else:
             masks = tuple(mask.file for mask in pair.masks)
             items.append(BatchItem(str(pair.name), pair.image.file, masks, _class_of(pair.name)))
     return items, left_out
+
+
+def _is_picture(candidate: Candidate) -> bool:
+    """Whether a file is a picture of many grey values, which no mask has; not if it cannot be read."""
+    try:
+        if not candidate.fault:
+            with candidate.file.on_disk() as path:
+                read_mask(path)
+    except PictureError:
+        return True
+    except (InputError, OSError):  # reading it again will tell
+        pass
+    return False
 
 
 def _frames_of(item: BatchItem, limits: Limits) -> list[BatchItem]:

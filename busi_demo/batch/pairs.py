@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import PurePosixPath
@@ -83,20 +83,23 @@ def table_of(candidate: Candidate) -> list[tuple[str, str]]:
 
 
 def paired(
-    candidates: Sequence[Candidate], tables: Mapping[PurePosixPath, Sequence[tuple[str, str]]] | None = None
+    candidates: Sequence[Candidate],
+    tables: Mapping[PurePosixPath, Sequence[tuple[str, str]]] | None = None,
+    is_picture: Callable[[Candidate], bool] = lambda candidate: False,
 ) -> Iterator[Pair]:
     """The images with their masks. An image with a faulty mask, and a mask without an image, become faults.
 
     Args:
         candidates: files of one folder or archive.
         tables: path of a CSV file in it -> its pairs; paths in it are relative to its folder.
+        is_picture: asked of a file whose name may, but need not, be that of a mask: whether it is an image instead.
     """
     times = Counter(file.name for file in candidates)
     files = [replace(file, fault=TWICE.format(file.name.name)) if times[file.name] > 1 else file for file in candidates]
     named, missing = _named_pairs(files, tables or {})
     yield from missing.values()
     taken = {mask.name for masks in named.values() for mask in masks} | missing.keys()
-    images, masks = _by_name([file for file in files if file.name not in taken])
+    images, masks = _by_name([file for file in files if file.name not in taken], is_picture)
     for image in images:
         own = named.get(image.name, ()) or masks.pop(image.name, ())
         if len(own) > _MOST_MASKS:
@@ -163,7 +166,9 @@ def _named_pairs(
     return {name: masks for name, masks in named.items() if name not in faults}, faults
 
 
-def _by_name(files: Sequence[Candidate]) -> tuple[list[Candidate], dict[PurePosixPath, list[Candidate]]]:
+def _by_name(
+    files: Sequence[Candidate], is_picture: Callable[[Candidate], bool]
+) -> tuple[list[Candidate], dict[PurePosixPath, list[Candidate]]]:
     """The images, and image -> masks; the key of a mask without an image is the image that is expected."""
     images, perhaps, certain = [], [], []
     for file in files:
@@ -175,7 +180,7 @@ def _by_name(files: Sequence[Candidate]) -> tuple[list[Candidate], dict[PurePosi
             images.append(file)
     places = _places(images)
     for file in perhaps:  # an image of a patient may have such a name too
-        if not _owners(file, places):
+        if not _owners(file, places) or is_picture(file):
             images.append(file)
     places = _places(images)
     masks = defaultdict[PurePosixPath, list[Candidate]](list)

@@ -23,7 +23,7 @@ from busi_demo.imaging.apart import decode
 from busi_demo.imaging.frame import find_frame
 from busi_demo.imaging.grey import colours_of, to_grey
 from busi_demo.imaging.image import MIN_SIDE, UNKNOWN_TRUTH, GreyImage, GroundTruth
-from busi_demo.imaging.masks import is_inverted
+from busi_demo.imaging.masks import is_inverted, is_two_valued
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
@@ -35,6 +35,7 @@ __all__ = [
     "GreyImage",
     "GroundTruth",
     "MaskSizeError",
+    "PictureError",
     "Source",
     "read_ground_truth",
     "read_image",
@@ -50,6 +51,10 @@ Source = Undecoded | GreyImage
 
 class MaskSizeError(InputError):
     """A mask has another aspect ratio than its image."""
+
+
+class PictureError(InputError):
+    """A file that should be a mask has many grey values, as an ultrasound image has."""
 
 
 def read_image(source: Source, frame: int | None = None) -> GreyImage:
@@ -110,6 +115,7 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
         bool (H, W), True inside the lesion, and notes on what was changed or looks unusual.
     Raises:
         InputError: as for `read_image`, or the image is not a mask.
+        PictureError: it is not a mask, and no drawing in two values either.
         MaskSizeError: the mask has another aspect ratio than `shape`.
     """
     picture, name = decode(source), name_of(source)
@@ -119,13 +125,13 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
     if brightest == 1:
         grey = grey * np.uint8(255)
     elif 1 < brightest < 128:
-        raise InputError(
+        raise _no_mask(grey)(
             f"{name} is not a mask: expected 0 outside and 1 or 255 inside the lesion, but its largest value "
             f"is {brightest}; save the mask as a black and white image."
         )
     white, grey_part = int((grey >= 224).sum()), int(((grey >= 32) & (grey < 224)).sum())
     if grey_part > white:  # more than the soft edge of a small lesion; ultrasound images have 13 times as many
-        raise InputError(
+        raise _no_mask(grey)(
             f"{name} is not a mask: expected a white lesion on black, but {grey_part:,} pixels are grey and "
             f"only {white:,} are white; give the mask of the image, not an ultrasound image."
         )
@@ -139,6 +145,11 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
     if not mask.any():
         notes += ("The mask is empty: it marks no lesion.",)
     return mask, notes
+
+
+def _no_mask(grey: np.ndarray) -> type[InputError]:
+    """The error for grey values, uint8 (H, W), that are not those of a mask."""
+    return InputError if is_two_valued(grey) else PictureError
 
 
 def read_ground_truth(source: Undecoded | None, shape: tuple[int, ...] | None) -> GroundTruth:

@@ -12,8 +12,9 @@ import pytest
 from dicom_files import scan
 from helpers import disc, pack, picture, save_grey
 
+from busi_demo.batch import items as items_module
 from busi_demo.batch.analyse import analyse_item
-from busi_demo.batch.files import Candidate, StoredFile
+from busi_demo.batch.files import Candidate, Limits, StoredFile
 from busi_demo.batch.items import BatchItem, find_items, list_batch
 from busi_demo.batch.pairs import paired
 
@@ -68,6 +69,37 @@ def test_the_case_decides_where_two_images_differ_in_it(tmp_path):
 def test_an_image_may_be_called_like_a_mask(tmp_path):
     layout(tmp_path / "in", "left_lesion.png", "patient_label.png")
     assert masks(find_items([tmp_path / "in"])) == {"left_lesion.png": [], "patient_label.png": []}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("second", ["P1_lesion.png", "labels/P1.png"])
+def test_a_picture_that_may_be_a_mask_by_its_name_is_an_image_of_its_own(tmp_path, predictors, second, packed):
+    root = tmp_path / "in"
+    for seed, name in enumerate(["P1.png", second, "P2.png", "P2_seg.png"]):
+        pixels = disc(72, 96, 30, 40, 15) if name == "P2_seg.png" else picture(seed)
+        save_grey(root / name, pixels if name != second else pixels // 3 + 1)  # dark ones too
+    if packed:
+        root = pack(tmp_path / "in.zip", {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*.png")})
+    items = find_items([root])
+    assert masks(items) == {"P1.png": [], second: [], "P2.png": ["P2_seg.png"]}
+    for item in items:
+        (result,) = analyse_item(item, [predictors["multitask_cnn"]])
+        assert result.row["predicted_class"] and (result.row["dice"] is not None) is bool(item.masks)
+
+
+@pytest.mark.parametrize("name", ["P1_mask.png", "masks/P1.png", "P1_lesion.png"])
+def test_a_name_that_is_certain_and_a_drawing_in_the_wrong_values_stay_masks(tmp_path, name):
+    save_grey(tmp_path / "P1.png", picture(1))
+    faint = disc(72, 96, 30, 40, 15).astype("uint8") * 60
+    save_grey(tmp_path / name, faint if name == "P1_lesion.png" else picture(2))
+    assert masks(find_items([tmp_path])) == {"P1.png": [Path(name).name]}
+
+
+def test_no_more_files_than_a_batch_has_images_are_opened_to_tell_masks_from_images(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(items_module, "read_mask", opened.append)
+    layout(tmp_path, "a.png", *(f"a_seg{number}.png" for number in range(5)))
+    assert len(masks(find_items([tmp_path], Limits(images=2)))["a.png"]) == 5 and len(opened) == 2
 
 
 def test_masks_without_images_are_faults(tmp_path):
