@@ -24,13 +24,15 @@ class ExpectedDice:
 
 
 def outline_features(prediction: Prediction) -> dict[str, float]:
-    """What tells good from bad outlines; computed from one forward pass, of one network or of an ensemble alike (of an
-    ensemble, whose mean is less extreme, somewhat lower values are to be expected).
+    """What tells good from bad outlines, within the frame that the network saw; computed from one forward pass, of one
+    network or of an ensemble alike (of an ensemble, whose mean is less extreme, somewhat lower values are to be
+    expected).
 
     Args:
         prediction: with a mask that is not empty.
     """
-    probability, mask = prediction.mask_probability.astype(np.float64), prediction.mask
+    x0, y0, x1, y1 = prediction.frame_box
+    probability, mask = prediction.mask_probability[y0:y1, x0:x1].astype(np.float64), prediction.mask[y0:y1, x0:x1]
     total = float(probability.sum() + mask.sum())
     soft_dice = 2 * float(probability[mask].sum()) / total
     inside, area = float(probability[mask].mean()), float(mask.mean())

@@ -19,6 +19,15 @@ def test_features_of_an_even_outline():
     assert found["side"] == pytest.approx(0.1**0.5) and found["confidence"] == pytest.approx(0.85)
 
 
+def test_features_do_not_depend_on_the_page_around_the_frame():
+    one = prediction(mask_probability=np.where(LESION, 0.8, 0.1).astype(np.float32))
+    on_a_page = {
+        name: np.pad(getattr(one, name), ((4, 6), (3, 7))) for name in ("image", "mask", "mask_probability", "cam")
+    }
+    found = outline_features(replace(one, **on_a_page, frame=(3, 4, 13, 14)))
+    assert found == outline_features(one)
+
+
 def test_the_expected_dice_is_linear_in_the_features_and_stays_a_dice():
     one = prediction(mask_probability=np.where(LESION, 0.8, 0.0).astype(np.float32))
     names = dict.fromkeys(outline_features(one), 0.0)
