@@ -152,6 +152,7 @@ class Prediction:
             and figures do not tell the answer.
         frame: the part of the picture that the network saw; `None`: all of it. Maps are zero outside.
         disagreement: float32 (H, W) in [0, 1], as in `ModelOutput`; `None` where one network answered alone.
+        min_area: share of the image's pixels, in [0, 1); smaller regions were removed from the mask.
     Raises:
         ValueError: a field has another shape, dtype or range.
     """
@@ -175,6 +176,7 @@ class Prediction:
     frame: Box | None = None
     disagreement: np.ndarray | None = None
     aspect: float = 1.0
+    min_area: float = 0.0
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:

@@ -35,11 +35,22 @@ def lesion_mask(probability: np.ndarray, threshold: float, min_area: float) -> n
     Args:
         probability: float (H, W) in [0, 1].
         threshold: lowest probability of a lesion pixel.
+        min_area: as for `without_small_regions`.
+    Returns:
+        bool (H, W).
+    """
+    return without_small_regions(probability >= threshold, min_area)
+
+
+def without_small_regions(mask: np.ndarray, min_area: float) -> np.ndarray:
+    """Remove regions that are too small to be a lesion.
+
+    Args:
+        mask: bool (H, W).
         min_area: share of the image's pixels, in [0, 1), that a connected region (4 neighbours) must reach to stay.
     Returns:
         bool (H, W).
     """
-    mask = probability >= threshold
     regions, count = ndimage.label(mask)
     if not count:
         return mask

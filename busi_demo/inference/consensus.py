@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from busi_demo.imaging import Source, read_image
-from busi_demo.imaging.masks import dice
+from busi_demo.imaging.masks import dice, without_small_regions
 from busi_demo.imaging.text import percent
 from busi_demo.inference.cam_methods import MEAN_GRAD_CAM
 from busi_demo.inference.predictor import Predictor, SharedPasses, load_predictor
@@ -56,7 +56,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     """Combine the predictions of two or more approaches for one image.
 
     Probabilities, mask probabilities and threshold are means. The mask is that of the majority (`majority_mask`); as
-    for every approach, the mask is withdrawn if the class is normal. Equal outlines that one network computed for
+    for every approach, small regions are removed, of less than the smallest `min_area` of the members, and the mask is
+    withdrawn if the class is normal. Equal outlines that one network computed for
     several members count once (`distinct_outlines`), in the mask and in the agreement. The CAM is the mean of the maps
     that explain the class of the consensus, each scaled to the same total, because their raw values belong to grids of
     different sizes; it is zero if no member explains that class. Only warnings that all members share are kept: they
@@ -78,7 +79,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     counted = distinct_outlines(members)
     voters = [members[i] for i in counted]
     mask_probability = _mean([m.mask_probability for m in voters])
-    mask = majority_mask([m.mask for m in voters], mask_probability >= threshold)
+    min_area = min(m.min_area for m in members)
+    mask = without_small_regions(majority_mask([m.mask for m in voters], mask_probability >= threshold), min_area)
     overlap = overlap_matrix([m.mask for m in members])
     classes_agree, median_dice = same_class(members), median_of_pairs(overlap, counted)
     disagree = not classes_agree or median_dice < MIN_MEDIAN_DICE
@@ -114,6 +116,7 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
         aspect=members[0].aspect,
         frame=members[0].frame,
         input_check=check,
+        min_area=min_area,
     )
     return Consensus(tuple(members), overlap, together, classes_agree, median_dice, disagree)
 

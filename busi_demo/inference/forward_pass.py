@@ -109,6 +109,7 @@ class ForwardPass:
             frame=self.grey.frame,
             input_check=self.input_check,
             disagreement=self._disagreement,
+            min_area=min_area,
         )
 
     @cached_property

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import answer
 
 from busi_demo.analysis.answer import consensus_record
 from busi_demo.imaging import GroundTruth
@@ -134,6 +135,18 @@ def test_the_class_normal_withdraws_the_outline():
 def test_a_tumour_without_a_majority_mask_gets_a_warning():
     found = consensus([member(BENIGN, mask(0)), member(BENIGN, mask(2))])
     assert not found.prediction.mask.any() and "no majority outlines a lesion" in found.prediction.warnings[1]
+
+
+@pytest.mark.parametrize(("wide", "outlined"), [(5, False), (40, True)])
+def test_a_region_of_the_majority_that_is_too_small_for_every_approach_is_no_lesion(wide, outlined):
+    """Two of three outlines touch in a strip; the smallest lesion of the members is 0.0015 of 100 x 100 pixels."""
+    first, second, third = (np.zeros((100, 100), dtype=bool) for _ in range(3))
+    first[10:21, 10 : 10 + wide], second[20:31, 10 : 10 + wide], third[70:90, 70:90] = True, True, True
+    drawn = zip((first, second, third), (0.0015, 0.002, 0.003), strict=True)
+    found = consensus([answer(one, min_area=share) for one, share in drawn]).prediction
+    np.testing.assert_array_equal(found.mask, first & second & outlined)
+    assert (found.agreement is Agreement.AGREES) is outlined
+    assert any("no majority outlines a lesion" in warning for warning in found.warnings) is not outlined
 
 
 @pytest.mark.parametrize("peak", [4.0, 400.0])

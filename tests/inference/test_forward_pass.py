@@ -89,7 +89,7 @@ def test_the_smallest_area_is_a_share_of_the_frame():
         replace(look_of(probability), grey=grey, min_area=share).prediction(threshold=0.5) for share in (0.003, 0.005)
     )
     assert kept.mask.sum() == 16 and kept.mask[48:52, 52:56].all() and kept.frame == grey.frame
-    assert not removed.mask.any()
+    assert not removed.mask.any() and (kept.min_area, removed.min_area) == (0.003 / 4, 0.005 / 4)  # of the image
 
 
 def test_each_class_can_be_explained():
