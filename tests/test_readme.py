@@ -7,10 +7,12 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from helpers import ROOT
+from helpers import ROOT, disc, save_grey
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -105,12 +107,30 @@ def url(weights_folder) -> Iterator[str]:
         demo.close()
 
 
-@pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
-def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
+def run_for_programs(endpoint: str, url: str) -> dict[str, Any]:
+    """Run the block of an endpoint with the app at an address; returns its variables."""
     (block,) = [b for b in blocks("python") if f'api_name="{endpoint}"' in b]
     assert "http://127.0.0.1:7860" in block
-    monkeypatch.chdir(ROOT)
     exec(compile(block.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names := {})
+    return names
+
+
+@pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
+def test_python_for_other_programs_tells_why_a_picture_is_refused(endpoint, url, tmp_path, monkeypatch, capsys):
+    even = np.random.default_rng(0).integers(100, 105, (200, 300)).astype(np.uint8)
+    for name in ("benign_1.png", "malignant_1.png", "normal_1.png"):
+        save_grey(tmp_path / "examples" / name, even)
+    save_grey(tmp_path / "examples" / "benign_1_mask.png", disc(200, 300, 90, 140, 40))
+    monkeypatch.chdir(tmp_path)
+    run_for_programs(endpoint, url)
+    out = capsys.readouterr().out
+    assert "almost nothing to see" in out and "None" not in out and "agree" not in out
+
+
+@pytest.mark.parametrize("endpoint", ["/analyse", "/compare", "/batch"])
+def test_python_for_other_programs_runs(endpoint, url, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    names = run_for_programs(endpoint, url)
     out = capsys.readouterr().out
     if endpoint == "/analyse":
         assert names["record"]["approach"] == "multitask_unet" and 0 <= names["record"]["dice"] <= 1
