@@ -60,8 +60,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     withdrawn if the class is normal. Equal outlines that one network computed for
     several members count once (`distinct_outlines`), in the mask and in the agreement. The CAM is the mean of the maps
     that explain the class of the consensus, each scaled to the same total, because their raw values belong to grids of
-    different sizes; it is zero if no member explains that class. Only warnings that all members share are kept: they
-    are on the image.
+    different sizes; it is zero if no member explains that class. Only warnings that all members share, except
+    those that withhold their answer, are kept: they are on the image.
 
     Args:
         members: predictions of the same image.
@@ -85,7 +85,8 @@ def consensus(members: Sequence[Prediction]) -> Consensus:
     classes_agree, median_dice = same_class(members), median_of_pairs(overlap, counted)
     disagree = not classes_agree or median_dice < MIN_MEDIAN_DICE
     warnings = [DISAGREEMENT] if disagree else []
-    warnings += [w for w in members[0].warnings if all(w in m.warnings for m in members)]
+    told = [m for m in members if not m.input_check.withheld] or members
+    warnings += [w for w in told[0].warnings if all(w in m.warnings for m in told)]
     agreement = Agreement.AGREES
     if verdict == "normal" and mask.any():
         agreement = Agreement.WITHDRAWN

@@ -170,6 +170,12 @@ def test_shared_warnings_are_kept_once():
     assert consensus(ours).prediction.warnings == ("dark",)
 
 
+def test_warnings_that_all_share_who_answer_are_kept():
+    refused = member(BENIGN, mask(0), warnings=("No.",), input_check=InputCheck(Verdict.REFUSED, ("No.",)))
+    ours = [refused, *(member(BENIGN, mask(0), warnings=("dark", own)) for own in ("first", "second"))]
+    assert consensus(ours).prediction.warnings == ("dark",)
+
+
 def test_a_consensus_record_has_json_values():
     ours = [member(BENIGN, mask(0, 1)), member(MALIGNANT, mask(1, 2, 3))]
     ours = [Prediction(**{**vars(m), "approach": key}) for m, key in zip(ours, "ab", strict=True)]
