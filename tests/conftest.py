@@ -26,6 +26,7 @@ from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES, create_model
 from busi_demo.models.base import ApproachModel
 from busi_demo.training import sources
+from busi_demo.weights import known_images
 from busi_demo.weights import store as weights
 from busi_demo.weights.known_images import hash_text
 from busi_demo.weights.store import save_weights
@@ -95,6 +96,19 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(imaging, "decode", count)
     return paths
+
+
+@pytest.fixture
+def put_on_list(monkeypatch: pytest.MonkeyPatch) -> Callable[..., known_images.KnownImage]:
+    """Make a picture the only known image: put_on_list(pixels, split)."""
+
+    def put(pixels: np.ndarray, split: str = "train") -> known_images.KnownImage:
+        phash = hash_text(known_images.image_hashes(pixels)[0])
+        known = known_images.KnownImage("benign (1).png", "BUSI", "benign", split, phash)
+        monkeypatch.setattr(known_images, "load_known", lambda folder: known_images.KnownImages((known,)))
+        return known
+
+    return put
 
 
 @pytest.fixture

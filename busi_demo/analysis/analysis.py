@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from busi_demo.analysis.answer import Answer
 from busi_demo.analysis.measurements import Measurements, measure
 from busi_demo.analysis.trust import Trust, assess
+from busi_demo.analysis.trusted import known_image
 from busi_demo.analysis.view import DEFAULT_VIEW, View
 from busi_demo.imaging import UNKNOWN_TRUTH, GroundTruth, Source, read_image
 from busi_demo.inference.accelerate import Choice
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.types import InputError, Prediction
-from busi_demo.weights.known_images import KnownImage, known_images_available, seen_before
+from busi_demo.weights.known_images import KnownImage, known_images_available
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -128,7 +129,7 @@ def analyse_image(
     ground_truth.check(grey.pixels.shape)  # before the network runs
     forward_pass = predictor.forward_pass(grey, analyse_anyway=analyse_anyway)
     withheld = forward_pass.input_check.withheld
-    trust = None if withheld else assess(forward_pass.prediction(), predictor.trust_fit)
-    known = seen_before(grey.pixels) or (seen_before(grey.framed) if grey.frame else None)
+    known = known_image(grey)
+    trust = None if withheld else assess(forward_pass.prediction(), predictor.trust_fit, known)
     facts = ImageFacts(trust, known, known_images_available(), predictor.config, predictor.engine)
     return AnalysedImage(forward_pass, ground_truth, facts)

@@ -16,6 +16,7 @@ from busi_demo.analysis.conformal import LEVELS, prediction_set
 from busi_demo.analysis.outline import ExpectedDice, expected_dice
 from busi_demo.imaging.text import percent
 from busi_demo.types import Prediction, Verdict
+from busi_demo.weights.known_images import KnownImage
 from busi_demo.weights.trust_file import TrustFit
 
 STRICTEST = LEVELS[-1]
@@ -60,6 +61,7 @@ class Trust:
         expected_dice: of the outline; `None` for an empty one, and where nothing was fitted.
         rates: level -> what was measured of such answers, see `TrustFit.measured`.
         elsewhere: name of another data set -> the same on its images.
+        known: the known image that the image matches; `None` if there is none.
     """
 
     checks: tuple[Check, ...]
@@ -68,6 +70,7 @@ class Trust:
     expected_dice: ExpectedDice | None = None
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     elsewhere: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    known: KnownImage | None = None
 
     @property
     def level(self) -> Level:
@@ -88,10 +91,11 @@ class Trust:
     def rate(self) -> str | None:
         """How often answers of this level were right on images that the network does not know, of the data set of the
         training and of others, as a sentence; `None` where that was not measured, or where the picture is not like the
-        ones it was measured on."""
+        ones it was measured on: unlike those that the network knows, or used in training or validation."""
         level = self.level.name.lower()
         counts = _right(self.rates.get(level))
-        if counts is None or self.checks[0].level is not Level.GREEN:
+        used = self.known is not None and self.known.split != "locked"
+        if counts is None or used or self.checks[0].level is not Level.GREEN:
             return None
         sentence = f"Of {counts[1]} {level} answers on images that the networks did not know, {counts[0]} were right"
         for name, levels in self.elsewhere.items():
@@ -109,19 +113,20 @@ def _right(measured: Mapping[str, Any] | None) -> tuple[int, int] | None:
     return (right, n) if n < 100 else (round(100 * right / n), 100)
 
 
-def assess(prediction: Prediction, fit: TrustFit | None) -> Trust:
+def assess(prediction: Prediction, fit: TrustFit | None, known: KnownImage | None = None) -> Trust:
     """Make all checks. No network runs.
 
     Args:
         prediction: the answer, at the threshold of the weights.
         fit: of the weights; `None` where nothing was fitted to them.
+        known: the known image that the image matches; `None` if there is none.
     """
     sets = {level: prediction_set(prediction.probabilities, fit.sets[level]) for level in LEVELS} if fit else {}
     checks = (check_picture(prediction), check_class(prediction, sets.get(STRICTEST), fit))
     measured = fit.measured if fit else {}
     elsewhere = {name: rates["levels"] for name, rates in measured.get("elsewhere", {}).items()}
     rates = measured.get("levels", {})
-    return Trust(checks, prediction.threshold, sets, expected_dice(prediction, fit), rates, elsewhere)
+    return Trust(checks, prediction.threshold, sets, expected_dice(prediction, fit), rates, elsewhere, known)
 
 
 def check_picture(prediction: Prediction) -> Check:

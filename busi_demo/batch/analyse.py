@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from busi_demo.analysis.trusted import trusted_view
+from busi_demo.analysis.trusted import known_image, trusted_view
 from busi_demo.batch.items import BatchItem
 from busi_demo.batch.rows import Result, consensus_result, error_row, result_of
 from busi_demo.imaging import UNKNOWN_TRUTH, GreyImage, GroundTruth, read_image, read_mask
@@ -22,6 +22,7 @@ from busi_demo.inference.consensus import consensus
 from busi_demo.inference.forward_pass import ForwardPass
 from busi_demo.inference.predictor import Predictor, SharedPasses
 from busi_demo.types import InputError, place_of, reason_of
+from busi_demo.weights.known_images import KnownImage
 
 AHEAD = 2
 """Images that are read before the networks are free, and that may wait to be written."""
@@ -41,6 +42,7 @@ class _Step:
         item: the image.
         sha256: of its files before they were read; `None` if that was not asked for, or they cannot be read.
         grey, truth: as read.
+        known: the known image that it matches.
         passes: of each approach.
         fault: the result instead of all others.
     """
@@ -49,6 +51,7 @@ class _Step:
     sha256: str | None = None
     grey: GreyImage | None = None
     truth: GroundTruth = UNKNOWN_TRUTH
+    known: KnownImage | None = None
     passes: Sequence[ForwardPass] = ()
     fault: Result | None = None
 
@@ -110,7 +113,7 @@ def _read(step: _Step, analyse_anyway: bool) -> _Step:
                 raise InputError(_NO_ULTRASOUND.format(item.name))
             height, width = grey.pixels.shape
             truth = _united(read_mask(files.enter_context(mask.on_disk()), (height, width)) for mask in item.masks)
-        return replace(step, grey=grey, truth=truth)
+        return replace(step, grey=grey, truth=truth, known=known_image(grey))
 
     found = _guarded(item, work)
     return replace(step, fault=found) if isinstance(found, Result) else found
@@ -130,7 +133,7 @@ def _run(step: _Step, predictors: Sequence[Predictor], analyse_anyway: bool) -> 
 def _results(step: _Step, predictors: Sequence[Predictor]) -> list[Result]:
     def work() -> list[Result]:
         pairs = zip(predictors, step.passes, strict=True)
-        answers = [trusted_view(predictor, one, step.truth) for predictor, one in pairs]
+        answers = [trusted_view(predictor, one, step.truth, step.known) for predictor, one in pairs]
         results = [result_of(step.item, answer) for answer in answers]
         if len(answers) > 1:
             together = consensus([answer.prediction for answer in answers])

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from busi_demo.analysis.png import png_bytes
-from busi_demo.analysis.trusted import trusted_answer
+from busi_demo.analysis.trusted import known_image, trusted_answer
 from busi_demo.cli import add_analyse_anyway, print_error
 from busi_demo.imaging import read_ground_truth, read_image
 from busi_demo.imaging.crop import parse_crop, with_crop
@@ -91,9 +91,9 @@ def _predict_one(
     output, analyse_anyway = arguments.output, arguments.analyse_anyway
     grey = with_crop(read_image(path, arguments.frame), crop)
     truth = read_ground_truth(arguments.ground_truth, grey.pixels.shape)
-    lines, shared = [], SharedPasses()
+    lines, shared, known = [], SharedPasses(), known_image(grey)
     for predictor in predictors:
-        answer = trusted_answer(predictor, grey, truth, shared, analyse_anyway)
+        answer = trusted_answer(predictor, grey, truth, known, shared, analyse_anyway)
         lines.append({"image": str(path), **answer.record()})
         files = [output / file_name(path.stem, f".{predictor.key}{end}") for end in (".png", ".mask.png")]
         if answer.withheld:

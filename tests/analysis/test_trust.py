@@ -8,6 +8,7 @@ from trusted import FIT, prediction
 from busi_demo.analysis.trust import Level, assess, check_class, check_picture
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputCheck, Verdict
+from busi_demo.weights.known_images import KnownImage
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,13 @@ def test_the_rate_names_few_answers_as_they_were_counted_and_those_of_another_da
     levels, elsewhere = ({"red": {"n": n, "right": right, "missed": 0}} for n, right in (own, other))
     fitted = replace(FIT, measured={"levels": levels, "elsewhere": {"Far": {"levels": elsewhere}}})
     assert assess(prediction(0.45, 0.35), fitted).rate() == told
+
+
+@pytest.mark.parametrize(("split", "told"), [("train", False), ("validation", False), ("locked", True)])
+def test_no_rate_is_told_of_an_image_that_was_trained_or_chosen_on(split, told):
+    known = KnownImage("benign (1).png", "BUSI", "benign", split, "0" * 16)
+    trust = assess(prediction(), FIT, known)
+    assert trust.level is Level.GREEN and bool(trust.rate()) is told
 
 
 def test_another_threshold_than_the_one_that_was_looked_at_is_told():

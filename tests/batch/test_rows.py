@@ -117,6 +117,14 @@ def test_the_consensus_is_referred_where_one_approach_is(item):
     assert [row["refer"] for row in rows] == ["no", "yes", "yes"] and DISAGREEMENT not in rows[-1]["warnings"]
 
 
+def test_rows_of_an_image_that_was_used_in_training_say_so(item, put_on_list):
+    known = put_on_list(picture(1))
+    found = analyse_item(item, [Fixed("two_stage"), Fixed("multitask_cnn")])
+    assert len(found) == 3 and all(known.sentence in f.row["warnings"] for f in found)
+    (other,) = analyse_item(replace(item, image=item.masks[0], masks=()), [Fixed("two_stage")], analyse_anyway=True)
+    assert other.row["warnings"] == "Dark."
+
+
 def test_each_file_is_decoded_once_for_all_approaches(item, predictors, decoded):
     found = analyse_item(item, list(predictors.values()))
     assert len(found) == len(APPROACHES) + 1 and found[0].row["error"] is None

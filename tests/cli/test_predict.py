@@ -114,6 +114,15 @@ def test_the_overlap_with_the_ground_truth_is_printed(predict, images, tmp_path)
     assert f"Dice {answer['dice']:.3f}, IoU {answer['iou']:.3f}" in words
 
 
+def test_an_image_that_was_used_in_training_is_named_with_each_answer(predict, images, put_on_list):
+    known = put_on_list(picture(1, 80, 120))
+    status, lines, _ = predict(*images, "--approach", "all", "--json")
+    answers = [json.loads(line) for line in lines]
+    assert status == 0 and len(answers) == 2 * len(APPROACHES)
+    for answer in answers:
+        assert (known.sentence in answer["warnings"]) is ("wide.png" in answer["image"])
+
+
 def test_image_and_mask_are_decoded_once_for_all_approaches(predict, images, tmp_path, decoded):
     mask = save_grey(tmp_path / "truth.png", disc(80, 120, 40, 60, 20))
     status, lines, _ = predict(images[0], "--approach", "all", "--ground-truth", mask, "--json")

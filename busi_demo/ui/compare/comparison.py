@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from busi_demo.analysis.answer import Answer
+from busi_demo.analysis.trusted import known_image, with_known
 from busi_demo.imaging import UNKNOWN_TRUTH, GreyImage, GroundTruth
 from busi_demo.imaging.text import percent
 from busi_demo.inference.consensus import DISAGREEMENT, Consensus, consensus
@@ -52,15 +53,16 @@ def compare(
         ground_truth: of the image, from `read_ground_truth`.
         analyse_anyway: as for `Predictor.predict`.
     Raises:
-        InputError: the image cannot be used, or the ground truth is not bool or has another shape than the image. An
-            approach without weights costs only its own answer.
+        InputError: the image or the list of known images cannot be used, or the ground truth is not bool or has
+            another shape than the image. An approach without weights costs only its own answer.
     """
     ground_truth.check(image.pixels.shape)
     answers: dict[str, Answer | str] = {}
-    shared = SharedPasses()
+    shared, match = SharedPasses(), known_image(image)
     for key in APPROACHES:
         try:
-            answers[key] = Answer(load_predictor(key).predict(image, shared, analyse_anyway), ground_truth)
+            prediction = load_predictor(key).predict(image, shared, analyse_anyway)
+            answers[key] = Answer(with_known(prediction, match), ground_truth)
         except InputError as error:
             answers[key] = str(error)
         known = Comparison(dict(answers))

@@ -119,6 +119,14 @@ def test_the_warning_stands_where_they_disagree(agree, image, predictors):
     assert "do not rely on any of them" in DISAGREEMENT
 
 
+def test_an_image_that_was_used_in_training_is_named_on_the_card_and_in_the_record(tab, image, put_on_list):
+    known = put_on_list(picture(1))
+    *_, end = tab.run(image, None, NOBODY)
+    assert text(end[tab.card]).count(known.sentence) == 1
+    _, record = compare_endpoint(image)
+    assert all(known.sentence in answer["warnings"] for answer in (record["consensus"], *record["approaches"]))
+
+
 def test_the_ground_truth_of_another_image_is_refused_once():
     with pytest.raises(InputError, match=r"must be bool \(72, 96\) like the image, got bool \(3, 3\)"):
         next(comparison.compare(read_image(picture(1, 72, 96)), GroundTruth(np.zeros((3, 3), dtype=bool))))
