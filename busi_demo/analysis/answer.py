@@ -109,11 +109,14 @@ class Answer:
         return png_bytes(self._pixels(columns, opacity, None, uncertainty))
 
     def figure_pdf(self, columns: int | None = None, opacity: float = CAM_OPACITY, uncertainty: bool = False) -> bytes:
-        """The panels as a PDF of one page; arguments as in `figure`."""
-        from busi_demo.analysis.figure_pdf import draw_panels, figure_pdf
+        """The panels, or the picture alone where the answer is withheld, as a PDF of one page; arguments as in
+        `figure`."""
+        from busi_demo.analysis.figure_pdf import draw_panels, draw_plain, figure_pdf
 
-        truth = self.ground_truth.mask
-        return figure_pdf(draw_panels(self.prediction, truth, self.title, columns, opacity, uncertainty))
+        prediction, truth = self.prediction, self.ground_truth.mask
+        if self.withheld:
+            return figure_pdf(draw_plain(prediction.image))
+        return figure_pdf(draw_panels(prediction, truth, self.title, columns, opacity, uncertainty))
 
     def _pixels(self, columns: int | None, opacity: float, title: str | None, uncertainty: bool) -> np.ndarray:
         """The panels, or the picture alone where the answer is withheld: uint8 (height, width, 3)."""

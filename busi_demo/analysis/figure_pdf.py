@@ -75,11 +75,20 @@ def draw_panels(
     return figure
 
 
+def draw_plain(image: np.ndarray) -> Figure:
+    """A picture without an answer: uint8 (H, W) -> a figure of it alone, at the size of a panel."""
+    figure = Figure(figsize=panel_size(image.shape), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(image, aspect="auto", cmap="gray", vmin=0, vmax=255, interpolation="none")
+    axes.axis("off")
+    return figure
+
+
 def figure_pdf(figure: Figure) -> bytes:
     """A figure as a PDF file of one page.
 
     Args:
-        figure: from `draw_panels`.
+        figure: from `draw_panels` or `draw_plain`.
     """
     page = io.BytesIO()
     figure.savefig(page, format="pdf", metadata={"Title": "Breast ultrasound", "Subject": DISCLAIMER})

@@ -59,7 +59,7 @@ def report(analysis: Analysis, created: datetime | None = None) -> dict[str, Any
         },
         "settings": {
             "mask_threshold": prediction.threshold,
-            "cam_class": prediction.cam_class,
+            "cam_class": None if answer.withheld else prediction.cam_class,  # without a choice: the predicted one
             "cam_method": analysis.view.cam_method,
             "cam_opacity": analysis.view.opacity,
         },

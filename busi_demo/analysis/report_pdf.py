@@ -15,6 +15,7 @@ from PIL import Image
 from busi_demo.analysis.measurements import Measurements
 from busi_demo.imaging.frame import box_words
 from busi_demo.imaging.text import percent
+from busi_demo.types import InputError
 
 _A4 = (8.27, 11.69)  # inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.6, 7.67, 11.1, 0.55
@@ -24,6 +25,7 @@ _LINE = 0.19
 _INK, _FAINT, _RULE = "#1a1a1a", "#4d4d4d", "#c8c8c8"
 _LEVELS = {"green": "#00714f", "amber": "#8a5a00", "red": "#b3261e", None: _FAINT}
 _WORDS = {"green": "Green", "amber": "Amber", "red": "Red"}
+_REFUSED = "There is no PDF report on a picture that is refused."
 
 Rows = Sequence[tuple[str, str] | tuple[str, str, str]]
 """Label, value and optionally the colour of the value."""
@@ -37,7 +39,11 @@ def report_pdf(content: Mapping[str, Any], panels: Image.Image) -> bytes:
         panels: the panels, from `figure.draw_figure`; three columns fill the page best.
     Returns:
         The bytes of a PDF file of two pages.
+    Raises:
+        InputError: the answer is withheld; the message has the reasons.
     """
+    if content["answer"]["predicted_class"] is None:
+        raise InputError(" ".join((_REFUSED, *content["input_check"]["reasons"])))
     stream = io.BytesIO()
     facts = {"Title": "Breast ultrasound, research demo", "Subject": content["disclaimer"]}
     with PdfPages(stream, metadata=facts) as pages:
