@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -248,6 +249,21 @@ def test_every_download_is_a_file_of_its_kind(tab, image, mask):
         "cam_opacity": 0.55,
     }  # fmt: skip
     assert report["ground_truth"]["dice"] is not None and report["trust"]["level"] in texts.LEVELS
+
+
+def test_a_download_says_what_became_of_the_image_since_its_button_was_pressed(tab, image, tmp_path):
+    """The buttons wait in a queue, and read the session when it is their turn."""
+    make, other = maker("figure.pdf", lambda _: pytest.fail("a file was made"), ""), tmp_path / "other.png"
+    other.write_text("not an image")
+    first = ask(tab, image)[tab.intake.session]
+    pending, unreadable = (tab.intake.place(p, None, None, first)[tab.intake.session] for p in (image, str(other)))
+    wrong_crop = ask(tab, image, session=first, crop="left half")[tab.intake.session]
+    for session, sentence in (
+        (pending, texts.STILL_ANALYSED), (unreadable, "other.png cannot be read"), (wrong_crop, "four whole numbers"),
+        (replace(first, refusal="There is no frame 9."), "no frame 9"), (Session(), texts.FORGOTTEN),
+    ):  # fmt: skip
+        with pytest.raises(gr.Error, match=re.escape(sentence)):
+            make(session, *DEFAULTS)
 
 
 def test_without_an_image_the_button_says_what_to_do(tab):

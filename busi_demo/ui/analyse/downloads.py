@@ -84,8 +84,9 @@ def maker(ending: str, make: Callable[[Analysis], bytes], part: str) -> Callable
     """
 
     def file(session: Session, *controls: Any) -> str:
-        if session.analysed is None or session.original is None:
-            raise gr.Error(texts.EXPIRED, print_exception=False)
+        if session.refusal or session.analysed is None or session.original is None:  # since the button was pressed
+            without = texts.STILL_ANALYSED if session.pending else texts.FORGOTTEN
+            raise gr.Error(session.refusal or without, print_exception=False)
         try:
             content = make(session.analysed.analysis(view_of(session, *controls)))
         except InputError as error:
