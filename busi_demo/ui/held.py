@@ -50,23 +50,27 @@ def arrive(paths: Iterable[str]) -> None:
             _arrived.setdefault(path, []).append(now)
 
 
-def hold(part: str, *paths: str | Path | None) -> None:
+def hold(part: str, *paths: str | Path | None, of: str | None = None) -> None:
     """Note that a part of the page that is being answered needs files. If that page was closed in the meantime, nobody
     needs them. Outside of a listener nothing happens.
 
     Args:
         part: what `release` names.
-        paths: files in Gradio's folder; others are not noted.
+        paths: files; those that are everyone's, or lie outside of Gradio's folder, are never removed.
+        of: the image that they were made of; once the part has given it back, nobody needs them either.
     """
     if session := _session():
         with _lock:
             _used[session] = time.monotonic()
-            for path in {str(path) for path in paths if path and _is_removable(str(path))}:
-                _removed[session][part].discard(path)
+            needed = {str(path) for path in paths if path}
+            added = needed - _parts[session][part]
+            _parts[session][part] |= added
+            _removed[session][part] -= added
+            _holds.update(added)
+            for path in needed:
                 _take(path)
-                if path not in _parts[session][part]:
-                    _parts[session][part].add(path)
-                    _holds[path] += 1
+            if of in _removed[session][part]:
+                _give_back(session, part, added)
             if session in _closed:
                 _release_all(session)
 
@@ -82,11 +86,7 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
     if session := _session():
         with _lock:
             _used[session] = time.monotonic()
-            held = _parts[session][part]
-            given_back = held - {str(path) for path in keep}
-            held -= given_back
-            _removed[session][part] |= given_back
-            _let_go(given_back)
+            _give_back(session, part, _parts[session][part] - {str(path) for path in keep})
             if session in _closed:
                 _release_all(session)
 
@@ -169,21 +169,22 @@ def was_removed(part: str, *paths: str | None) -> bool:
         return session in _closed or any(path in given_back for path in paths)
 
 
-def save_figure(figure: Image.Image, part: str | None) -> str:
-    """Save a figure, of mode "RGB", as a PNG file that `part` holds, `None`: nobody; returns its path.
+def save_figure(figure: Image.Image, part: str | None, of: str | None = None) -> str:
+    """`save` a figure, of mode "RGB", as a PNG file; returns its path.
     `analysis.png.png_bytes` encodes it, in a sixth of the time that Gradio's own encoding takes."""
     from busi_demo.analysis.png import png_bytes  # loads what the first page need not wait for
 
-    return save(png_bytes(figure), "figure.png", part)
+    return save(png_bytes(figure), "figure.png", part, of)
 
 
-def save(content: bytes, name: str, part: str | None) -> str:
-    """Save a file of this name that `part` holds, `None`: nobody; returns its path."""
+def save(content: bytes, name: str, part: str | None, of: str | None = None) -> str:
+    """Save a file of this name that `part` holds, `None`: nobody; returns its path. `of` as for `hold`: where
+    `was_removed` tells afterwards that this image was given back, the file is gone."""
     path = _store(content, name)
     if part is None:
         arrive([path])
     else:
-        hold(part, path)
+        hold(part, path, of=of)
     return path
 
 
@@ -195,9 +196,9 @@ def share_png(image: Image.Image, name: str) -> str:
     return path
 
 
-def save_png(image: Image.Image, name: str, part: str | None) -> str:
+def save_png(image: Image.Image, name: str, part: str | None, of: str | None = None) -> str:
     """`save` a picture as a PNG file."""
-    return save(_png(image), name, part)
+    return save(_png(image), name, part, of)
 
 
 def _png(image: Image.Image) -> bytes:
@@ -218,6 +219,12 @@ def _store(content: bytes, name: str) -> str:
         except FileNotFoundError:  # its empty folder was removed between the steps of saving
             save_whole(path, content)
     return str(path)
+
+
+def _give_back(session: str, part: str, paths: set[str]) -> None:
+    _parts[session][part] -= paths
+    _removed[session][part] |= paths
+    _let_go(paths)
 
 
 def _release_all(session: str) -> None:
@@ -249,8 +256,8 @@ def _let_go(paths: Iterable[str]) -> None:
         _holds[path] -= 1
         if _holds[path] <= 0:
             del _holds[path]
-            if path in _arrived:
-                continue  # somebody else uploaded the same
+            if path in _arrived or not _is_removable(path):
+                continue  # somebody else uploaded the same, or it is everyone's
             with suppress(OSError):  # it may be gone already, or its folder hold others
                 Path(path).unlink()
                 Path(path).parent.rmdir()

@@ -101,4 +101,4 @@ def stand_in(path: str, image: GreyImage, part: str) -> str | None:
     """
     if image.format in _BROWSERS_SHOW and image.number == 1:
         return None
-    return held.save_png(Image.fromarray(image.pixels), f"{Path(path).stem}.png", part)
+    return held.save_png(Image.fromarray(image.pixels), f"{Path(path).stem}.png", part, of=path)

@@ -90,15 +90,16 @@ class Intake:
         Returns:
             Component -> its new value, with the request to analyse it.
         """
+        held.hold(self.part, path)  # it may be the same as one that was given back before
         opened = open_file(path, self.part, session, mask, spacing) if path else Session()
-        held.hold_only(self.part, path, opened.shown, opened.mask)
+        held.hold_only(self.part, opened.original, opened.shown, opened.mask)
         return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
 
     def pick(self, event: gr.SelectData) -> dict[Any, Any]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
-        held.release(self.part)
         image, mask = held.share_png(example.image, "image.png"), held.share_png(example.mask, "mask.png")
+        held.hold_only(self.part, image, mask)
         return self._fill(image, mask, None, Session(pending=True)) | self._request(Session())
 
     def reset(self) -> dict[Any, Any]:

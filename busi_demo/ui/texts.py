@@ -122,6 +122,7 @@ FIGURE_PNG = "Figure as PNG"
 FIGURE_PDF = "Figure as PDF"
 REPORT_PDF = "Report as PDF"
 REPORT_JSON = "Report as JSON"
+REPLACED = "The image was taken away or replaced in the meantime, and its files with it."
 STILL_ANALYSED = "Another image is being analysed: press the button again once its answer is shown."
 FORGOTTEN = "This result is no longer kept on the server: press Analyse to compute it again."
 

@@ -17,13 +17,13 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from gradio.context import LocalContext
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers import disc, picture, save_grey, write_dicom
 from PIL import Image
 from reliability.journeys import Visitor
 
+from busi_demo.analysis.analysis import Analysis
 from busi_demo.analysis.view import View
 from busi_demo.gallery.load import EXAMPLES_FOLDER, load_examples
 from busi_demo.imaging import read_image
@@ -280,22 +280,45 @@ def test_a_mask_and_a_spacing_do_not_outlive_their_image(tab, image, mask, tmp_p
     assert (filled[tab.intake.mask], filled[tab.spacing]) == ("given first.png", 0.2)
 
 
-def test_an_image_that_is_taken_away_while_it_is_analysed_does_not_come_back(tab, image, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(Path(image).parent / "files"))
-    before = LocalContext.request.get(None)
-    LocalContext.request.set(SimpleNamespace(session_hash="ada"))
-    try:
-        upload = held.save(Path(image).read_bytes(), "scan.png", tab.intake.part)
+def test_an_image_that_is_taken_away_while_it_is_analysed_does_not_come_back(tab, image, page, monkeypatch):
+    page("ada")
+    upload = held.save(Path(image).read_bytes(), "scan.png", tab.intake.part)
 
-        def analyse(*arguments: Any) -> Session:
-            tab.intake.reset()  # meanwhile
-            return Session(upload, upload)
+    def analyse(*arguments: Any) -> Session:
+        tab.intake.reset()  # meanwhile
+        return Session(upload, upload)
 
-        monkeypatch.setattr(analyse_tab, "analyse_inputs", analyse)
-        assert ask(tab, upload) == {tab.intake.session: gr.skip()}
-        assert not Path(upload).exists() and ask(tab, upload) == {tab.intake.session: gr.skip()}
-    finally:
-        LocalContext.request.set(before)
+    monkeypatch.setattr(analyse_tab, "analyse_inputs", analyse)
+    assert ask(tab, upload) == {tab.intake.session: gr.skip()}
+    assert not Path(upload).exists() and ask(tab, upload) == {tab.intake.session: gr.skip()}
+
+
+def test_what_is_drawn_of_an_image_that_was_replaced_meanwhile_is_neither_shown_nor_kept(
+    tab, image, page, folder, monkeypatch
+):
+    page("ada")
+    content = Path(image).read_bytes()
+    upload = held.save(content, "scan.png", tab.intake.part)
+    other = held.save(content, "other.png", "compare-")  # nothing removes it in between
+    session = ask(tab, upload)[tab.intake.session]
+
+    def png_bytes(pixels: np.ndarray) -> bytes:
+        tab.intake.place(other, None, None, session)
+        return b"a figure"
+
+    monkeypatch.setattr("busi_demo.analysis.png.png_bytes", png_bytes)
+    assert see(tab, session) == gr.skip()
+    tab.intake.place(held.save(content, "scan.png", tab.intake.part), None, None, session)
+    with pytest.raises(gr.Error, match=re.escape(texts.REPLACED)):
+        maker("figure.png", Analysis.figure_png, tab.intake.part)(session, *DEFAULTS)
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"other.png"}
+
+
+def test_a_file_that_was_refused_is_not_kept(tab, page, folder):
+    page("ada")
+    bad = held.save(b"not an image", "bad.png", tab.intake.part)
+    assert "cannot be read" in tab.intake.place(bad, None, None, Session())[tab.intake.session].refusal
+    assert not Path(bad).exists()
 
 
 def test_a_frame_is_read_once_and_shown_and_a_new_image_starts_at_its_own(tab, image, tmp_path, decoded):

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from gradio.context import LocalContext
 
 from busi_demo.ui import held
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    return tmp_path / "files"
-
-
-@pytest.fixture
-def page():
-    """Answer from now on a page of this name."""
-    before = LocalContext.request.get(None)
-    yield lambda name: LocalContext.request.set(SimpleNamespace(session_hash=name) if name else None)
-    LocalContext.request.set(before)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +83,18 @@ def test_a_file_that_is_there_is_not_written_again_as_somebody_may_be_reading_it
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["ab.png"]  # nothing half-written beside it
 
 
+def test_what_is_made_of_a_file_that_was_given_back_meanwhile_is_removed_at_once(page):
+    page("ada")
+    scan = held.save(b"1", "scan.png", "analyse")
+    before, late = (held.save(name, "figure.png", "analyse", of=scan) for name in (b"2", b"3"))
+    held.hold_only("analyse", held.save(b"4", "scan.png", "analyse"), before)
+    assert Path(before).exists() and not Path(late).exists()
+    assert not Path(held.save(b"3", "figure.png", "analyse", of=scan)).exists()
+    held.save(b"2", "figure.png", "analyse", of=scan)
+    assert Path(before).exists()  # the other image needs it
+    assert Path(held.save(b"3", "figure.png", "compare", of=scan)).exists()  # that part gave nothing back
+
+
 def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_path):
     example, elsewhere = folder / "hash" / "example.png", tmp_path / "weights.json"
     example.parent.mkdir(parents=True)
@@ -105,6 +103,10 @@ def test_what_is_everyones_or_lies_elsewhere_is_never_removed(page, folder, tmp_
     held.share()
     page("ada")
     held.hold("analyse", example, elsewhere, None)
+    held.release("analyse")
+    assert held.was_removed("analyse", str(example))  # another has taken its place on this page
+    held.hold("analyse", example, elsewhere)
+    assert not held.was_removed("analyse", str(example))
     close("ada")
     assert example.exists() and elsewhere.exists()
 

@@ -92,6 +92,9 @@ def maker(ending: str, make: Callable[[Analysis], bytes], part: str) -> Callable
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
         name = f"{Path(session.original).stem}.{session.analysed.forward_pass.approach}.{ending}"
-        return held.save(content, name, part)
+        path = held.save(content, name, part, of=session.shown)
+        if held.was_removed(part, session.shown):  # while the file was made
+            raise gr.Error(texts.REPLACED, print_exception=False)
+        return path
 
     return file

@@ -240,14 +240,14 @@ class AnalyseTab:
             return {self.card: html.alert(str(error))}
         if analysis.answer.withheld:
             return hidden | {self.card: html.refusal(analysis.prediction), self.anyway: gr.Button(visible=True)}
+        figure = held.save_figure(analysis.figure(1 if narrow else None), self.intake.part, of=image)
+        if held.was_removed(self.intake.part, image):  # while the figure was drawn
+            return gr.skip()
         return {
             self.anyway: gr.Button(visible=False),
             self.card: verdict(analysis, session.analysed.forward_pass.seconds),
             self.results: gr.Column(visible=True),
-            self.figure: gr.Image(
-                held.save_figure(analysis.figure(1 if narrow else None), self.intake.part),
-                alt_text=html.figure_alt(analysis.answer, analysis.view.uncertainty),
-            ),
+            self.figure: gr.Image(figure, alt_text=html.figure_alt(analysis.answer, analysis.view.uncertainty)),
             self.findings: findings(analysis),
         }
 
