@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +57,32 @@ class Intake:
         return [self.image, self.mask, *([self.spacing] if self.spacing else []), self.session]
 
     def listen(
-        self, reset: Callable[[], dict[Any, Any]] | None = None, outputs: Sequence[Any] = (), **options: Any
+        self,
+        reset: Callable[[], dict[Any, Any]] | None = None,
+        outputs: Sequence[Any] = (),
+        wait: Callable[[], dict[Any, Any]] = dict,
+        **options: Any,
     ) -> Any:
         """Wire the upload, the file button, the gallery and the removal of the image. They wait in one queue, so that
         the last of them determines what the inputs hold.
 
         Args:
             reset: called when the image is removed; by default the method of that name.
-            outputs: what `reset` changes besides `contents`.
+            outputs: what `reset` and `wait` change besides `contents`.
+            wait: what the tab shows beside a new image, in the same moment, until its run begins.
             options: more keywords for the listener of the removal, such as `cancels`.
         Returns:
             The listener of the removal, for what follows it.
         """
         change = {**INPUTS, "trigger_mode": "multiple"}
         kept = [self.mask, self.spacing, self.session] if self.spacing else []
-        placed = [*self.contents, self.request]
-        self.image.upload(self.place, [self.image, *kept], placed, **change)
-        self.file.upload(self.place, [self.file, *kept], placed, **change)
+        placed = [*outputs, *self.contents, self.request]
+        place, pick = _together(self.place, wait), _together(self.pick, wait)
+        self.image.upload(place, [self.image, *kept], placed, **change)
+        self.file.upload(place, [self.file, *kept], placed, **change)
         self.mask.upload(lambda path: held.hold(self.part, path), self.mask, None, **QUICK)
         if self.gallery:
-            self.gallery.select(self.pick, None, placed, **change)
+            self.gallery.select(pick, None, placed, **change)
         return self.image.clear(reset or self.reset, None, [*outputs, *self.contents], **options, **change)
 
     def place(
@@ -113,6 +120,16 @@ class Intake:
 
     def _request(self, session: Session) -> dict[Any, Any]:
         return {self.request: (session, time.monotonic_ns())}
+
+
+def _together(fill: Callable[..., dict[Any, Any]], wait: Callable[[], dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
+    """A listener that does both; Gradio sees the name and the arguments of the first."""
+
+    @wraps(fill)
+    def filled(*arguments: Any) -> dict[Any, Any]:
+        return fill(*arguments) | wait()
+
+    return filled
 
 
 def open_file(

@@ -24,7 +24,7 @@ class CompareTab:
     """Components and listeners of the tab, made inside an open `gr.Blocks`.
 
     As in the Analyse tab, what is shown belongs to the inputs as they stand: a new image or mask is compared at once, a
-    new image removes the mask of the old one, and removing the image removes its result.
+    new image removes the mask and the result of the old one, and removing the image removes its result.
 
     Args:
         examples: the gallery.
@@ -62,7 +62,7 @@ class CompareTab:
         inputs, outputs = [image, mask, session], [*shown, image, mask]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         overridden = self.anyway.click(self.run_anyway, inputs, outputs, trigger_mode="once", **slow)
-        self.intake.listen(self.reset, shown, cancels=[ran, overridden])
+        self.intake.listen(self.reset, shown, self.wait, cancels=[ran, overridden])
 
     def run(
         self, image: str | None, mask: str | None, session: Session, analyse_anyway: bool = False
@@ -74,11 +74,19 @@ class CompareTab:
             session: what was opened last.
             analyse_anyway: the person wants answers on a picture that was refused.
         Yields:
-            Component -> what it shows now, first of all and after each approach.
+            Component -> what it shows now, first of all and after each approach; nothing more once another image is in
+            the inputs.
         """
-        if held.was_removed(self.intake.part, image):  # while this run waited for its turn
-            yield {self.card: gr.skip()}
-            return
+        for shown in self._compared(image, mask, session, analyse_anyway):
+            if held.was_removed(self.intake.part, image):  # while this run waited for its turn, or an approach answered
+                yield {self.card: gr.skip()}
+                return
+            yield shown
+
+    def _compared(
+        self, image: str | None, mask: str | None, session: Session, analyse_anyway: bool
+    ) -> Iterator[dict[Any, Any]]:
+        """`run`, whatever becomes of the image meanwhile."""
         if image is None:
             yield self._refusal(session.refusal or texts.NO_IMAGE)
             return
@@ -87,13 +95,13 @@ class CompareTab:
             expired = {self.intake.image: None, self.intake.mask: None} if read.refusal == texts.EXPIRED else {}
             yield self._refusal(read.refusal or texts.NO_IMAGE) | expired
             return
-        yield self._nothing() | {self.card: html.hint(texts.COMPARE_LOADING)}
+        yield self.wait()
         from busi_demo.ui.compare import comparison  # loads what the first page need not wait for
 
         yield {self.card: comparison.progress(None)}
         try:
             for known in comparison.compare(read.grey, read.truth, analyse_anyway):
-                yield self._show(known)
+                yield self._show(known, image)
         except InputError as error:
             yield self._refusal(str(error))
 
@@ -101,26 +109,30 @@ class CompareTab:
         """`run` on a picture that was refused."""
         yield from self.run(image, mask, session, analyse_anyway=True)
 
-    def _show(self, known: Any) -> dict[Any, Any]:
+    def wait(self) -> dict[Any, Any]:
+        """What the page shows until the first approach runs, which may wait for the answers of other people."""
+        return self._nothing() | {self.card: html.hint(texts.COMPARE_LOADING)}
+
+    def _show(self, known: Any, image: str) -> dict[Any, Any]:
         """What is new since the last answer: one figure, or at the end also the consensus and the tables."""
         from busi_demo.ui.compare import comparison
 
         key, latest = list(known.answers.items())[-1]
-        changed = {} if isinstance(latest, str) else self._draw(key, latest)
+        changed = {} if isinstance(latest, str) else self._draw(key, latest, image)
         if not known.finished:
             return changed | {self.card: comparison.progress(known)}
         if known.together:
-            changed |= self._draw(CONSENSUS, known.together)
+            changed |= self._draw(CONSENSUS, known.together, image)
             changed[self.anyway] = gr.Button(visible=known.together.withheld)
         tables = gr.HTML(comparison.agreement(known), visible=True)
         return changed | {self.card: comparison.verdict(known), self.tables: tables}
 
-    def _draw(self, key: str, answer: Any) -> dict[Any, Any]:
-        alt, (wide, narrow) = html.figure_alt(answer), self.figures[key]
-        part = self.intake.part
+    def _draw(self, key: str, answer: Any, image: str) -> dict[Any, Any]:
+        alt, part = html.figure_alt(answer), self.intake.part
+        files = (held.save_figure(answer.figure(columns), part, image) for columns in (None, _NARROW_COLUMNS))
         return {
-            wide: gr.Image(held.save_figure(answer.figure(), part), alt_text=alt, visible=True),
-            narrow: gr.Image(held.save_figure(answer.figure(_NARROW_COLUMNS), part), alt_text=alt, visible=True),
+            figure: gr.Image(file, alt_text=alt, visible=True)
+            for figure, file in zip(self.figures[key], files, strict=True)
         }
 
     def reset(self) -> dict[Any, Any]:

@@ -22,7 +22,7 @@ from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import DISAGREEMENT, consensus
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.types import CLASSES, InputError
-from busi_demo.ui import texts
+from busi_demo.ui import held, texts
 from busi_demo.ui.compare import comparison
 from busi_demo.ui.compare.tab import CompareTab
 from busi_demo.ui.endpoints import compare_endpoint
@@ -216,6 +216,37 @@ def test_the_last_request_is_answered_last(tab):
     (stopped,) = [fn for fn in tab.blocks.fns.values() if fn.cancels]
     assert run._id in stopped.cancels and stopped.targets == [(tab.intake.image._id, "clear")]
     assert {(fn.concurrency_id, fn.concurrency_limit) for fn in events} == {("inputs", 1)}
+
+
+@pytest.mark.parametrize("first", ["upload", "example"])
+def test_a_run_ends_as_soon_as_another_image_is_in_its_place(tab, folder, page, first):
+    page("ada")
+    if first == "example":
+        shown, mask, session, _ = tab.intake.pick(SimpleNamespace(index=0)).values()
+    else:
+        upload = held.save(save_grey(folder / "scan.png", picture(1)).read_bytes(), "scan.png", tab.intake.part)
+        shown, mask, session, _ = tab.intake.place(upload).values()
+    run = tab.run(shown, mask, session)
+    *_, answered = (next(run) for _ in range(3))
+    (drawn, _) = (answered[figure].constructor_args["value"] for figure in tab.figures[next(iter(APPROACHES))])
+    assert Path(drawn).exists()
+    other = held.save(save_grey(folder / "other.png", picture(2)).read_bytes(), "other.png", tab.intake.part)
+    tab.intake.place(other)
+    assert not Path(drawn).exists() and list(run) == [{tab.card: gr.skip()}]
+    assert not list(folder.rglob("figure.png")) and Path(other).exists()
+    assert list(tab.run(shown, mask, session)) == [{tab.card: gr.skip()}]
+
+
+def test_a_new_image_takes_the_answer_on_the_old_one_away_before_its_own_turn(tab, image):
+    """The networks may be busy with the images of others: its run comes later."""
+    placed = [fn for fn in tab.blocks.fns.values() if fn.fn and fn.fn.__name__ in ("place", "pick")]
+    assert len(placed) == 3
+    for listener in placed:
+        shown = listener.fn(SimpleNamespace(index=0) if listener.fn.__name__ == "pick" else image)
+        assert text(shown[tab.card]) == texts.COMPARE_LOADING and shown[tab.tables].constructor_args["visible"] is False
+        figures = [figure for pair in tab.figures.values() for figure in pair]
+        assert not any(shown[figure].constructor_args["visible"] for figure in figures)
+        assert shown.keys() <= set(listener.outputs) and shown[tab.intake.request]
 
 
 def test_an_example_and_the_way_back(tab):
