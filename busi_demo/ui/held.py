@@ -64,9 +64,7 @@ def hold(part: str, *paths: str | Path | None, of: str | None = None) -> None:
             _used[session] = time.monotonic()
             needed = {str(path) for path in paths if path}
             added = needed - _parts[session][part]
-            _parts[session][part] |= added
-            _removed[session][part] -= added
-            _holds.update(added)
+            _add(session, part, added)
             for path in needed:
                 _take(path)
             if of in _removed[session][part]:
@@ -89,6 +87,17 @@ def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
             _give_back(session, part, _parts[session][part] - {str(path) for path in keep})
             if session in _closed:
                 _release_all(session)
+
+
+def give_back(part: str, *paths: str | None) -> None:
+    """`release` of these files alone, also of uploads that the part has still to hold."""
+    if session := _session():
+        with _lock:
+            given = {path for path in paths if path}
+            for path in given - _parts[session][part]:
+                _add(session, part, {path})
+                _take(path)
+            _give_back(session, part, given)
 
 
 @contextmanager
@@ -219,6 +228,12 @@ def _store(content: bytes, name: str) -> str:
         except FileNotFoundError:  # its empty folder was removed between the steps of saving
             save_whole(path, content)
     return str(path)
+
+
+def _add(session: str, part: str, paths: set[str]) -> None:
+    _parts[session][part] |= paths
+    _removed[session][part] -= paths
+    _holds.update(paths)
 
 
 def _give_back(session: str, part: str, paths: set[str]) -> None:

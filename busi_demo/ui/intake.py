@@ -29,11 +29,12 @@ class Intake:
     Args:
         examples: the gallery.
         height: of the image input, in pixels.
-        prefix: of the `elem_id` of each component, and the part of the page that holds the files.
+        prefix: of the `elem_id` of each component, and of the parts of the page that hold the files.
         spacing: the input of the pixel spacing, in a tab that has one. Such a tab keeps a mask and a spacing that are
             given before their image; without it, every new image removes the mask.
 
     Attributes:
+        part, mask_part: the parts of the page that hold the image with what is made of it, and the mask.
         image, file, mask: the image input, the button that opens files of any kind, and the mask input.
         gallery: `None` without examples.
         session: what was opened or analysed last.
@@ -43,7 +44,8 @@ class Intake:
     def __init__(
         self, examples: Sequence[Example], height: int, prefix: str = "", spacing: gr.Number | None = None
     ) -> None:
-        self.examples, self.spacing, self.part = examples, spacing, prefix
+        self.examples, self.spacing = examples, spacing
+        self.part, self.mask_part = prefix, f"{prefix}mask"
         self.image = ultrasound_input(height, elem_id=f"{prefix}image", render=False)
         self.file = gr.UploadButton(texts.OPEN_FILE, size="sm", elem_id=f"{prefix}open-file", render=False)
         self.mask = mask_input(elem_id=f"{prefix}mask", render=False)
@@ -80,7 +82,8 @@ class Intake:
         place, pick = _together(self.place, wait), _together(self.pick, wait)
         self.image.upload(place, [self.image, *kept], placed, **change)
         self.file.upload(place, [self.file, *kept], placed, **change)
-        self.mask.upload(lambda path: held.hold(self.part, path), self.mask, None, **QUICK)
+        of_mask = [self.mask.upload, self.mask.clear]
+        gr.on(of_mask, self.keep_mask, self.mask, None, trigger_mode="multiple", **QUICK)
         if self.gallery:
             self.gallery.select(pick, None, placed, **change)
         return self.image.clear(reset or self.reset, None, [*outputs, *self.contents], **options, **change)
@@ -99,20 +102,43 @@ class Intake:
         """
         held.hold(self.part, path)  # it may be the same as one that was given back before
         opened = open_file(path, self.part, session, mask, spacing) if path else Session()
-        held.hold_only(self.part, opened.original, opened.shown, opened.mask)
+        held.hold_only(self.part, opened.original, opened.shown)
+        self.keep_mask(opened.mask)
         return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
 
     def pick(self, event: gr.SelectData) -> dict[Any, Any]:
         """Put an example and its mask into the inputs. The browser names a place in the gallery, never a file."""
         example = self.examples[event.index]
         image, mask = held.share_png(example.image, "image.png"), held.share_png(example.mask, "mask.png")
-        held.hold_only(self.part, image, mask)
+        held.hold_only(self.part, image)
+        self.keep_mask(mask)
         return self._fill(image, mask, None, Session(pending=True)) | self._request(Session())
 
     def reset(self) -> dict[Any, Any]:
         """What the inputs hold after the image was removed, and its files with it."""
         held.release(self.part)
+        self.keep_mask(None)
         return self._fill(None, None, None, Session())
+
+    def keep_mask(self, mask: str | None) -> None:
+        """Note that the input shows this mask from now on. The one before is not needed any more."""
+        held.hold_only(self.mask_part, mask)
+
+    def drop(self, image: str | None = None, mask: str | None = None) -> None:
+        """Note that the inputs were emptied of files that could not be used."""
+        held.give_back(self.part, image)
+        held.give_back(self.mask_part, mask)
+
+    def is_outdated(self, mask: str | None, *images: str | None) -> bool:
+        """Whether another image or mask was put into the inputs, or one was removed, since a run was asked for. Another
+        run follows, or none is wanted.
+
+        Args:
+            mask: of the run; it may have been uploaded again a moment ago.
+            images: of the run.
+        """
+        mask_gone = mask is not None and not Path(mask).is_file() and held.was_removed(self.mask_part, mask)
+        return mask_gone or held.was_removed(self.part, *images)
 
     def _fill(self, image: Any, mask: Any, spacing: float | None, session: Session) -> dict[Any, Any]:
         given = {self.spacing: spacing} if self.spacing else {}

@@ -79,7 +79,7 @@ def test_an_example_is_analysed_with_its_mask_by_the_chosen_approach(open_page, 
     expect(page.locator("#figure")).to_be_hidden()
 
 
-def test_a_mask_is_added_and_taken_away(open_page, scan, tmp_path):
+def test_a_mask_is_added_and_taken_away(open_page, scan, tmp_path, files_left):
     page = open_page(1440)
     upload(page, scan)
     expect(page.locator("#card h2")).to_be_visible()
@@ -89,6 +89,9 @@ def test_a_mask_is_added_and_taken_away(open_page, scan, tmp_path):
     expect(page.locator("#card")).to_contain_text(texts.DICE)
     page.locator("#mask").get_by_label("Remove Image").click()
     expect(page.locator("#card")).not_to_contain_text(texts.DICE)
+    upload(page, save_grey(tmp_path / "no_mask.png", picture(2)), "#mask")
+    expect(page.get_by_role("alert")).to_contain_text("no_mask.png is not a mask")
+    assert files_left("truth.png", "no_mask.png") == set()
 
 
 def test_wrong_moves_get_a_sentence(open_page, scan, tmp_path, predictors):

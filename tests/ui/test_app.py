@@ -314,6 +314,40 @@ def test_what_is_drawn_of_an_image_that_was_replaced_meanwhile_is_neither_shown_
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {"other.png"}
 
 
+def test_a_mask_is_kept_as_long_as_the_input_shows_it(tab, image, mask, page, folder):
+    """Taken away, replaced, refused, of another frame, or gone with its image: it is removed at once."""
+    page("ada")
+    inputs, (scan, truth) = tab.intake, (Path(path).read_bytes() for path in (image, mask))
+
+    def give(name: str = "truth.png", content: bytes = truth) -> str:
+        path = held.save(content, name, None)
+        inputs.keep_mask(path)
+        return path
+
+    upload, first = held.save(scan, "scan.png", None), give("first.png")
+    shown, kept, _, session, _ = inputs.place(upload, first, None, Session()).values()
+    assert kept == first and Path(first).exists() and Path(give("second.png")).exists() and not Path(first).exists()
+    run = ask(tab, shown, mask=first, session=session)  # was waiting for its turn, and another run follows
+    assert run == {inputs.session: gr.skip()}
+    session = ask(tab, shown, mask=give("first.png"), session=session)[inputs.session]  # the same once more
+    assert session.truth.mask is not None
+    wrong = give("scan.png", scan)
+    assert wrong == upload and ask(tab, shown, mask=wrong, session=session)[inputs.mask] is None
+    wrong = give("wrong.png", scan)
+    assert ask(tab, shown, mask=wrong, session=session)[inputs.mask] is None
+    assert not Path(wrong).exists() and Path(shown).exists()
+    last = give()
+    inputs.keep_mask(None)
+    assert not Path(last).exists()
+    for leave in (inputs.reset, lambda: inputs.pick(SimpleNamespace(index=0)), lambda: inputs.place(upload)):
+        last = give()
+        leave()
+        assert not Path(last).exists()
+    listeners = [fn for fn in tab.blocks.fns.values() if fn.fn == inputs.keep_mask]
+    assert [fn.targets for fn in listeners] == [[(inputs.mask._id, "upload"), (inputs.mask._id, "clear")]]
+    assert {path.name for path in folder.rglob("*.png")} <= {"image.png", "mask.png", "figure.png"}
+
+
 def test_a_file_that_was_refused_is_not_kept(tab, page, folder):
     page("ada")
     bad = held.save(b"not an image", "bad.png", tab.intake.part)

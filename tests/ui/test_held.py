@@ -83,6 +83,18 @@ def test_a_file_that_is_there_is_not_written_again_as_somebody_may_be_reading_it
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["ab.png"]  # nothing half-written beside it
 
 
+def test_an_upload_may_be_given_back_before_its_page_has_held_it(page):
+    """The listener that holds it, and the one that refuses it, start at the same time."""
+    page("ada")
+    kept, path = held.save(b"1", "kept", "analyse"), held.save(b"2", "scan.png", None)
+    held.give_back("analyse", path, None)
+    assert not Path(path).exists() and held.was_removed("analyse", path) and Path(kept).exists()
+    path = held.save(b"2", "scan.png", "analyse")
+    held.arrive([path])  # of bob
+    held.give_back("analyse", path)
+    assert Path(path).exists()
+
+
 def test_what_is_made_of_a_file_that_was_given_back_meanwhile_is_removed_at_once(page):
     page("ada")
     scan = held.save(b"1", "scan.png", "analyse")

@@ -160,7 +160,7 @@ class AnalyseTab:
             Component -> what it shows now: a message while weights are loaded, then what the inputs have become.
         """
         inputs = self.intake
-        if held.was_removed(inputs.part, image):  # while this run waited for its turn
+        if inputs.is_outdated(mask, image):  # while this run waited for its turn
             yield {inputs.session: gr.skip()}
             return
         if image is None:
@@ -180,9 +180,10 @@ class AnalyseTab:
             image = opened.shown
             mask = None  # that of another frame
         after = analyse_inputs(image, approach, mask, spacing, opened, kept, analyse_anyway)
-        if held.was_removed(inputs.part, given, image):  # while the networks ran
+        if inputs.is_outdated(given_mask, given, image):  # while the networks ran
             yield {inputs.session: gr.skip()}
             return
+        inputs.drop(None if after.shown else given, None if after.mask else given_mask)
         changed: dict[Any, Any] = {inputs.session: after, self.frame: _frames(after)}
         if kept != crop:
             changed[self.crop] = kept

@@ -74,11 +74,11 @@ class CompareTab:
             session: what was opened last.
             analyse_anyway: the person wants answers on a picture that was refused.
         Yields:
-            Component -> what it shows now, first of all and after each approach; nothing more once another image is in
-            the inputs.
+            Component -> what it shows now, first of all and after each approach; nothing more once another image or
+            mask is in the inputs.
         """
         for shown in self._compared(image, mask, session, analyse_anyway):
-            if held.was_removed(self.intake.part, image):  # while this run waited for its turn, or an approach answered
+            if self.intake.is_outdated(mask, image):  # while this run waited for its turn, or an approach answered
                 yield {self.card: gr.skip()}
                 return
             yield shown
@@ -94,6 +94,8 @@ class CompareTab:
         if read.refusal or read.grey is None or read.truth is None:
             expired = {self.intake.image: None, self.intake.mask: None} if read.refusal == texts.EXPIRED else {}
             yield self._refusal(read.refusal or texts.NO_IMAGE) | expired
+            if expired:
+                self.intake.drop(image, mask)
             return
         yield self.wait()
         from busi_demo.ui.compare import comparison  # loads what the first page need not wait for
