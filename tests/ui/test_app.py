@@ -358,16 +358,24 @@ def test_a_file_that_was_refused_is_not_kept(tab, page, folder):
 def test_a_frame_is_read_once_and_shown_and_a_new_image_starts_at_its_own(tab, image, tmp_path, decoded):
     path, pages = tmp_path / "loop.tiff", [Image.fromarray(picture(seed, HEIGHT, WIDTH)) for seed in (1, 2, 3)]
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    first = ask(tab, str(path))[tab.intake.session]
+    changed = ask(tab, str(path))
+    first = changed[tab.intake.session]
+    assert changed[tab.frame].constructor_args == {"minimum": 1, "maximum": 3, "value": 1, "visible": True}
     *_, changed = tab.run(first.shown, DEFAULT_APPROACH, None, None, first, frame=3)
     third = changed[tab.intake.session]
     assert (third.grey.number, third.grey.frames) == (3, 3) and changed[tab.intake.image] == third.shown != first.shown
     assert np.array_equal(np.asarray(Image.open(third.shown)), np.asarray(pages[2]))
-    assert changed[tab.frame].constructor_args == {"minimum": 1, "maximum": 3, "value": 3, "visible": True}
+    assert tab.frame not in changed  # it shows that number, or has been moved on
     *_, changed = tab.run(third.shown, "multitask_cnn", None, None, third, frame=3)
     assert changed[tab.intake.session].analysed.forward_pass.grey is third.grey and len(decoded) == 2
     *_, changed = tab.run(image, DEFAULT_APPROACH, None, None, changed[tab.intake.session], frame=3)
-    assert changed[tab.intake.session].grey.number == 1 and not changed[tab.frame].constructor_args["visible"]
+    assert changed[tab.intake.session].grey.number == 1
+    assert changed[tab.frame].constructor_args == {"value": 1, "visible": False}
+
+
+def test_a_frame_beyond_the_range_does_not_keep_a_run_from_beginning(tab):
+    """Gradio forgets the range of a file once it forgets the page, but the browser does not."""
+    assert tab.frame.preprocess(25) == tab.frame.maximum == 2
 
 
 @pytest.mark.parametrize("order", ["before its image", "while it is analysed", "after its analysis", "example"])

@@ -16,6 +16,7 @@ from busi_demo.ui.analyse.downloads import Downloads
 from busi_demo.ui.analyse.steps import analyse_inputs, loading
 from busi_demo.ui.endpoints import declare_analyse_endpoint
 from busi_demo.ui.events import DRAW, MODEL, PRIVATE, QUICK
+from busi_demo.ui.inputs import TypedSlider
 from busi_demo.ui.intake import Intake, another_frame
 from busi_demo.ui.outputs import figure_output
 from busi_demo.ui.session import Session
@@ -42,7 +43,7 @@ class AnalyseTab:
                 with gr.Column(elem_id="open"):
                     self.intake.file.render()
                     self.drag_crop = gr.Button(texts.DRAG_CROP, size="sm", elem_id="drag")
-                self.frame = gr.Slider(
+                self.frame = TypedSlider(
                     1,
                     2,
                     1,
@@ -111,7 +112,7 @@ class AnalyseTab:
             mask.clear,
             *cropped,
             request.change,
-            self.frame.release,
+            self.frame.input,  # arrow keys release nothing
         ]
         ran = gr.on(triggers, self.run, inputs, outputs, trigger_mode="always_last", **slow)
         ran.success(self.view, view_inputs, view_outputs, **draw)
@@ -184,7 +185,9 @@ class AnalyseTab:
             yield {inputs.session: gr.skip()}
             return
         inputs.drop(None if after.shown else given, None if after.mask else given_mask)
-        changed: dict[Any, Any] = {inputs.session: after, self.frame: _frames(after)}
+        changed: dict[Any, Any] = {inputs.session: after}
+        if not known or after.grey is None or after.grey.number != frame:
+            changed[self.frame] = _frames(after)  # else it may have been moved on meanwhile
         if kept != crop:
             changed[self.crop] = kept
         for component, old, new in (
@@ -257,7 +260,7 @@ def _frames(session: Session) -> gr.Slider:
     """The slider of frames, shown where there are several."""
     grey = session.grey
     if grey is None or grey.frames == 1:
-        return gr.Slider(visible=False)
+        return gr.Slider(value=1, visible=False)
     return gr.Slider(1, grey.frames, grey.number, visible=True)
 
 
