@@ -127,7 +127,7 @@ STILL_ANALYSED = "Another image is being analysed: press the button again once i
 FORGOTTEN = "This result is no longer kept on the server: press Analyse to compute it again."
 
 SEEN = "Seen before?"
-NOT_SEEN = "No: the image is similar to none of the training and test images."
+NOT_SEEN = "No match found among the training and test images. Crops and quarter turns are not recognised."
 SEEN_UNKNOWN = "Unknown: the list of known images is missing."
 SEEN_NOTE = "Compared by a perceptual hash on this machine; the image is not sent anywhere."
 TRUST = "How far to trust this answer"

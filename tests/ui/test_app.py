@@ -229,10 +229,11 @@ def test_what_is_found_has_words_beside_the_colours(tab, image):
     assert texts.SEEN_UNKNOWN in findings and texts.NOT_SEEN not in findings  # there is no list beside these weights
 
 
-def test_an_image_that_is_on_no_list_was_not_seen_before(tab, image, monkeypatch):
+def test_of_an_image_that_is_on_no_list_the_page_says_what_it_would_not_recognise(tab, image, monkeypatch):
     monkeypatch.setattr("busi_demo.analysis.analysis.known_images_available", lambda: True)
     findings = text(see(tab, ask(tab, image)[tab.intake.session])[tab.findings])
     assert texts.NOT_SEEN in findings and texts.SEEN_UNKNOWN not in findings
+    assert "No match found" in findings and "Crops and quarter turns are not recognised." in findings
 
 
 def test_every_download_is_a_file_of_its_kind(tab, image, mask):
