@@ -89,7 +89,7 @@ def read_image(source: Source, frame: int | None = None) -> GreyImage:
     found, colours = find_frame(pixels), colours_of(picture)
     image = GreyImage(
         pixels, picture.spacing, notes, picture.format, picture.header, colours, found.box, found.note,
-        picture.number, picture.frames, picture.aspect,
+        picture.number, picture.frames, picture.aspect, picture.looks_other,
     )  # fmt: skip
     return replace(image, notes=(*notes, _stretched(image))) if image.is_oblong else image
 

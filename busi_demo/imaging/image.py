@@ -32,6 +32,7 @@ class GreyImage:
         frame_note: a sentence for people on how the frame was found or chosen; `None` if there is nothing to say.
         colours: the picture in colour, small, see `grey.colours_of`; `None` if it is grey.
         number, frames: which of how many frames or pages of the file this is, from 1 on.
+        looks_other: browsers show the file black or empty, see `picture.Picture`.
         header: of a DICOM file, Modality, BodyPartExamined and PhotometricInterpretation where it has them; else empty.
     Raises:
         ValueError: pixels is not uint8 (H, W), the aspect is not above 0, or the frame is empty or leaves the image.
@@ -48,6 +49,7 @@ class GreyImage:
     number: int = 1
     frames: int = 1
     aspect: float = 1.0
+    looks_other: bool = False
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8:

@@ -53,6 +53,8 @@ class Picture:
         header: of a DICOM file, see `dicom.HEADER`; else empty.
         white_is_zero: low values are bright, in an image of more than 8 bits.
         number, frames: which of how many frames or pages of the file this is, from 1 on.
+        looks_other: browsers show the file black or empty: they take the upper byte of 16 bits, of which a file may use
+            the lower ones alone, and respect a transparency that hides all.
     """
 
     image: Image.Image
@@ -64,6 +66,7 @@ class Picture:
     number: int = 1
     frames: int = 1
     aspect: float = 1.0
+    looks_other: bool = False
 
 
 _PHOTOGRAPHS = ("JPEG", "MPO")  # their further pictures are previews and maps
@@ -184,9 +187,9 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         forget_other_palette(image)
         white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         notes: tuple[str, ...] = ()
-        upright = image
+        upright, looks_other = image, is_deep(image)
         if stream is not None and (deep := deep_colour(image, stream, index)):
-            upright, notes = deep
+            (upright, notes), looks_other = deep, True
         image.load()  # turns TIFF files itself
         if upright is image and isinstance(image, TiffImageFile):
             upright = as_meant(image)
@@ -194,7 +197,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
             upright = upright.transpose(turn)
         if not is_deep(upright):
             upright, more = _flatten(upright)
-            notes += more
+            notes, looks_other = notes + more, looks_other or bool(more)
     except InputError:
         raise
     except Exception as error:  # decoders raise nearly every type on damaged files
@@ -209,6 +212,7 @@ def _from_pillow(image: Image.Image, name: str, number: int | None = None, strea
         white_is_zero=white_is_zero and is_deep(upright),
         number=index + 1,
         frames=frames,
+        looks_other=looks_other,
     )
 
 

@@ -223,6 +223,7 @@ def test_colours_of_16_bits_are_scaled_by_the_depth_that_holds_them(grey, form, 
     image = read_image(content)
     assert np.abs(image.pixels.astype(int) - grey).max() <= 1
     assert len(image.notes) == (bits != 8) and all(f"({bits} bits)" in note for note in image.notes)
+    assert image.looks_other
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF"])

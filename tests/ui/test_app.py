@@ -476,8 +476,9 @@ def test_missing_weights_are_one_sentence_and_the_image_stays(tab, image, tmp_pa
     assert tab.intake.image not in changed
 
 
-def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path):
-    path = tmp_path / "scan.tif"
+@pytest.mark.parametrize("name", ["scan.tif", "scan.png"])  # browsers show the upper byte of the PNG: nearly black
+def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(tab, tmp_path, name):
+    path = tmp_path / name
     Image.fromarray(picture(1, HEIGHT, WIDTH).astype(np.uint16) * 16).save(path)
     shown, _, _, session, _ = tab.intake.place(str(path), None, None, Session()).values()
     with Image.open(shown) as stand_in:
@@ -488,6 +489,15 @@ def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_analysed(ta
     assert changed[tab.intake.session].original == str(path)
     assert tab.intake.image not in changed  # what comes late must not replace a newer image
     assert "16-bit grey values were scaled" in text(see(tab, changed[tab.intake.session])[tab.card])
+
+
+def test_an_image_that_is_transparent_all_over_is_shown_as_it_is_read(tab, tmp_path):
+    path, grey = tmp_path / "clear.png", picture(1, HEIGHT, WIDTH)
+    Image.fromarray(np.dstack([grey, grey, grey, 0 * grey])).save(path)
+    with Image.open(tab.intake.place(str(path))[tab.intake.image]) as shown:
+        assert shown.mode == "L" and np.array_equal(np.asarray(shown), grey)
+    Image.fromarray(np.dstack([grey, grey, grey, 0 * grey + 255])).save(path)
+    assert tab.intake.place(str(path))[tab.intake.image] == str(path)
 
 
 def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
