@@ -40,6 +40,7 @@ from busi_demo.processes import Processes, leave, total
 from busi_demo.project import check_file, make_folder, read_json, save_whole
 from busi_demo.types import InputError, reason_of
 from busi_demo.weights.store import approach_folder, read_config
+from busi_demo.weights.trust_file import answers_sha256
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 LEFT_OUT = "left_out.csv"
@@ -154,8 +155,8 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
         )
     items, others = list_batch([source], all_frames=arguments.all_frames)
     approaches, left_out = choose(arguments.approach)
-    sha256 = {key: read_config(approach_folder(key)).sha256 for key in approaches}
-    settings = {"version": VERSION, "source": source.resolve().name, "weights_sha256": sha256,
+    sha256 = {key: answers_sha256(read_config(approach_folder(key)).to_json()) for key in approaches}
+    settings = {"version": VERSION, "source": source.resolve().name, "answers_sha256": sha256,
                 "figures": not arguments.no_figures, "columns": list(COLUMNS),
                 "analyse_anyway": arguments.analyse_anyway, "all_frames": arguments.all_frames}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
@@ -179,7 +180,9 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         if not isinstance(earlier, dict):
             raise InputError(f"{path} is damaged, expected the settings of an earlier batch: give another --output.")
         if different := [name for name in settings if earlier.get(name) != settings[name]]:
-            names = " and ".join(name.replace("weights_sha256", "approach or weights") for name in different)
+            names = " and ".join(
+                name.replace("answers_sha256", "approach, weights or calibration") for name in different
+            )
             raise InputError(f"{path.parent} holds the results of another {names}: give another --output, or repeat "
                              "the command that they were made with.")  # fmt: skip
     for file in (path, path.with_name(TABLE), path.with_name(LEFT_OUT)):

@@ -238,7 +238,7 @@ def test_a_table_that_cannot_be_written_is_one_sentence(batch, source, tmp_path,
 
 
 @pytest.mark.parametrize(("words", "named"), [
-    (("--approach", "multitask_resnet50", "--no-figures"), "approach or weights"),
+    (("--approach", "multitask_resnet50", "--no-figures"), "approach, weights or calibration"),
     (FAST, "figures"),
 ])  # fmt: skip
 def test_other_settings_are_refused(batch, source, words, named, tmp_path):
@@ -247,6 +247,16 @@ def test_other_settings_are_refused(batch, source, words, named, tmp_path):
     status, _, complaints = batch(source, *words)
     assert status == 2 and (tmp_path / "out" / "batch.csv").read_bytes() == table
     assert f"holds the results of another {named}: give another --output" in complaints[-1]
+
+
+def test_rows_of_another_calibration_are_not_continued(batch, weights_folder, source, tmp_path, monkeypatch):
+    """The weights are the same; temperature, sizes and thresholds change the answers as well."""
+    config = shutil.copytree(weights_folder / FAST[1], tmp_path / "weights" / FAST[1]) / "config.json"
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
+    batch(source, *FAST, "--no-figures")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"temperature": 2.5}))
+    status, _, complaints = batch(source, *FAST, "--no-figures")
+    assert status == 2 and "holds the results of another approach, weights or calibration" in complaints[-1]
 
 
 def test_wrong_arguments_get_one_line(batch, source, tmp_path):
