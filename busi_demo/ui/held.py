@@ -93,11 +93,14 @@ def give_back(part: str, *paths: str | None) -> None:
     """`release` of these files alone, also of uploads that the part has still to hold."""
     if session := _session():
         with _lock:
+            _used[session] = time.monotonic()
             given = {path for path in paths if path}
             for path in given - _parts[session][part]:
                 _add(session, part, {path})
                 _take(path)
             _give_back(session, part, given)
+            if session in _closed:
+                _release_all(session)
 
 
 @contextmanager

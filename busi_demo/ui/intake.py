@@ -102,7 +102,7 @@ class Intake:
         """
         held.hold(self.part, path)  # it may be the same as one that was given back before
         opened = open_file(path, self.part, session, mask, spacing) if path else Session()
-        held.hold_only(self.part, opened.original, opened.shown)
+        held.release(self.part, keep=(opened.original, opened.shown))
         self.keep_mask(opened.mask)
         return self._fill(opened.shown, opened.mask, opened.spacing, opened) | self._request(opened)
 
@@ -130,8 +130,8 @@ class Intake:
         held.give_back(self.mask_part, mask)
 
     def is_outdated(self, mask: str | None, *images: str | None) -> bool:
-        """Whether another image or mask was put into the inputs, or one was removed, since a run was asked for. Another
-        run follows, or none is wanted.
+        """Whether the image was replaced or removed since a run was asked for, or the file of the mask deleted. Another
+        run follows, or none is wanted. A mask of an example is everyone's and never deleted: a run goes on with it.
 
         Args:
             mask: of the run; it may have been uploaded again a moment ago.

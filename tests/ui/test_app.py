@@ -349,6 +349,17 @@ def test_a_mask_is_kept_as_long_as_the_input_shows_it(tab, image, mask, page, fo
     assert {path.name for path in folder.rglob("*.png")} <= {"image.png", "mask.png", "figure.png"}
 
 
+def test_an_upload_is_there_for_everyone_who_uploaded_the_same(tab, image, page, folder):
+    """Uploads are named by their content: the file stays when the first who shows it leaves before the second does."""
+    upload = held.save(Path(image).read_bytes(), "scan.png", None)
+    held.arrive([upload])  # by Bob, too
+    for name in ("ada", "bob"):
+        page(name)
+        tab.intake.place(upload, None, None, Session())
+        tab.intake.reset()
+        assert Path(upload).exists() is (name == "ada")
+
+
 def test_a_file_that_was_refused_is_not_kept(tab, page, folder):
     page("ada")
     bad = held.save(b"not an image", "bad.png", tab.intake.part)

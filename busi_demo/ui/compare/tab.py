@@ -74,8 +74,8 @@ class CompareTab:
             session: what was opened last.
             analyse_anyway: the person wants answers on a picture that was refused.
         Yields:
-            Component -> what it shows now, first of all and after each approach; nothing more once another image or
-            mask is in the inputs.
+            Component -> what it shows now, first of all and after each approach; nothing more once the image was
+            replaced or removed, or the file of the mask deleted.
         """
         for shown in self._compared(image, mask, session, analyse_anyway):
             if self.intake.is_outdated(mask, image):  # while this run waited for its turn, or an approach answered
