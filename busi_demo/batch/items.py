@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -94,6 +94,11 @@ def list_batch(
         InputError: there is no image, or there are more than `limits.images`.
     """
     items, single, left_out = list[BatchItem](), list[Candidate](), list[LeftOut]()
+    looks = iter(range(limits.images))  # more files are not opened before the batch starts
+
+    def is_picture(candidate: Candidate) -> bool:
+        return next(looks, None) is not None and _is_picture(candidate)
+
     for source in sources:
         within = f"{source.name}/" if len(sources) > 1 else ""  # two archives may have different images "1.png"
         try:
@@ -107,10 +112,10 @@ def list_batch(
         except InputError as error:
             items.append(BatchItem(source.name, fault=str(error)))
             continue
-        found, others = _items(contents, limits)
+        found, others = _items(contents, is_picture)
         items += [replace(item, name=within + item.name) for item in found]
         left_out += [replace(other, name=within + other.name) for other in others]
-    items += _items(Contents(single), limits)[0]
+    items += _items(Contents(single), is_picture)[0]
     if not items:
         raise InputError(_nothing_in(sources, left_out))
     if all_frames:
@@ -121,13 +126,12 @@ def list_batch(
     return sorted(_unique(items), key=lambda item: item.name), sorted(left_out, key=lambda other: other.name)
 
 
-def _items(contents: Contents, limits: Limits) -> tuple[list[BatchItem], list[LeftOut]]:
-    """The images of one folder or archive, and what was left out."""
-    looks = iter(range(limits.images))  # more files are not opened before the batch starts
+def _items(contents: Contents, is_picture: Callable[[Candidate], bool]) -> tuple[list[BatchItem], list[LeftOut]]:
+    """The images of one folder or archive, and what was left out; `is_picture` as for `paired`."""
     tables, others = read_tables(contents.tables)
     left_out = [*contents.left_out, *others]
     items = []
-    for pair in paired(contents.candidates, tables, lambda file: next(looks, None) is not None and _is_picture(file)):
+    for pair in paired(contents.candidates, tables, is_picture):
         if pair.image is None:
             items.append(BatchItem(str(pair.name), fault=pair.fault))
         else:

@@ -23,7 +23,7 @@ from busi_demo.imaging.apart import decode
 from busi_demo.imaging.frame import find_frame
 from busi_demo.imaging.grey import colours_of, to_grey
 from busi_demo.imaging.image import MIN_SIDE, UNKNOWN_TRUTH, GreyImage, GroundTruth
-from busi_demo.imaging.masks import is_inverted, is_two_valued
+from busi_demo.imaging.masks import is_drawing, is_inverted
 from busi_demo.imaging.source import MAX_PIXELS, Undecoded, name_of
 from busi_demo.imaging.text import percent
 from busi_demo.types import InputError
@@ -149,7 +149,7 @@ def read_mask(source: Undecoded, shape: tuple[int, int] | None = None) -> tuple[
 
 def _no_mask(grey: np.ndarray) -> type[InputError]:
     """The error for grey values, uint8 (H, W), that are not those of a mask."""
-    return InputError if is_two_valued(grey) else PictureError
+    return InputError if is_drawing(grey) else PictureError
 
 
 def read_ground_truth(source: Undecoded | None, shape: tuple[int, ...] | None) -> GroundTruth:

@@ -11,6 +11,7 @@ from busi_demo.types import Agreement
 THRESHOLD, MIN_AREA = 0.5, 0.003  # defaults for weights
 _FAINTEST_PEAK = 0.05
 _SOFT_EDGES = 0.05  # share of the pixels
+_FLAT, _TONES = 0.97, 6  # share of the pixels of a drawing in that many of 64 grey values
 
 
 def is_two_valued(pixels: np.ndarray) -> bool:
@@ -21,6 +22,12 @@ def is_two_valued(pixels: np.ndarray) -> bool:
         return True
     grey, white = int(levels[32:224].sum()), int(levels[224:].sum())
     return grey <= white / 2 and grey <= _SOFT_EDGES * pixels.size
+
+
+def is_drawing(pixels: np.ndarray) -> bool:
+    """Whether a grey image, uint8 (H, W), is a drawing in a few values, such as a map of labels: no ultrasound is."""
+    tones = np.sort(np.bincount((pixels >> 2).ravel(), minlength=64))
+    return is_two_valued(pixels) or bool(tones[-_TONES:].sum() >= _FLAT * pixels.size)
 
 
 def is_inverted(mask: np.ndarray) -> bool:

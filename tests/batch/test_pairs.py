@@ -87,19 +87,27 @@ def test_a_picture_that_may_be_a_mask_by_its_name_is_an_image_of_its_own(tmp_pat
         assert result.row["predicted_class"] and (result.row["dice"] is not None) is bool(item.masks)
 
 
-@pytest.mark.parametrize("name", ["P1_mask.png", "masks/P1.png", "P1_lesion.png"])
-def test_a_name_that_is_certain_and_a_drawing_in_the_wrong_values_stay_masks(tmp_path, name):
+_DISC = disc(72, 96, 30, 40, 15)
+_DRAWING = _DISC * 60  # in the wrong values
+_LABELS = _DISC * 100 + disc(72, 96, 30, 40, 9) * 100  # of a lesion and its margin
+
+
+@pytest.mark.parametrize(("name", "pixels"), [
+    ("P1_mask.png", picture(2)), ("masks/P1.png", picture(2)), ("P1_lesion.png", _DRAWING), ("P1_seg.png", _LABELS),
+])  # fmt: skip
+def test_a_name_that_is_certain_and_a_drawing_in_the_wrong_values_stay_masks(tmp_path, name, pixels):
     save_grey(tmp_path / "P1.png", picture(1))
-    faint = disc(72, 96, 30, 40, 15).astype("uint8") * 60
-    save_grey(tmp_path / name, faint if name == "P1_lesion.png" else picture(2))
+    save_grey(tmp_path / name, pixels.astype("uint8"))
     assert masks(find_items([tmp_path])) == {"P1.png": [Path(name).name]}
 
 
 def test_no_more_files_than_a_batch_has_images_are_opened_to_tell_masks_from_images(tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(items_module, "read_mask", opened.append)
-    layout(tmp_path, "a.png", *(f"a_seg{number}.png" for number in range(5)))
-    assert len(masks(find_items([tmp_path], Limits(images=2)))["a.png"]) == 5 and len(opened) == 2
+    names = ["a.png", *(f"a_seg{number}.png" for number in range(5))]
+    folders = [layout(tmp_path / folder, *names) for folder in ("one", "two")]
+    found = masks(find_items(folders, Limits(images=2)))
+    assert [len(found[f"{folder}/a.png"]) for folder in ("one", "two")] == [5, 5] and len(opened) == 2
 
 
 def test_masks_without_images_are_faults(tmp_path):
