@@ -39,12 +39,16 @@ from busi_demo.models import ALL, APPROACHES, DEFAULT_APPROACH
 from busi_demo.processes import Processes, leave, total
 from busi_demo.project import check_file, make_folder, read_json, save_whole
 from busi_demo.types import InputError, reason_of
+from busi_demo.weights.input_reference import INPUT_CHECK_FILE
+from busi_demo.weights.known_images import SEEN_FILE
 from busi_demo.weights.store import approach_folder, read_config
-from busi_demo.weights.trust_file import answers_sha256
+from busi_demo.weights.trust_file import TRUST_FILE, answers_sha256
 
 TABLE, SETTINGS, ROWS, FIGURES = "batch.csv", "batch.json", "rows", "figures"
 LEFT_OUT = "left_out.csv"
 VERSION = 5  # of the files in the output folder
+_NAMES = {"answers_sha256": "approach, weights or calibration",
+          "judged_sha256": "trust, input check or list of known images"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
     approaches, left_out = choose(arguments.approach)
     sha256 = {key: answers_sha256(read_config(approach_folder(key)).to_json()) for key in approaches}
     settings = {"version": VERSION, "source": source.resolve().name, "answers_sha256": sha256,
+                "judged_sha256": _judged_by(approaches),
                 "figures": not arguments.no_figures, "columns": list(COLUMNS),
                 "analyse_anyway": arguments.analyse_anyway, "all_frames": arguments.all_frames}  # fmt: skip
     _check_settings(output / SETTINGS, settings)
@@ -170,6 +175,16 @@ def _prepare(arguments: argparse.Namespace) -> _Plan:
     return _Plan(items, [item for item in items if not _is_done(output, item)], approaches, left_out)
 
 
+def _judged_by(approaches: Sequence[str]) -> str:
+    """A hash of what was fitted to the approaches and to their images, from which trust, refusals and warnings come."""
+    folder = approach_folder(approaches[0]).parent
+    files = [approach_folder(key) / name for key in approaches for name in (TRUST_FILE, INPUT_CHECK_FILE)]
+    digest = hashlib.sha256()
+    for path in (*files, folder / INPUT_CHECK_FILE, folder / SEEN_FILE):
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return digest.hexdigest()
+
+
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     """Raise InputError if the folder has rows of other settings, or if settings or table cannot be written."""
     if path.is_file():
@@ -180,9 +195,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         if not isinstance(earlier, dict):
             raise InputError(f"{path} is damaged, expected the settings of an earlier batch: give another --output.")
         if different := [name for name in settings if earlier.get(name) != settings[name]]:
-            names = " and ".join(
-                name.replace("answers_sha256", "approach, weights or calibration") for name in different
-            )
+            names = " and ".join(_NAMES.get(name, name) for name in different)
             raise InputError(f"{path.parent} holds the results of another {names}: give another --output, or repeat "
                              "the command that they were made with.")  # fmt: skip
     for file in (path, path.with_name(TABLE), path.with_name(LEFT_OUT)):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, picture, save_grey, write_busi
 from PIL import Image
+from trusted import FIT
 
 from busi_demo.__main__ import main
 from busi_demo.batch import analyse
@@ -23,6 +24,7 @@ from busi_demo.inference.accelerate import ENGINE_VARIABLE
 from busi_demo.inference.predictor import Predictor
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.weights import store as weights
+from busi_demo.weights.trust_file import save_trust
 
 FAST = ("--approach", "multitask_cnn")
 
@@ -254,9 +256,14 @@ def test_rows_of_another_calibration_are_not_continued(batch, weights_folder, so
     config = shutil.copytree(weights_folder / FAST[1], tmp_path / "weights" / FAST[1]) / "config.json"
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
     batch(source, *FAST, "--no-figures")
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"temperature": 2.5}))
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | {"temperature": 2.5}))
     status, _, complaints = batch(source, *FAST, "--no-figures")
     assert status == 2 and "holds the results of another approach, weights or calibration" in complaints[-1]
+    config.write_text(before)
+    save_trust(FIT, config.parent)
+    status, _, complaints = batch(source, *FAST, "--no-figures")
+    assert status == 2 and "results of another trust, input check or list of known images: give" in complaints[-1]
 
 
 def test_wrong_arguments_get_one_line(batch, source, tmp_path):
