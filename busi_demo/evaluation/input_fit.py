@@ -112,6 +112,8 @@ def measure(sets: Sets, reference: InputReference, network: NetworkReference | N
     Returns:
         known: data set -> counts in cross-validation; unknown: data set -> counts where that set was left out;
         changed: kind of change -> counts over all sets in cross-validation, of turned pictures by properties alone.
+        Whether a picture that is far from all known ones is known once a change is undone is not looked at: the check
+        refuses a few more.
         Counts are {"n", "doubtful", "refused"}.
     """
     known, changed, unknown = {}, {}, {}

@@ -75,7 +75,8 @@ uses is faster (BENCHMARKS.md)."""
 INPUT_CHECK = """\
 Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered with a warning and never green, a
 refused one gets no class. Colour, headers of DICOM files and two-valued pictures are asked beside what is counted
-here."""
+here. A picture that is far from all known ones and looks turned or like a negative is refused unless it is known once
+that is undone; only the rows that say "never fitted to" look at that."""
 
 
 @dataclass(frozen=True)
