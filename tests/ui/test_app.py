@@ -385,6 +385,21 @@ def test_a_frame_is_read_once_and_shown_and_a_new_image_starts_at_its_own(tab, i
     assert changed[tab.frame].constructor_args == {"value": 1, "visible": False}
 
 
+def test_a_frame_that_was_chosen_while_another_was_analysed_is_analysed_next(tab, mask, tmp_path):
+    """The browser sends the inputs as they stood when it was chosen: with the picture of the frame before."""
+    path, pages = tmp_path / "loop.tiff", [Image.fromarray(picture(seed, HEIGHT, WIDTH)) for seed in (1, 2, 3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    first, given, _, opened, request = tab.intake.place(str(path), mask, None, Session()).values()
+    session = ask(tab, first, mask=given, session=opened)[tab.intake.session]
+    *_, changed = tab.run(first, DEFAULT_APPROACH, given, None, session, request, frame=2)
+    second = changed[tab.intake.session]
+    for frame, pixels in ((3, pages[2]), (2, pages[1])):
+        *_, changed = tab.run(first, DEFAULT_APPROACH, given, None, second, request, frame=frame)
+        after = changed[tab.intake.session]
+        assert after.grey.number == frame and after.truth.mask is None and tab.frame not in changed
+        assert np.array_equal(np.asarray(Image.open(after.shown)), np.asarray(pixels))
+
+
 def test_a_frame_beyond_the_range_does_not_keep_a_run_from_beginning(tab):
     """Gradio forgets the range of a file once it forgets the page, but the browser does not."""
     assert tab.frame.preprocess(25) == tab.frame.maximum == 2

@@ -169,6 +169,9 @@ class AnalyseTab:
             return
         if message := loading(approach):
             yield {self.card: html.hint(message)}
+        upload, now = request[0].original, session.shown
+        if now and image != now and upload and upload == session.original and not session.pending:
+            image, mask = now, session.mask  # asked for while another frame of the same file was analysed
         before, given, given_mask = session.analysed, image, mask
         opened = request[0] if image == request[0].shown else session
         known = image == session.shown and not session.pending
