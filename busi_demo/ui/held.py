@@ -59,9 +59,8 @@ def hold(part: str, *paths: str | Path | None, of: str | None = None) -> None:
         paths: files; those that are everyone's, or lie outside of Gradio's folder, are never removed.
         of: the image that they were made of; once the part has given it back, nobody needs them either.
     """
-    if session := _session():
-        with _lock:
-            _used[session] = time.monotonic()
+    with _asking() as session:
+        if session:
             needed = {str(path) for path in paths if path}
             added = needed - _parts[session][part]
             _add(session, part, added)
@@ -69,8 +68,6 @@ def hold(part: str, *paths: str | Path | None, of: str | None = None) -> None:
                 _take(path)
             if of in _removed[session][part]:
                 _give_back(session, part, added)
-            if session in _closed:
-                _release_all(session)
 
 
 def hold_only(part: str, *paths: str | Path | None) -> None:
@@ -81,26 +78,20 @@ def hold_only(part: str, *paths: str | Path | None) -> None:
 
 def release(part: str, keep: Iterable[str | Path | None] = ()) -> None:
     """Note that a part of the page needs its files no more, but those to `keep`. What nobody needs is removed."""
-    if session := _session():
-        with _lock:
-            _used[session] = time.monotonic()
+    with _asking() as session:
+        if session:
             _give_back(session, part, _parts[session][part] - {str(path) for path in keep})
-            if session in _closed:
-                _release_all(session)
 
 
 def give_back(part: str, *paths: str | None) -> None:
     """`release` of these files alone, also of uploads that the part has still to hold."""
-    if session := _session():
-        with _lock:
-            _used[session] = time.monotonic()
+    with _asking() as session:
+        if session:
             given = {path for path in paths if path}
             for path in given - _parts[session][part]:
                 _add(session, part, {path})
                 _take(path)
             _give_back(session, part, given)
-            if session in _closed:
-                _release_all(session)
 
 
 @contextmanager
@@ -258,6 +249,20 @@ def _take(path: str) -> None:
         times.pop()
         if not times:
             del _arrived[path]
+
+
+@contextmanager
+def _asking() -> Iterator[str | None]:
+    """The session of the page that is being answered, while nobody else changes what it holds; `None` outside of a
+    listener. A page that was closed in the meantime holds nothing afterwards."""
+    if (session := _session()) is None:
+        yield None
+        return
+    with _lock:
+        _used[session] = time.monotonic()
+        yield session
+        if session in _closed:
+            _release_all(session)
 
 
 def _session() -> str | None:
