@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from busi_demo.data.busi import IMAGE_SUFFIXES, FileSample, Sample, index_folder
 from busi_demo.data.duplicates import Fingerprint, fingerprint, matches_hash
-from busi_demo.data.locate import find_data, find_further
+from busi_demo.data.locate import find_sets
 from busi_demo.data.phantom import PHANTOMS, PhantomSample, phantom_samples
 from busi_demo.data.published import locked_test
 from busi_demo.data.splits import near_duplicate_groups
@@ -61,10 +61,9 @@ def parse() -> argparse.Namespace:
 def fit() -> None:
     arguments = parse()
     other_files = readable_pictures(arguments.others)
-    main_root = find_data(arguments.data)
-    roots = {main_root.name: main_root, **find_further(arguments.extra, main_root.name)}
     samples: dict[str, Sequence[FileSample | PhantomSample]] = {
-        name: drawn(index_folder(root), arguments.per_set, arguments.seed) for name, root in roots.items()
+        name: drawn(index_folder(root), arguments.per_set, arguments.seed)
+        for name, root in find_sets(arguments.data, arguments.extra).items()
     }
     samples[PHANTOMS] = phantom_samples(PHANTOMS_EACH, first_seed=2_000_000)
     sets = {name: pictures_of(chosen, name) for name, chosen in samples.items()}

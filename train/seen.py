@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from busi_demo.data.busi import FileSample, index_folder
-from busi_demo.data.locate import find_data, find_further
+from busi_demo.data.locate import find_sets
 from busi_demo.data.made import MADE
 from busi_demo.data.published import image_notes, locked_test
 from busi_demo.models import APPROACHES
@@ -85,8 +85,7 @@ def parse() -> argparse.Namespace:
 def write_and_measure() -> None:
     arguments = parse()
     splits = trained_on(arguments.weights)
-    main_root = find_data(arguments.data)
-    roots = {main_root.name: main_root, **find_further(arguments.extra, main_root.name)}
+    roots = find_sets(arguments.data, arguments.extra)
     by_source = {name: index_folder(root) for name, root in roots.items()}
     locked_list = locked_test()
     known: list[KnownImage] = []
@@ -102,7 +101,7 @@ def write_and_measure() -> None:
         for sample, (hashes, _) in zip(samples, hashed[source], strict=True):
             split = splits[source, sample.label, sample.name]
             known.append(KnownImage(sample.name, source, sample.label, split, hash_text(hashes[0])))
-    main_name = main_root.name
+    main_name = next(iter(roots))
     known += [KnownImage(n, main_name, row["class"], "locked", row["phash"]) for n, row in locked_list.items()]
     print(f"wrote {save_known(known, arguments.weights)}: {len(known)} images")
     left = [source for source, *_ in splits if source not in (*by_source, *MADE)]

@@ -60,6 +60,19 @@ def find_further(folders: Sequence[str | Path], main: str, option: str = "--extr
     return found
 
 
+def find_sets(folder: str | Path | None, further: Sequence[str | Path]) -> dict[str, Path]:
+    """Find the main data set and those beside it: name -> folder, the main one first.
+
+    Args:
+        folder: of the main one, as for `find_data`.
+        further: as for `find_further`.
+    Raises:
+        InputError, DataNotFoundError: as for these two.
+    """
+    root = find_data(folder)
+    return {root.name: root, **find_further(further, root.name)}
+
+
 def data_at_hand() -> Path | None:
     """The folder that `find_data` returns without an argument, but never by a download; else `None`.
 

@@ -7,7 +7,7 @@ import pytest
 from helpers import write_busi
 
 from busi_demo.__main__ import main
-from busi_demo.data.locate import KAGGLE_DATASET, DataNotFoundError, data_at_hand, find_data, find_further
+from busi_demo.data.locate import KAGGLE_DATASET, DataNotFoundError, data_at_hand, find_data, find_further, find_sets
 from busi_demo.types import InputError
 
 
@@ -103,6 +103,7 @@ def test_a_wrong_folder_in_the_environment_is_named_before_the_gallery_is_filled
 def test_data_sets_are_told_apart_by_name(tmp_path):
     first, second = data_set(tmp_path / "one" / "scans"), data_set(tmp_path / "two" / "others")
     assert find_further([first, second], main="BUSI") == {"scans": first, "others": second}
+    assert list(find_sets(second, [first]).items()) == [("others", second), ("scans", first)]
     for again, main_name in ((data_set(tmp_path / "two" / "scans"), "BUSI"), (second, "scans"),
                         (data_set(tmp_path / "phantoms"), "BUSI")):  # fmt: skip
         with pytest.raises(
