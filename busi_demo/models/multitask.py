@@ -1,9 +1,10 @@
-"""The base of the multi-task approaches: one view of the whole input, or the mean of views at several sizes."""
+"""The base of the multi-task approaches: one view of the whole input, or the mean of several."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -19,8 +20,9 @@ _DESCRIBED = slice(2, 5)  # the encoder's maps at strides 4, 8 and 16
 class MultitaskModel(ApproachModel):
     """A network that segments and classifies from one set of features.
 
-    In evaluation mode it runs on each image at the sizes of `scales` in its config, as shares of the input size, and
-    averages the results (multi-scale testing, He et al., CVPR 2016, section 3.4). Training uses the full size alone.
+    In evaluation mode it runs on each image at the sizes of `scales` in its config, as shares of the input size, and on
+    its mirror image at those of `mirrored`, and averages the results (multi-scale testing, He et al., CVPR 2016,
+    section 3.4). Training uses the image at its full size alone.
     """
 
     head: ClassificationHead
@@ -45,15 +47,20 @@ class MultitaskModel(ApproachModel):
         return self.plan(x).run()
 
     def plan(self, x: torch.Tensor, detected: ModelOutput | None = None) -> Plan:
-        sizes = [x.shape[-1]] if self.training else [_size(x, scale) for scale in self.config["scales"]]
+        views = [_View(x.shape[-1], False)] if self.training else self._views(x.shape[-1])
 
-        def join(views: Sequence[tuple[torch.Tensor, ...]]) -> ModelOutput:
-            mask_logits = _mean([view[0] for view in views], x.shape[-1])
-            features = _mean([view[1] for view in views], max(view[1].shape[-1] for view in views))
-            descriptor = None if self.training else views[0][2]
+        def join(seen: Sequence[tuple[torch.Tensor, ...]]) -> ModelOutput:
+            upright = [[view.mirror(maps) for maps in tensors[:2]] for view, tensors in zip(views, seen, strict=True)]
+            mask_logits = _mean([mask for mask, _ in upright], x.shape[-1])
+            features = _mean([maps for _, maps in upright], max(maps.shape[-1] for _, maps in upright))
+            descriptor = None if self.training else seen[0][2]
             return ModelOutput(mask_logits, self.head(features), features, self.head, descriptor=descriptor)
 
-        return Plan([Pass(self, _resized(x, size)) for size in sizes], join)
+        return Plan([Pass(self, view.of(x)) for view in views], join)
+
+    def _views(self, side: int) -> list[_View]:
+        sizes = (("scales", False), ("mirrored", True))
+        return [_View(_size(side, scale), mirrored) for name, mirrored in sizes for scale in self.config[name]]
 
     def tensors(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Mask logits, input of the classification head and, in evaluation mode, the descriptor of one view."""
@@ -62,12 +69,25 @@ class MultitaskModel(ApproachModel):
         return (mask_logits, features) if self.training else (mask_logits, features, describe(maps[_DESCRIBED]))
 
     def descriptor(self, x: torch.Tensor) -> torch.Tensor:
-        return describe(self.encode(_resized(x, _size(x, self.config["scales"][0])))[_DESCRIBED])
+        return describe(self.encode(self._views(x.shape[-1])[0].of(x))[_DESCRIBED])
 
 
-def _size(x: torch.Tensor, scale: float) -> int:
+class _View(NamedTuple):
+    """How a network sees an image once: the side of its input in pixels, and whether left and right change places."""
+
+    size: int
+    mirrored: bool
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mirror(_resized(x, self.size))
+
+    def mirror(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.flip(-1) if self.mirrored else maps
+
+
+def _size(side: int, scale: float) -> int:
     """The side of an input at a scale, a multiple of the stride."""
-    return max(_STRIDE, round(scale * x.shape[-1] / _STRIDE) * _STRIDE)
+    return max(_STRIDE, round(scale * side / _STRIDE) * _STRIDE)
 
 
 def _resized(maps: torch.Tensor, size: int) -> torch.Tensor:

@@ -19,7 +19,8 @@ class MultitaskCNN(MultitaskModel):
         decoder_width: channels of the segmentation branch.
         class_width: channels that each of the strides 8, 16 and 32 gives to the class head.
         dropout: before the linear layer.
-        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
+        scales, mirrored: sizes of the image and of its mirror image in evaluation mode, as shares of the input size,
+            see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     """
 
@@ -38,6 +39,7 @@ class MultitaskCNN(MultitaskModel):
         class_width: int = 96,
         dropout: float = 0.2,
         scales: Sequence[float] = (1.0,),
+        mirrored: Sequence[float] = (),
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -46,6 +48,7 @@ class MultitaskCNN(MultitaskModel):
             "class_width": class_width,
             "dropout": dropout,
             "scales": list(scales),
+            "mirrored": list(mirrored),
         }
         self.encoder = lite_encoder(encoder_weights)
         channels = self.encoder.out_channels

@@ -17,7 +17,8 @@ class MultitaskResNet50(MultitaskModel):
     Args:
         decoder_width: channels of the segmentation head.
         dropout: before the fully connected layer.
-        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
+        scales, mirrored: sizes of the image and of its mirror image in evaluation mode, as shares of the input size,
+            see `MultitaskModel`.
         encoder_weights: `"imagenet"` downloads pretrained weights of the backbone; `None` starts from scratch.
     """
 
@@ -35,10 +36,16 @@ class MultitaskResNet50(MultitaskModel):
         decoder_width: int = 96,
         dropout: float = 0.3,
         scales: Sequence[float] = (1.0,),
+        mirrored: Sequence[float] = (),
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.config = {"decoder_width": decoder_width, "dropout": dropout, "scales": list(scales)}
+        self.config = {
+            "decoder_width": decoder_width,
+            "dropout": dropout,
+            "scales": list(scales),
+            "mirrored": list(mirrored),
+        }
         self.encoder = resnet50_encoder(encoder_weights)
         channels = self.encoder.out_channels
         self.decoder = UpsampleDecoder(channels[2:], decoder_width)

@@ -19,7 +19,8 @@ class MultitaskUNet(MultitaskModel):
         encoder_name, decoder_channels, attention: of the U-Net, see `backbones.UNet`.
         width: channels that each scale gives to the class head.
         dropout: before the linear layer.
-        scales: sizes of the image in evaluation mode, as shares of the input size, see `MultitaskModel`.
+        scales, mirrored: sizes of the image and of its mirror image in evaluation mode, as shares of the input size,
+            see `MultitaskModel`.
         encoder_weights: `"imagenet"` starts the encoder from pretrained weights, `None` from scratch.
     Raises:
         InputError: attention is neither None nor "scse".
@@ -42,6 +43,7 @@ class MultitaskUNet(MultitaskModel):
         width: int = 128,
         dropout: float = 0.3,
         scales: Sequence[float] = (1.0,),
+        mirrored: Sequence[float] = (),
         encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -54,6 +56,7 @@ class MultitaskUNet(MultitaskModel):
             "width": width,
             "dropout": dropout,
             "scales": list(scales),
+            "mirrored": list(mirrored),
         }
         self.unet = UNet(encoder_name, decoder_channels, attention, encoder_weights)
         self.scales = MultiScaleFeatures(self.unet.out_channels[3:], width)

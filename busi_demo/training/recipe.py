@@ -48,12 +48,16 @@ def add_view_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--scales", type=float, nargs="+", metavar="SHARE",
                         help="sizes of the image that the network sees, as shares of the input's "
                         f"(default: {default})")  # fmt: skip
+    parser.add_argument("--mirrored", type=float, nargs="*", metavar="SHARE",
+                        help="sizes of its mirror image that the network sees as well; no number: none "
+                        f"(default: {default})")  # fmt: skip
     parser.add_argument("--image-size", type=int, help=f"side of the network input, pixels (default: {default})")
 
 
 def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of the architecture that the options of `add_view_arguments` change."""
-    return {"scales": arguments.scales} if arguments.scales else {}
+    given = {"scales": arguments.scales, "mirrored": arguments.mirrored}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def trained_approaches(weights_folder: Path) -> list[str]:

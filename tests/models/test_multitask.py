@@ -29,12 +29,46 @@ def test_what_is_seen_at_several_sizes_is_averaged(pair):
     assert torch.equal(both.head(both.features), both.class_logits)
 
 
+@pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
+@torch.no_grad()
+def test_the_mirror_image_is_seen_as_well_and_turned_back(key):
+    one, both = (fill_weights(create_model(key, mirrored=mirrored)).eval() for mirrored in ((), (1.0,)))
+    x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    plain, mirror, seen = one(x), one(x.flip(-1)), both(x)
+    torch.testing.assert_close(seen.mask_logits, (plain.mask_logits + mirror.mask_logits.flip(-1)) / 2)
+    torch.testing.assert_close(seen.features, (plain.features + mirror.features.flip(-1)) / 2)
+    assert torch.equal(seen.head(seen.features), seen.class_logits)
+    assert torch.equal(seen.descriptor, plain.descriptor) and torch.equal(both.descriptor(x), plain.descriptor)
+    assert not torch.allclose(mirror.mask_logits.flip(-1), plain.mask_logits)
+
+
+@torch.no_grad()
+def test_an_image_and_its_mirror_image_get_the_same_answer():
+    model = fill_weights(create_model("multitask_cnn", mirrored=(1.0,))).eval()
+    x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    one, other = model(x), model(x.flip(-1))
+    torch.testing.assert_close(one.class_logits, other.class_logits)
+    torch.testing.assert_close(one.mask_logits, other.mask_logits.flip(-1))
+
+
+@torch.no_grad()
+def test_the_mirror_image_has_sizes_of_its_own(noise):
+    model, sizes = fill_weights(create_model("multitask_unet", scales=(1.0, 0.5), mirrored=(0.5,))).eval(), []
+    hook = model.unet.encoder.register_forward_hook(lambda module, inputs, output: sizes.append(inputs[0]))
+    model(noise)
+    hook.remove()
+    assert [x.shape[-1] for x in sizes] == [64, 32, 32]
+    assert torch.equal(sizes[2], sizes[1].flip(-1))
+
+
 def test_training_looks_once(pair, noise):
     sizes, two = [], pair[1]
+    two.config["mirrored"] = [1.0]
     hook = getattr(two, "unet", two).encoder.register_forward_hook(
         lambda module, inputs, output: sizes.append(inputs[0].shape[-1])
     )
     two.train()(noise)
     two.eval()(noise)
     hook.remove()
-    assert sizes == [64, 64, 32]
+    del two.config["mirrored"][:]
+    assert sizes == [64, 64, 32, 64]

@@ -181,7 +181,7 @@ def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script
 def test_an_ensemble_calibrated_at_other_sizes_is_what_joining_at_these_sizes_gives(
     join, members, busi, run_script, tmp_path
 ):
-    sizes = ["--image-size", 96, "--scales", 1, 0.5]
+    sizes = ["--scales", 1, 0.5, "--mirrored", 0.5, "--image-size", 96]
     assert join(*members)[0] == 0
     earlier = load_weights(tmp_path / "joined" / KEY)
     kept = (tmp_path / "joined").rename(tmp_path / "kept")
@@ -199,7 +199,11 @@ def test_an_ensemble_calibrated_at_other_sizes_is_what_joining_at_these_sizes_gi
     assert {f.name for f in reports[0].iterdir()} == {f.name for f in reports[1].iterdir()}
     for name in ("history.csv", "history_fold_3.csv", "classification_report.txt"):
         assert (reports[0] / name).read_text() == (reports[1] / name).read_text()
-    status, _, err = run_script("train/calibrate.py", *words[:-4], 100)
+    assert found.model.config["mirrored"] == [0.5]
+    status, _, err = run_script("train/calibrate.py", *words, "--mirrored")
+    assert status == 0, err
+    assert load_weights(kept / KEY).model.config["mirrored"] == []
+    status, _, err = run_script("train/calibrate.py", *words[:-1], 100)
     assert status == 2 and "--image-size must be a multiple of 32 from 64 on, got 100" in err
 
 

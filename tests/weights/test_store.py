@@ -98,7 +98,7 @@ def test_what_belongs_to_the_weights_travels_with_them(saved):
     weights = load_weights(saved / KEY)
     assert weights.preprocess == Preprocess(size=96, mean=0.3)
     assert (weights.threshold, weights.calibration) == (0.4, Calibration(1.7, (0.1, 0.0, -0.2)))
-    assert weights.model.config == {**TINY, "scales": [1.0]}
+    assert weights.model.config == {**TINY, "scales": [1.0], "mirrored": []}
     config = read_config(saved / KEY)
     assert config == weights.config
     assert json.loads((saved / KEY / CONFIG_FILE).read_text()) == config.to_json()

@@ -187,14 +187,16 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
             train = train.replace(f"--{_flag(option)} {origin['approach']}", f"--{_flag(option)} DIR_$fold")
     numbers = " ".join(map(str, folds))
     members = shlex.join(f"runs/fold_{fold}/{key}" for fold in folds)
-    size = ["--image-size", str(config["preprocess"]["size"])]
-    scales = [str(scale) for scale in settings_of(config["architecture"]).get("scales", ())]
-    settings = shlex.join(size + (["--scales", *scales] if scales else []))
+    settings = ["--image-size", str(config["preprocess"]["size"])]
+    architecture = settings_of(config["architecture"])
+    for name in ("scales", "mirrored"):
+        if sizes := architecture.get(name):
+            settings += [f"--{name}", *map(str, sizes)]
     return (
         f"for fold in {numbers}; do\n"
         f"  {train} --fold $fold --run-dir runs/fold_$fold/run --output runs/fold_$fold\n"
         "done\n"
-        f"python train/join_folds.py {members} --data {shlex.quote(config['data']['main'])} {settings}"
+        f"python train/join_folds.py {members} --data {shlex.quote(config['data']['main'])} {shlex.join(settings)}"
     )
 
 

@@ -400,7 +400,7 @@ def test_settings_that_the_command_changes_are_listed():
 
 def ensemble_config(key: str) -> dict[str, Any]:
     """config.json of two networks, as train/join_folds.py writes it."""
-    recorded = config(key, architecture={"ensemble_of": {"scales": [1.0, 0.5]}, "folds": [0, 3]})
+    recorded = config(key, architecture={"ensemble_of": {"scales": [1.0, 0.5], "mirrored": [0.8]}, "folds": [0, 3]})
     del recorded["data"]["fold"], recorded["training"]["fold"]
     return recorded
 
@@ -414,7 +414,7 @@ def test_an_ensemble_is_made_by_two_commands():
     assert words[-6:] == ["--fold", "$fold", "--run-dir", "runs/fold_$fold/run", "--output", "runs/fold_$fold"]
     assert words.count("--fold") == 1
     assert join == ("python train/join_folds.py runs/fold_0/multitask_unet runs/fold_3/multitask_unet "
-                    "--data Dataset_BUSI_with_GT --image-size 224 --scales 1.0 0.5")  # fmt: skip
+                    "--data Dataset_BUSI_with_GT --image-size 224 --scales 1.0 0.5 --mirrored 0.8")  # fmt: skip
     assert "instead of" not in card
 
 
