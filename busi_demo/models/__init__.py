@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from busi_demo.models.base import ApproachModel
-from busi_demo.models.ensemble import build
+from busi_demo.models.ensemble import build, settings_of, with_settings
 from busi_demo.models.multitask_cnn import MultitaskCNN
 from busi_demo.models.multitask_resnet50 import MultitaskResNet50
 from busi_demo.models.multitask_unet import MultitaskUNet
@@ -50,6 +51,23 @@ def build_model(key: str, architecture: Mapping[str, Any]) -> ApproachModel:
         architecture: see `ApproachModel.architecture`.
     """
     return build(approach_class(key), architecture)
+
+
+def default_settings(key: str) -> dict[str, Any]:
+    """The settings of one network of an approach, at their defaults, as JSON values; see `ApproachModel.config`."""
+    parameters = inspect.signature(approach_class(key)).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items() if name != "encoder_weights"}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+
+
+def complete(key: str, architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored architecture with what it does not name at its default: an earlier version had fewer settings.
+
+    Args:
+        key: of the approach.
+        architecture: see `ApproachModel.architecture`.
+    """
+    return with_settings(architecture, {**default_settings(key), **settings_of(architecture)})
 
 
 def approaches_of(choice: str) -> list[str]:

@@ -27,7 +27,7 @@ from busi_demo.weights.results import read_histories
 from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, read_split
 from busi_demo.weights.store import Weights, load_weights, read_config
 
-_EQUAL = ("approach", "architecture", "preprocess", "threshold", "min_area")
+_EQUAL = ("approach", "preprocess", "threshold", "min_area")
 EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")
 
 
@@ -77,6 +77,7 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any], size: int 
     for other in members[1:]:
         for name in _EQUAL:
             _check_equal(first, other, name, *(getattr(m.config, name) for m in (first, other)))
+        _check_equal(first, other, "architecture", *(m.weights.model.architecture for m in (first, other)))
         _check_equal(first, other, "training", *(_without_fold(m.config.facts.get("training")) for m in (first, other)))
         for name in EQUAL_DATA:
             _check_equal(first, other, name, *(m.config.data.get(name) for m in (first, other)))

@@ -23,7 +23,7 @@ from safetensors.torch import save
 
 from busi_demo.imaging.masks import MIN_AREA, THRESHOLD
 from busi_demo.imaging.preprocess import Preprocess
-from busi_demo.models import APPROACHES, approach_class, build_model
+from busi_demo.models import APPROACHES, approach_class, build_model, complete
 from busi_demo.models.base import DETECTOR, ApproachModel
 from busi_demo.project import ROOT, git_commit, json_bytes, save_whole
 from busi_demo.types import InputError
@@ -244,7 +244,8 @@ def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path
         ) from error
     sha256 = other.config.sha256 if other.config else ""
     settings = other.model.architecture, other.preprocess
-    if sha256 != wanted.sha256 or settings != (config.architecture.get(DETECTOR), config.preprocess):
+    recorded = complete(wanted.approach, config.architecture.get(DETECTOR) or {})
+    if sha256 != wanted.sha256 or settings != (recorded, config.preprocess):
         raise InputError(
             f"{config.approach} needs as its detector the weights of {wanted.approach} with the sha256 "
             f"{wanted.sha256[:12]} and unchanged settings, the folder beside has {sha256[:12]}: fetch both again, or "

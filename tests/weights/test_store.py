@@ -459,6 +459,17 @@ def test_a_detector_with_other_settings_is_an_input_error(referring):
             load_weights(folder / "two_stage")
 
 
+@pytest.mark.parametrize("older", ["two_stage", "multitask_unet"])
+def test_a_detector_from_before_a_setting_was_added_is_the_same_one(referring, older):
+    folder, _ = referring
+    path = folder / older / CONFIG_FILE
+    config = json.loads(path.read_text())
+    detector = config["architecture"]["detector"] if older == "two_stage" else config["architecture"]
+    del detector["ensemble_of"]["mirrored"]
+    path.write_text(json.dumps(config))
+    assert load_weights(folder / "two_stage").model.detector.config["mirrored"] == []
+
+
 def test_tensors_of_a_detector_that_is_referred_to_are_surplus(referring):
     folder, _ = referring
     path = folder / "two_stage" / MODEL_FILE

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from busi_demo.data.made import MADE
 from busi_demo.evaluation.card.tables import table
-from busi_demo.models import APPROACHES
+from busi_demo.models import APPROACHES, default_settings
 from busi_demo.models.base import DETECTOR
 from busi_demo.models.ensemble import folds_of, settings_of
 from busi_demo.types import CLASSES
@@ -218,9 +217,9 @@ def _detector_command(config: Mapping[str, Any]) -> list[str]:
 
 def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     """Differences between the network of the command and the shipped one."""
-    made = _defaults(key)
+    made = default_settings(key)
     if key == TWO_STAGE:
-        made["detector"] = {n: default for n, default in _defaults("multitask_unet").items() if n != "encoder_weights"}
+        made["detector"] = default_settings("multitask_unet")
     given = ("detector", "detector_head", "detector_share") if "detector_from" in config.get("learnt_from", {}) else ()
     shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
     if not _detector_command(config):  # which brings the size of the detectors
@@ -231,12 +230,6 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
         for name, value in shipped.items()
         if value != made[name]
     ]
-
-
-def _defaults(key: str) -> dict[str, Any]:
-    """Keyword of an approach's constructor -> its default as a JSON value."""
-    defaults = {n: p.default for n, p in inspect.signature(APPROACHES[key]).parameters.items()}
-    return {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}
 
 
 def training_command(key: str, config: Mapping[str, Any]) -> str:
