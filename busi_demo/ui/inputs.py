@@ -90,8 +90,8 @@ def mask_input(**options: Any) -> ImageInput:
 
 
 def stand_in(path: str, image: GreyImage, part: str) -> str | None:
-    """A picture to show instead of an upload that browsers cannot show, such as TIFF, DICOM or a later frame, or that
-    looks other than what was read of it.
+    """A picture to show instead of an upload that browsers cannot show, such as TIFF, DICOM or one of several frames,
+    which they would play, or that looks other than what was read of it.
 
     Args:
         path: the upload.
@@ -100,6 +100,6 @@ def stand_in(path: str, image: GreyImage, part: str) -> str | None:
     Returns:
         Path of a PNG; `None` where none is needed.
     """
-    if image.format in _BROWSERS_SHOW and image.number == 1 and not image.looks_other:
+    if image.format in _BROWSERS_SHOW and image.frames == 1 and not image.looks_other:
         return None
     return held.save_png(Image.fromarray(image.pixels), f"{Path(path).stem}.png", part, of=path)

@@ -526,6 +526,18 @@ def test_an_image_that_is_transparent_all_over_is_shown_as_it_is_read(tab, tmp_p
     assert tab.intake.place(str(path))[tab.intake.image] == str(path)
 
 
+@pytest.mark.parametrize("name", ["clip.gif", "clip.webp", "clip.png"])
+def test_of_a_clip_the_frame_is_shown_that_is_analysed(tab, tmp_path, name):
+    path = tmp_path / name
+    first, second = (Image.fromarray(picture(seed, HEIGHT, WIDTH)) for seed in (1, 2))
+    first.save(path, save_all=True, append_images=[second], lossless=True)
+    opened = tab.intake.place(str(path))
+    with Image.open(opened[tab.intake.image]) as shown:
+        assert getattr(shown, "n_frames", 1) == 1
+        np.testing.assert_array_equal(np.asarray(shown), read_image(path).pixels)
+    assert opened[tab.intake.session].grey.frames == 2
+
+
 def test_a_dicom_is_opened_by_the_button_beside_the_image(tab, tmp_path):
     path = write_dicom(tmp_path / "IM_0001", picture(1, HEIGHT, WIDTH), spacing=0.2)
     shown, mask, _, session, _ = tab.intake.place(str(path), None, None, Session()).values()
