@@ -92,10 +92,10 @@ class CompareTab:
             return
         read = read_inputs(image, mask, None, session)
         if read.refusal or read.grey is None or read.truth is None:
-            expired = {self.intake.image: None, self.intake.mask: None} if read.refusal == texts.EXPIRED else {}
-            yield self._refusal(read.refusal or texts.NO_IMAGE) | expired
-            if expired:
-                self.intake.drop(image, mask)
+            unread = None if read.shown else image, None if read.mask else mask
+            inputs = zip((self.intake.image, self.intake.mask), unread, strict=True)
+            yield self._refusal(read.refusal or texts.NO_IMAGE) | {taken: None for taken, file in inputs if file}
+            self.intake.drop(*unread)
             return
         yield self.wait()
         from busi_demo.ui.compare import comparison  # loads what the first page need not wait for

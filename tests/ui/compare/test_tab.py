@@ -165,15 +165,20 @@ def test_the_table_names_the_approaches_without_weights(tab, image, weights_fold
 
 def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
     (tmp_path / "bad.png").write_text("not an image")
-    for given, sentence in (((None, None), texts.NO_IMAGE), ((str(tmp_path / "gone.png"), None), texts.EXPIRED),
-                            ((str(tmp_path / "bad.png"), None), "bad.png cannot be read as an image"),
-                            ((image, image), "is not a mask")):  # fmt: skip
+    gone, bad, inputs = str(tmp_path / "gone.png"), str(tmp_path / "bad.png"), (tab.intake.image, tab.intake.mask)
+    tall = str(save_grey(tmp_path / "tall.png", disc(90, 50, 30, 20, 10)))
+    for given, sentence, taken in (((None, None), texts.NO_IMAGE, ()), ((gone, None), texts.EXPIRED, inputs[:1]),
+                                   ((image, gone), texts.EXPIRED, inputs),
+                                   ((bad, None), "bad.png cannot be read as an image", inputs[:1]),
+                                   ((image, image), "is not a mask", inputs[1:]),
+                                   ((image, tall), "tall.png has 50 x 90 pixels", ())):  # fmt: skip
         shown: dict[Any, Any] = {}
         for step in tab.run(*given, NOBODY):
             shown |= step
         end = shown
         assert sentence in text(end[tab.card]) and 'role="alert"' in end[tab.card]
         assert end[tab.tables].constructor_args["visible"] is False
+        assert {component: end[component] for component in inputs if component in end} == dict.fromkeys(taken)
 
 
 def test_what_browsers_cannot_show_gets_a_stand_in_but_the_upload_is_compared(tab, tmp_path):
