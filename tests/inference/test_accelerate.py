@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from busi_demo.inference import accelerate as module
 from busi_demo.inference.accelerate import ENGINE_VARIABLE, accelerate, choice_of, engine_of, run_plan
 from busi_demo.inference.engines import EAGER, ENGINES, Engine, find_engine
 from busi_demo.inference.predictor import Predictor
+from busi_demo.models import create_model
 from busi_demo.types import InputError
 from busi_demo.weights.store import load_weights
 
@@ -71,6 +73,28 @@ def test_every_engine_gives_the_answer_of_pytorch(predictor, key):
         assert np.array(list(one.probabilities.values())) == pytest.approx(list(other.probabilities.values()), abs=1e-4)
         np.testing.assert_allclose(one.mask_probability, other.mask_probability, atol=1e-4)
         np.testing.assert_allclose(one.cam, other.cam, atol=1e-3)
+
+
+def test_an_image_and_its_mirror_image_have_a_function_each(monkeypatch):
+    """They have one network and one shape, and a compiled function runs once at a time."""
+    ran: list[int] = []
+
+    def compile(network, inputs, threads):
+        def run(place, x):
+            ran.append(place)
+            return network.tensors(x)
+
+        return [partial(run, place) for place, _ in enumerate(inputs)]
+
+    offer(monkeypatch, numbered=Engine("Numbered", compile))
+    model = create_model("multitask_cnn", decoder_width=4, class_width=4, mirrored=(1.0,)).eval()
+    plan = model.plan(torch.rand(1, 1, 64, 64))
+    timed(monkeypatch, eager=2, numbered=1)
+    assert accelerate(plan).engine == engine_of(plan) == "numbered"
+    ran.clear()
+    output = run_plan(plan)
+    assert sorted(ran) == [0, 1]
+    torch.testing.assert_close(output.class_logits, plan.run().class_logits)
 
 
 @pytest.mark.parametrize("approach", ["multitask_cnn"], indirect=True)
