@@ -13,6 +13,9 @@ from busi_demo.models.base import ApproachModel, Pass, Plan
 from busi_demo.models.heads import ClassificationHead, describe
 from busi_demo.types import ModelOutput
 
+VIEWS = {"scales": False, "mirrored": True}
+"""Setting that lists sizes of the image -> whether its mirror image is seen at these."""
+
 _STRIDE = 32  # inputs are multiples of it
 _DESCRIBED = slice(2, 5)  # the encoder's maps at strides 4, 8 and 16
 
@@ -59,8 +62,7 @@ class MultitaskModel(ApproachModel):
         return Plan([Pass(self, view.of(x)) for view in views], join)
 
     def _views(self, side: int) -> list[_View]:
-        sizes = (("scales", False), ("mirrored", True))
-        return [_View(_size(side, scale), mirrored) for name, mirrored in sizes for scale in self.config[name]]
+        return [_View(_size(side, scale), mirrored) for name, mirrored in VIEWS.items() for scale in self.config[name]]
 
     def tensors(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Mask logits, input of the classification head and, in evaluation mode, the descriptor of one view."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 from busi_demo.data.phantom import PHANTOMS
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.models.base import ApproachModel
+from busi_demo.models.multitask import VIEWS
 from busi_demo.processes import Processes, leave
 from busi_demo.project import check_file, make_folder, require
 from busi_demo.training.config import TrainConfig, weights_to_learn_from
@@ -55,9 +57,18 @@ def add_view_arguments(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the architecture that the options of `add_view_arguments` change."""
-    given = {"scales": arguments.scales, "mirrored": arguments.mirrored}
-    return {name: value for name, value in given.items() if value is not None}
+    """The settings of the architecture that the options of `add_view_arguments` change.
+
+    Raises:
+        InputError: a share is not a number above 0.
+    """
+    given = {name: sizes for name in VIEWS if (sizes := getattr(arguments, name)) is not None}
+    if wrong := [share for sizes in given.values() for share in sizes if not 0 < share < math.inf]:
+        raise InputError(
+            f"--scales and --mirrored take shares of the input's side above 0, got {wrong[0]:g}: give others; "
+            "--mirrored without a number lets the network see no mirror image."
+        )
+    return given
 
 
 def trained_approaches(weights_folder: Path) -> list[str]:
