@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from busi_demo.models.base import ApproachModel
+from busi_demo.models.base import DETECTOR, ApproachModel
 from busi_demo.models.ensemble import build, settings_of, with_settings
 from busi_demo.models.multitask_cnn import MultitaskCNN
 from busi_demo.models.multitask_resnet50 import MultitaskResNet50
@@ -61,13 +61,20 @@ def default_settings(key: str) -> dict[str, Any]:
 
 
 def complete(key: str, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored architecture with what it does not name at its default: an earlier version had fewer settings.
+    """A stored architecture with what it does not name at its default, also of its detector: an earlier version had
+    fewer settings.
 
     Args:
         key: of the approach.
-        architecture: see `ApproachModel.architecture`.
+        architecture: see `ApproachModel.architecture`; what is no such thing stays as it is.
     """
-    return with_settings(architecture, {**default_settings(key), **settings_of(architecture)})
+    stored = settings_of(architecture)
+    if not isinstance(stored, Mapping):
+        return dict(architecture)
+    settings = {**default_settings(key), **stored}
+    if isinstance(settings.get(DETECTOR), Mapping):
+        settings[DETECTOR] = complete(MultitaskUNet.key, settings[DETECTOR])
+    return with_settings(architecture, settings)
 
 
 def approaches_of(choice: str) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from busi_demo.imaging.preprocess import Preprocess
+from busi_demo.models import complete
 from busi_demo.models.multitask_unet import MultitaskUNet
 from busi_demo.types import InputError
 from busi_demo.weights.config import DetectorReference
@@ -64,6 +65,7 @@ def reference_to(detector: Weights, folder: Path) -> DetectorReference | None:
     if config is None or not has_config(other):
         return None
     beside = read_config(other)
-    if (beside.sha256, beside.architecture) != (config.sha256, config.architecture):
+    settings = [complete(one.approach, one.architecture) for one in (beside, config)]
+    if beside.sha256 != config.sha256 or settings[0] != settings[1]:
         return None
     return DetectorReference(config.approach, config.sha256)

@@ -18,6 +18,7 @@ from busi_demo.evaluation.results import ImageResult
 from busi_demo.evaluation.write import write_report
 from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
+from busi_demo.models import complete
 from busi_demo.models.base import ApproachModel
 from busi_demo.project import save_whole
 from busi_demo.training.config import WEIGHTS_OPTIONS, TrainConfig
@@ -149,7 +150,7 @@ def _seen_before(folder: Path) -> tuple[Any, ...] | None:
 
 def _seen_as(config: WeightsConfig) -> tuple[Any, ...]:
     """What the descriptor of a picture depends on."""
-    return config.sha256, config.preprocess, config.architecture
+    return config.sha256, config.preprocess, complete(config.approach, config.architecture)
 
 
 def _draw_examples(predictor: Predictor, folder: Path) -> None:

@@ -244,7 +244,7 @@ def _detector_of(folder: Path, config: WeightsConfig, load_other: Callable[[Path
         ) from error
     sha256 = other.config.sha256 if other.config else ""
     settings = other.model.architecture, other.preprocess
-    recorded = complete(wanted.approach, config.architecture.get(DETECTOR) or {})
+    recorded = complete(config.approach, config.architecture).get(DETECTOR)
     if sha256 != wanted.sha256 or settings != (recorded, config.preprocess):
         raise InputError(
             f"{config.approach} needs as its detector the weights of {wanted.approach} with the sha256 "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,17 @@ def test_one_detector_and_the_share_of_before(replace, weights):
     assert load_predictor("two_stage", weights).predict(np.zeros((64, 64), np.uint8)).mask.shape == (64, 64)
 
 
+def test_an_older_record_of_the_detectors_beside_is_of_the_same_ones(weights, busi, run_script):
+    older = shutil.copytree(weights / "multitask_unet", weights / "older")
+    record = json.loads((older / "config.json").read_text())
+    del record["architecture"]["ensemble_of"]["mirrored"]
+    (older / "config.json").write_text(json.dumps(record))
+    status, _, err = run_script("train/replace_detector.py", "--weights", weights, "--data", busi, "--detector-from",
+                                older)  # fmt: skip
+    assert status == 0, err
+    assert read_config(weights / "two_stage").detector.approach == "multitask_unet"
+
+
 def test_the_input_takes_the_size_of_the_detectors(replace, weights, busi, run_script):
     save_detectors(weights, FOLD, 0, size=96)
     status, _, err = replace()
@@ -123,7 +135,14 @@ def test_the_input_takes_the_size_of_the_detectors(replace, weights, busi, run_s
     masks = [load_predictor(key, weights).predict(picture).mask_probability for key in ("two_stage", "multitask_unet")]
     np.testing.assert_array_equal(*masks)
     words = "train/calibrate.py", "--approach", "two_stage", "--data", busi, "--weights", weights
+    check = weights / "two_stage" / "input_check.safetensors"
+    check.write_bytes(b"of the same network")
+    record = weights / "two_stage" / "config.json"
+    earlier = json.loads(record.read_text())
+    del earlier["architecture"]["detector"]["ensemble_of"]["mirrored"]  # written before this setting was added
+    record.write_text(json.dumps(earlier))
     assert run_script(*words)[0] == 0  # what replace_detector.py did, once more
+    assert check.read_bytes() == b"of the same network"
     again = read_config(weights / "two_stage")
     for name in ("sha256", "architecture", "preprocess", "detector", "data", "learnt_from"):
         assert getattr(again, name) == getattr(found.config, name)

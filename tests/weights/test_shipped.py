@@ -63,7 +63,8 @@ def test_the_two_stage_detector_is_the_network_of_multitask_unet():
     handle = unet._weights.model.members[0].unet.segmentation_head.register_forward_hook(
         lambda *_: networks.append("run")
     )
-    image, shared, views = load_examples()[0].image, SharedPasses(), len(unet._weights.model.config["scales"])
+    image, shared, settings = load_examples()[0].image, SharedPasses(), unet._weights.model.config
+    views = len(settings["scales"]) + len(settings["mirrored"])
     together = [predictor.predict(image, shared) for predictor in (unet, two_stage)]
     assert len(networks) == views
     alone = [predictor.predict(image) for predictor in (unet, two_stage)]

@@ -470,6 +470,17 @@ def test_a_detector_from_before_a_setting_was_added_is_the_same_one(referring, o
     assert load_weights(folder / "two_stage").model.detector.config["mirrored"] == []
 
 
+@pytest.mark.parametrize("recorded", ["x", None, {"ensemble_of": 3}])
+def test_a_record_without_a_detector_is_an_input_error(referring, recorded):
+    folder, _ = referring
+    path = folder / "two_stage" / CONFIG_FILE
+    config = json.loads(path.read_text())
+    config["architecture"]["detector"] = recorded
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"^two_stage needs as its detector the weights of multitask_unet .*unchanged"):
+        load_weights(folder / "two_stage")
+
+
 def test_tensors_of_a_detector_that_is_referred_to_are_surplus(referring):
     folder, _ = referring
     path = folder / "two_stage" / MODEL_FILE

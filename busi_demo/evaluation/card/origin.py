@@ -8,9 +8,10 @@ from typing import Any
 
 from busi_demo.data.made import MADE
 from busi_demo.evaluation.card.tables import table
-from busi_demo.models import APPROACHES, default_settings
+from busi_demo.models import APPROACHES, complete, default_settings
 from busi_demo.models.base import DETECTOR
 from busi_demo.models.ensemble import folds_of, settings_of
+from busi_demo.models.multitask import VIEWS
 from busi_demo.types import CLASSES
 from busi_demo.weights.config import OF_MULTITASK
 from busi_demo.weights.licences import IMAGENET, knows_imagenet, source_of, terms_of_weights
@@ -188,7 +189,7 @@ def _commands(key: str, config: Mapping[str, Any]) -> str:
     members = shlex.join(f"runs/fold_{fold}/{key}" for fold in folds)
     settings = ["--image-size", str(config["preprocess"]["size"])]
     architecture = settings_of(config["architecture"])
-    for name in ("scales", "mirrored"):
+    for name in VIEWS:
         if sizes := architecture.get(name):
             settings += [f"--{name}", *map(str, sizes)]
     return (
@@ -221,7 +222,8 @@ def _changed_since(key: str, config: Mapping[str, Any]) -> list[str]:
     if key == TWO_STAGE:
         made["detector"] = default_settings("multitask_unet")
     given = ("detector", "detector_head", "detector_share") if "detector_from" in config.get("learnt_from", {}) else ()
-    shipped = {n: value for n, value in config.get("architecture", {}).items() if n in made and n not in given}
+    recorded = config.get("architecture", {})
+    shipped = {n: v for n, v in complete(key, recorded).items() if n in recorded and n in made and n not in given}
     if not _detector_command(config):  # which brings the size of the detectors
         shipped["input side"] = config["preprocess"]["size"]
         made["input side"] = _trained_at(config)

@@ -449,6 +449,7 @@ def test_several_detectors_are_listed():
     several = config("two_stage", learnt_from=origins)
     several["architecture"] = {"detector": {"ensemble_of": {"width": 8}, "folds": [0, 1, 2]}, "crop_size": 96}
     plain = config("two_stage", architecture=TwoStage().config)
+    del plain["architecture"]["detector"]["mirrored"]  # a setting that came later
     card, one = (model_card({"two_stage": ApproachFacts(c)}, PUBLISHED) for c in (several, plain))
     assert "Of the 3 detectors of `two_stage` each held out another fold" in card and "detectors of" not in one
     assert "| Two-stage (U-Net, then ResNet50), 3 detectors |" in section(card, "The approaches")
