@@ -255,7 +255,7 @@ def _take(path: str) -> None:
 def _asking() -> Iterator[str | None]:
     """The session of the page that is being answered, while nobody else changes what it holds; `None` outside of a
     listener. A page that was closed in the meantime holds nothing afterwards."""
-    if (session := _session()) is None:
+    if not (session := _session()):
         yield None
         return
     with _lock:

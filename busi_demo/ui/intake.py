@@ -171,7 +171,7 @@ def open_file(
         mask, spacing: what the inputs show.
     Returns:
         A pending session, or one with a refusal. Its `shown`, `mask` and `spacing` are what the inputs show from now
-        on; where browsers cannot show the file, `shown` is the path of a PNG copy.
+        on; where browsers would not show what was read, `shown` is the path of a PNG copy.
     """
     if before and before.holds_image:
         mask = spacing = None

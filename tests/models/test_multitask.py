@@ -61,14 +61,13 @@ def test_the_mirror_image_has_sizes_of_its_own(noise):
     assert torch.equal(sizes[2], sizes[1].flip(-1))
 
 
-def test_training_looks_once(pair, noise):
-    sizes, two = [], pair[1]
-    two.config["mirrored"] = [1.0]
+@pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
+def test_training_looks_once(key, noise):
+    sizes, two = [], fill_weights(create_model(key, scales=(1.0, 0.5), mirrored=(1.0,)))
     hook = getattr(two, "unet", two).encoder.register_forward_hook(
         lambda module, inputs, output: sizes.append(inputs[0].shape[-1])
     )
     two.train()(noise)
     two.eval()(noise)
     hook.remove()
-    del two.config["mirrored"][:]
     assert sizes == [64, 64, 32, 64]

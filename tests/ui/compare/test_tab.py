@@ -163,7 +163,7 @@ def test_the_table_names_the_approaches_without_weights(tab, image, weights_fold
         assert f"{APPROACHES[key].title} The weights of {key} are missing" in text(end[tab.tables])
 
 
-def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
+def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path, monkeypatch):
     (tmp_path / "bad.png").write_text("not an image")
     gone, bad, inputs = str(tmp_path / "gone.png"), str(tmp_path / "bad.png"), (tab.intake.image, tab.intake.mask)
     tall = str(save_grey(tmp_path / "tall.png", disc(90, 50, 30, 20, 10)))
@@ -172,10 +172,13 @@ def test_wrong_moves_get_a_sentence_and_no_result(tab, image, tmp_path):
                                    ((bad, None), "bad.png cannot be read as an image", inputs[:1]),
                                    ((image, image), "is not a mask", inputs[1:]),
                                    ((image, tall), "tall.png has 50 x 90 pixels", ())):  # fmt: skip
+        dropped: list[Any] = []
+        monkeypatch.setattr(tab.intake, "drop", lambda *files, into=dropped: into.extend(filter(None, files)))
         shown: dict[Any, Any] = {}
         for step in tab.run(*given, NOBODY):
             shown |= step
         end = shown
+        assert dropped == [file for file, component in zip(given, inputs, strict=True) if component in taken]
         assert sentence in text(end[tab.card]) and 'role="alert"' in end[tab.card]
         assert end[tab.tables].constructor_args["visible"] is False
         assert {component: end[component] for component in inputs if component in end} == dict.fromkeys(taken)
