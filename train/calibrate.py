@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import _path  # noqa: F401
 
@@ -17,11 +16,11 @@ from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import evaluate_held_out, load_parts
-from busi_demo.training.recipe import add_view_arguments, changes_of, main
+from busi_demo.training.join import check_alike, evaluate_held_out, load_parts
+from busi_demo.training.recipe import add_view_arguments, add_weights_argument, changes_of, main
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import WEIGHTS_FOLDER, read_config
+from busi_demo.weights.store import read_config
 
 _FACTS = ("data", "training", "learnt_from", "members")
 
@@ -34,28 +33,32 @@ def calibrate() -> None:
     )
     parser.add_argument("--approach", choices=list(APPROACHES), required=True)
     parser.add_argument("--data", help="what it was trained on (else $BUSI_DATA, data/Dataset_BUSI_with_GT)")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    add_weights_argument(parser, "one calibration is fitted to all their images and written to each")
     add_view_arguments(parser, default="as now")
     arguments = parser.parse_args()
-    make_folder(arguments.weights, "--weights")
-    folder = arguments.weights / arguments.approach
-    if arguments.image_size is not None and (detector := read_config(folder).detector):
+    for weights in arguments.weights:
+        make_folder(weights, "--weights")
+    folders = [weights / arguments.approach for weights in arguments.weights]
+    if arguments.image_size is not None and (detector := read_config(folders[0]).detector):
         raise InputError(
             f"{arguments.approach} sees what its detectors see: give --image-size with --approach {detector.approach}, "
             "then run train/replace_detector.py."
         )
-    whole, members = load_parts(folder, changes_of(arguments), arguments.image_size)
+    parts = [load_parts(folder, changes_of(arguments), arguments.image_size) for folder in folders]
+    members = sorted((member for _, own in parts for member in own), key=lambda member: member.fold)
+    check_alike(members)
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
-    first = members[0]
-    write_approach(
-        folder,
-        replace(whole, calibration=calibration),
-        results,
-        facts={name: value for name, value in first.config.facts.items() if name in _FACTS},
-        split=read_split(folder),
-        histories={"": first.history} | first.histories,
-        detector=first.config.detector,
-    )
+    for folder, (whole, own) in zip(folders, parts, strict=True):
+        first, images = own[0], {image for member in own for image in member.held_out}
+        write_approach(
+            folder,
+            replace(whole, calibration=calibration),
+            [result for result in results if (result.label, result.image) in images],
+            facts={name: value for name, value in first.config.facts.items() if name in _FACTS},
+            split=read_split(folder),
+            histories={"": first.history} | first.histories,
+            detector=first.config.detector,
+        )
 
 
 if __name__ == "__main__":

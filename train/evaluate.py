@@ -25,7 +25,7 @@ from busi_demo.evaluation.evaluate import (
     random_subset,
     with_certain_class,
 )
-from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
+from busi_demo.evaluation.held_out import cross_validated, held_out_by, held_out_once, predictors_of_folds
 from busi_demo.evaluation.metrics import summarise
 from busi_demo.evaluation.results import result_row
 from busi_demo.evaluation.robustness import measure_corruptions
@@ -34,9 +34,9 @@ from busi_demo.inference.consensus import consensus_keys, load_consensus
 from busi_demo.inference.predictor import load_predictor
 from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.project import check_file, json_bytes, make_folder, save_whole
-from busi_demo.training.recipe import main
+from busi_demo.training.recipe import add_weights_argument, main
 from busi_demo.types import InputError
-from busi_demo.weights.store import WEIGHTS_FOLDER, why_left_out
+from busi_demo.weights.store import why_left_out
 
 
 def parse() -> argparse.Namespace:
@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
                         help="which images: every one of the folder (default), those that the weights were not trained "
                              "on (of an ensemble, each by the network that was not), the locked test list, or those "
                              "named in a CSV file")  # fmt: skip
-    parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    add_weights_argument(parser, "their images of --images validation are measured together")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--bootstrap", type=int, default=RESAMPLES, metavar="N",
                         help="resamples for the 95 %% intervals, by near-duplicate group (default "
@@ -72,6 +72,8 @@ def parse() -> argparse.Namespace:
     check_file(arguments.output, "--output")
     if arguments.figures:
         make_folder(arguments.figures, "--figures")
+    if len(arguments.weights) > 1 and arguments.images != "validation":
+        raise InputError("Several --weights folders are measured with --images validation alone: give one.")
     if arguments.bootstrap < 0 or (arguments.compare and not arguments.bootstrap):
         raise InputError("--bootstrap must not be negative, nor 0 where --compare is given.")
     for name in ("faithfulness", "corruptions"):
@@ -97,20 +99,22 @@ def measured_keys(approach: str, weights_folder: Path) -> list[str]:
 def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
-    keys = measured_keys(arguments.approach, arguments.weights)
-    folders = [arguments.weights / key for key in keys]
-    held_out = held_out_by(folders, root.name) if arguments.images == "validation" else {}
-    samples = choose(index_folder(root, facts=False), root.name, arguments.images, held_out)
-    if arguments.images != "validation":
-        note_trained(samples, folders, root.name)
+    keys = measured_keys(arguments.approach, arguments.weights[0])
+    folders = [[weights / key for key in keys] for weights in arguments.weights]
+    validates = arguments.images == "validation"
+    held_out = [held_out_by(own, root.name) if validates else {} for own in folders]
+    position = held_out_once(arguments.weights, held_out)
+    samples = choose(index_folder(root, facts=False), root.name, arguments.images, position)
+    if not validates:
+        note_trained(samples, folders[0], root.name)
     prints = fingerprints(samples)  # reads every file before the first prediction
     samples = with_facts(samples, prints)
     prints = [own for own, sample in zip(prints, samples, strict=True) if sample.label_certain]
     samples, uncertain = with_certain_class(samples)
     compared = other_report(arguments.compare, samples) if arguments.compare else None
-    predictor = load_consensus(arguments.weights) if len(keys) > 1 else load_predictor(keys[0], arguments.weights)
+    predictors = [load_consensus(w) if len(keys) > 1 else load_predictor(keys[0], w) for w in arguments.weights]
     examined = random_subset(samples, arguments.faithfulness)
-    predictor_for = held_out_predictors(predictor, held_out)
+    predictor_for = predictors_of_folds(predictors, held_out, position)
     results, area_shares, cams = measure(predictor_for, samples, arguments.figures, examined)
     note_unscored(samples, results)
     summary = summarise(results)
@@ -134,9 +138,8 @@ def evaluate() -> None:
         "approach": arguments.approach,
         "data": root.name,
         "images": arguments.images if not arguments.images.endswith(".csv") else Path(arguments.images).name,
-        **identity_of(keys, arguments.weights),
-        "cross_validated": bool(held_out)
-        and all(len(set(folds)) > 1 for folds in zip(*held_out.values(), strict=True)),
+        **identity_of(keys, *arguments.weights),
+        "cross_validated": cross_validated(held_out),
         "uncertain_class_left_out": uncertain,
         **summary,
         **more,

@@ -1,7 +1,7 @@
 """Fit how far to trust the answers of the trained approaches, and write trust.json beside their weights. Run it again
 when weights change:
 
-python train/fit_trust.py --data DIR [--elsewhere OTHER_DIR ...] [--approach KEY ...]
+python train/fit_trust.py --data DIR [--elsewhere OTHER_DIR ...] [--approach KEY ...] [--weights DIR ...]
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from tqdm import tqdm
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import find_data, find_further
 from busi_demo.evaluation.evaluate import count_trained
-from busi_demo.evaluation.held_out import held_out_by, held_out_predictors
+from busi_demo.evaluation.held_out import cross_validated, held_out_by, held_out_once, predictors_of_folds
 from busi_demo.evaluation.trust_fit import Case, fit_trust
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
 from busi_demo.inference.consensus import ConsensusPredictor
 from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
-from busi_demo.training.recipe import main, trained_approaches
+from busi_demo.training.recipe import add_weights_argument, main, trained_approaches
 from busi_demo.types import InputError
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import WEIGHTS_FOLDER, approach_folder
+from busi_demo.weights.store import approach_folder, read_config
 from busi_demo.weights.trust_file import answers_sha256, save_trust
 
 FOLDS = 5
+_OF_ALL = ("preprocess", "threshold", "min_area", "calibration")
+"""What the answers of networks of different folds have in common."""
 
 
 def parse() -> argparse.Namespace:
@@ -40,19 +42,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--elsewhere", nargs="*", default=[], metavar="DIR",
                         help="data sets that no network was trained on: trust is measured there, too")  # fmt: skip
     parser.add_argument("--approach", nargs="*", choices=list(APPROACHES), help="default: all that have weights")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of all approaches")
+    add_weights_argument(parser, "trust is fitted to all their answers and written there")
     return parser.parse_args()
 
 
 def fit() -> None:
     arguments = parse()
-    keys = arguments.approach or trained_approaches(arguments.weights)
+    shipped = arguments.weights[0]
+    keys = arguments.approach or trained_approaches(shipped)
     root = find_data(arguments.data)
     others = {
         name: index_folder(folder, facts=False)
         for name, folder in find_further(arguments.elsewhere, root.name, "--elsewhere").items()
     }
-    folders = [approach_folder(key, arguments.weights) for key in keys]
+    folders = [approach_folder(key, shipped) for key in keys]
     for name, samples in others.items():
         if trained := count_trained(samples, folders, name):
             raise InputError(
@@ -61,11 +64,11 @@ def fit() -> None:
             )
     for key in keys:
         cases = cases_of(key, root, arguments.weights)
-        predictor = load_predictor(key, arguments.weights)
+        predictor = load_predictor(key, shipped)
         elsewhere = {name: cases_elsewhere(predictor, samples, name) for name, samples in others.items()}
         fitted = fit_trust(cases, answers_sha256(predictor.config), elsewhere)
         measured = fitted.measured
-        print(f"wrote {save_trust(fitted, arguments.weights / key)} from {len(cases)} images")
+        print(f"wrote {save_trust(fitted, shipped / key)} from {len(cases)} images")
         for name, rates in {root.name: measured, **measured["elsewhere"]}.items():
             print_rates(name, rates)
 
@@ -84,27 +87,45 @@ def print_rates(name: str, rates: Mapping[str, Any]) -> None:
     print(f"  kept: {rates['kept']['at']}; Dice: {rates['dice']}", flush=True)
 
 
-def cases_of(key: str, root: Path, weights: Path) -> list[Case]:
+def cases_of(key: str, root: Path, weights: Sequence[Path]) -> list[Case]:
     """The answers to all images that a network of the approach was not trained on. Those of a single network are put
     into folds of their own, with near-duplicates in one.
 
+    Args:
+        weights: folders of networks that were trained alike, each without another fold, and calibrated together.
     Raises:
-        InputError: there are none.
+        InputError: there are none, or the networks have other thresholds or another calibration than the first.
     """
-    folder = approach_folder(key, weights)
-    held_out = held_out_by([folder], root.name)
-    groups = {(row.label, row.image): row.group for row in read_split(folder) if row.source == root.name}
-    predictor_for = held_out_predictors(load_predictor(key, weights), held_out)
-    samples = [s for s in index_folder(root) if (s.label, s.name) in held_out and s.label_certain]
+    folders = [approach_folder(key, folder) for folder in weights]
+    held_out = [held_out_by([folder], root.name) for folder in folders]
+    position = held_out_once(weights, held_out)
+    predictors = [load_predictor(key, folder) for folder in weights]
+    _check_settings(folders)
+    groups = {(row.label, row.image): row.group for row in read_split(folders[0]) if row.source == root.name}
+    predictor_for = predictors_of_folds(predictors, held_out, position)
+    samples = [s for s in index_folder(root) if (s.label, s.name) in position and s.label_certain]
     if not samples:
         raise InputError(f"{root} holds no image that {key} was not trained on: name the data set of the training.")
-    single = len({held_out[s.label, s.name] for s in samples}) == 1
+    single = not cross_validated(held_out)
     cases = []
     for sample in tqdm(samples, key, leave=False, disable=None):
-        (fold,) = held_out[sample.label, sample.name]
-        own = zlib.crc32(groups[sample.label, sample.name].encode()) if single or fold is None else fold
-        cases.append(case_of(sample, predictor_for(sample), own % FOLDS))
+        image = sample.label, sample.name
+        (fold,) = held_out[position[image]][image]
+        own = position[image] if len(weights) > 1 else fold
+        folded = zlib.crc32(groups[image].encode()) if single or own is None else own
+        cases.append(case_of(sample, predictor_for(sample), folded % FOLDS))
     return cases
+
+
+def _check_settings(folders: Sequence[Path]) -> None:
+    """Raises an InputError where answers come from other thresholds or another calibration than in the first folder."""
+    first, *others = [read_config(folder) for folder in folders]
+    for folder, other in zip(folders[1:], others, strict=True):
+        if any(getattr(first, name) != getattr(other, name) for name in _OF_ALL):
+            raise InputError(
+                f"{folder} has other thresholds or another calibration than {folders[0]}: run train/calibrate.py with "
+                "these --weights first."
+            )
 
 
 def cases_elsewhere(predictor: Predictor, samples: Sequence[FileSample], name: str) -> list[Case]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from busi_demo.data.facts import locked_samples
 from busi_demo.data.published import locked_test
 from busi_demo.data.splits import fingerprints
 from busi_demo.evaluation.cams import CamResult, examine_cam
-from busi_demo.evaluation.held_out import HeldOut, PredictorFor
+from busi_demo.evaluation.held_out import PredictorFor
 from busi_demo.evaluation.results import ImageResult, image_result, result_of_row
 from busi_demo.imaging import GroundTruth
 from busi_demo.project import read_table
@@ -30,7 +30,9 @@ from busi_demo.weights.trust_file import answers_sha256
 RANDOM_NETWORKS = 3  # a single one may resemble the trained network by chance
 
 
-def choose(samples: Sequence[FileSample], source: str, images: str, held_out: HeldOut) -> list[FileSample]:
+def choose(
+    samples: Sequence[FileSample], source: str, images: str, held_out: Collection[tuple[str, str]]
+) -> list[FileSample]:
     """The samples of the option --images. Images are identified by class and name, as two classes may share a name;
     those of the locked test by their pixels.
 
@@ -38,7 +40,7 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
         samples: all samples of a data set.
         source: name of the data set.
         images: value of --images. A row without a class in a CSV file selects the images of that name in each class.
-        held_out: of the approaches that are evaluated.
+        held_out: (class, image) of those that the approaches held out.
     Raises:
         InputError: no such image is in the folder, or the list cannot be read.
     """
@@ -47,7 +49,7 @@ def choose(samples: Sequence[FileSample], source: str, images: str, held_out: He
     if images == "locked_test":
         return _locked(samples)
     if images == "validation":
-        names: set[tuple[str | None, str]] = {(label, name) for label, name in held_out}
+        names: set[tuple[str | None, str]] = set(held_out)
     else:
         names = {(row.get("class") or None, row["image"]) for row in _rows(Path(images))}
     keys = {sample: {(sample.label, sample.name), (None, sample.name)} & names for sample in samples}
@@ -110,13 +112,21 @@ def note_trained(samples: Sequence[FileSample], folders: Sequence[Path], source:
               file=sys.stderr)  # fmt: skip
 
 
-def identity_of(keys: Sequence[str], folder: Path) -> Mapping[str, str | Mapping[str, str]]:
+def identity_of(keys: Sequence[str], *folders: Path) -> Mapping[str, Any]:
     """What a report says of the weights that it belongs to.
 
+    Args:
+        keys: of the approaches that were measured.
+        folders: weights folders with these.
     Returns:
         `weights_sha256`, of the model file, and `answers_sha256`, see `weights.trust_file.answers_sha256`, which sizes,
-        thresholds and calibration change as well; of several approaches each is key -> sha256.
+        thresholds and calibration change as well; of several approaches each is key -> sha256, of several folders a
+        list of these.
     """
+    if len(folders) > 1:
+        each = [identity_of(keys, folder) for folder in folders]
+        return {name: [own[name] for own in each] for name in each[0]}
+    (folder,) = folders
     configs = {key: read_config(approach_folder(key, folder)) for key in keys}
     hashes = {
         "weights_sha256": {key: config.sha256 for key, config in configs.items()},

@@ -43,6 +43,30 @@ def _folds(folder: Path, source: str) -> dict[tuple[str, str], int | None]:
     return folds
 
 
+def held_out_once(folders: Sequence[Path], held_out: Sequence[HeldOut]) -> dict[tuple[str, str], int]:
+    """Find which of several weights folders held out an image: those of networks that were trained alike, each without
+    another fold.
+
+    Args:
+        folders: each holds one folder an approach.
+        held_out: of each of `folders`, see `held_out_by`.
+    Returns:
+        (class, image) -> position in `folders`.
+    Raises:
+        InputError: two of them held out the same image.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for position, images in enumerate(held_out):
+        if twice := found.keys() & images:
+            (label, name), *_ = sorted(twice)
+            raise InputError(
+                f"{folders[position]} and {folders[found[label, name]]} both held out {label}/{name}: give --weights "
+                "folders of networks that each held out another fold."
+            )
+        found |= dict.fromkeys(images, position)
+    return found
+
+
 def held_out_predictors(predictor: Predictor | ConsensusPredictor, held_out: HeldOut) -> PredictorFor:
     """Choose for each image the networks that were not trained on it; for an image that is not in `held_out`, all."""
 
@@ -55,3 +79,29 @@ def held_out_predictors(predictor: Predictor | ConsensusPredictor, held_out: Hel
         return predictor if folds is None else without(folds)
 
     return predictor_for
+
+
+def cross_validated(held_out: Sequence[HeldOut]) -> bool:
+    """Whether every approach answers for the images of two or more folds.
+
+    Args:
+        held_out: of each weights folder.
+    """
+    by_approach = zip(*(folds for images in held_out for folds in images.values()), strict=True)
+    return len(held_out) > 1 or (any(held_out) and all(len(set(folds)) > 1 for folds in by_approach))
+
+
+def predictors_of_folds(
+    predictors: Sequence[Predictor | ConsensusPredictor],
+    held_out: Sequence[HeldOut],
+    position: Mapping[tuple[str, str], int],
+) -> PredictorFor:
+    """Choose for each image the networks of several weights folders that were not trained on it; for an image that none
+    held out, all of the first folder.
+
+    Args:
+        predictors, held_out: of each folder.
+        position: see `held_out_once`.
+    """
+    each = [held_out_predictors(*one) for one in zip(predictors, held_out, strict=True)]
+    return lambda sample: each[position.get((sample.label, sample.name), 0)](sample)

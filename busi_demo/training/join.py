@@ -50,6 +50,11 @@ class Member:
     split: Sequence[SplitRow]
 
     @property
+    def held_out(self) -> list[tuple[str, str]]:
+        """(class, image) of the images that it held out."""
+        return [(row.label, row.image) for row in self.split if row.split == VALIDATION]
+
+    @property
     def history(self) -> list[dict[str, float]]:
         """Its training, epoch by epoch; empty where that is not recorded."""
         return self.histories.get("", [])
@@ -73,6 +78,18 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any], size: int 
             architecture has no such setting, or the size is below 64 or no multiple of 32.
     """
     members = [load_member(folder, changes, size) for folder in folders]
+    if len(members) < 2:
+        raise InputError(f"Expected two or more networks that held out different folds, got that of {folders[0]}.")
+    check_alike(members)
+    return sorted(members, key=lambda member: member.fold)
+
+
+def check_alike(members: Sequence[Member]) -> None:
+    """Check that networks were trained alike, each without another fold.
+
+    Raises:
+        InputError: one was trained otherwise than the first, or two held out the same fold.
+    """
     first = members[0]
     for other in members[1:]:
         for name in _EQUAL:
@@ -82,12 +99,9 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any], size: int 
         for name in EQUAL_DATA:
             _check_equal(first, other, name, *(m.config.data.get(name) for m in (first, other)))
         _check_equal(first, other, "data sets", *(sorted({r.source for r in m.split}) for m in (first, other)))
-    by_fold = {member.fold: member for member in members}
-    if len(by_fold) < len(members) or len(members) < 2:
-        raise InputError(
-            f"Expected two or more networks that held out different folds, got folds {[m.fold for m in members]}."
-        )
-    return [by_fold[fold] for fold in sorted(by_fold)]
+    folds = [member.fold for member in members]
+    if len(set(folds)) < len(folds):
+        raise InputError(f"Expected two or more networks that held out different folds, got folds {folds}.")
 
 
 def load_member(folder: Path, changes: Mapping[str, Any], size: int | None = None) -> Member:
@@ -208,10 +222,9 @@ def evaluate_held_out(
 
 def _held_out(member: Member, samples: Sequence[FileSample]) -> list[FileSample]:
     by_key = {(sample.label, sample.name): sample for sample in samples}
-    keys = [(row.label, row.image) for row in member.split if row.split == VALIDATION]
-    if missing := [key for key in keys if key not in by_key]:
+    if missing := [key for key in member.held_out if key not in by_key]:
         raise InputError(f"{'/'.join(missing[0])} is not in the data folder: give the one of the training.")
-    return [by_key[key] for key in keys]
+    return [by_key[key] for key in member.held_out]
 
 
 def joined_facts(members: Sequence[Member], split: Sequence[SplitRow]) -> dict[str, Any]:

@@ -71,6 +71,19 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
+def add_weights_argument(parser: argparse.ArgumentParser, use: str) -> None:
+    """Add `--weights`, which takes several folders where approaches were trained alike, each without another fold.
+
+    Args:
+        use: what the script does with several folders, a clause.
+    """
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", default=[WEIGHTS_FOLDER], metavar="DIR",
+        help="folder of all approaches; or several, of networks that were trained alike without another fold each, "
+        f"first the one that is to be used: {use}",
+    )  # fmt: skip
+
+
 def trained_approaches(weights_folder: Path) -> list[str]:
     """Keys of the approaches in a folder.
 

@@ -265,6 +265,7 @@ NO_CARD = "The model card is missing: `python train/model_card.py` writes it."
 NO_AUTOPSY = "There is no autopsy yet: `python train/autopsy.py --data DIR --output train/results` writes it."
 UNDEFINED = "undefined"
 ALL_NUMBERS = "All numbers"
+ALL_FOLDS = "All folds: what the same training gives without each other fold"
 NUMBER_HEADS = ("metric", "value", "95 % interval", "images")
 TABLE = "Table; scrolls sideways"
 PLOT_LABELS = {
@@ -323,6 +324,15 @@ def measured_on(title: str, report: Mapping[str, Any]) -> str:
         images = "cross_validated"
     images = _MEASURED_ON.get(images, "{n} images of " + images).format(n=report["n"])
     return f"{title}, measured on {images}."
+
+
+def all_folds(n: int, networks: int, ships: bool) -> str:
+    """On which images, and with which networks, the numbers of all folds were measured."""
+    answered = "One of these networks answers here." if ships else "None of these networks answers here."
+    return (
+        f"{n} images of the training data, each predicted by one of {networks} networks that were trained alike, and "
+        f"that was not trained on it. {answered}"
+    )
 
 
 def no_cases(title: str) -> str:

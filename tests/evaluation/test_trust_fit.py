@@ -99,7 +99,7 @@ def script(monkeypatch, busi, weights_folder):
 
 
 def test_near_duplicates_are_fitted_or_measured_together(script, busi, weights_folder):
-    cases = script["cases_of"]("multitask_cnn", busi, weights_folder)
+    cases = script["cases_of"]("multitask_cnn", busi, [weights_folder])
     names = [f"{path.parent.name}/{path.name}" for path in sorted(busi.glob("*/*).png"))]
     folds = {case.fold for case, name in zip(cases, names, strict=True) if "(1)" in name}
     assert len(folds) == 1 and len({case.fold for case in cases}) > 1
@@ -107,7 +107,7 @@ def test_near_duplicates_are_fitted_or_measured_together(script, busi, weights_f
 
 def test_a_lesion_whose_mask_was_not_drawn_has_no_dice(script, busi, weights_folder):
     save_grey(busi / "benign" / "benign case (2)_mask.png", np.zeros((72, 96), bool))
-    cases = script["cases_of"]("multitask_cnn", busi, weights_folder)
+    cases = script["cases_of"]("multitask_cnn", busi, [weights_folder])
     assert [case.dice is None for case in cases] == [False, True] + 7 * [False]
 
 

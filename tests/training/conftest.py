@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
+from members import make_member
 
 from busi_demo.data import phantom
 
@@ -23,3 +25,9 @@ def phantoms_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(phantom, "make_phantom", copied)
         yield
+
+
+@pytest.fixture
+def members(tmp_path) -> list[Path]:
+    """Folders of two networks, see `members.make_member`: of fold 3, then of fold 0."""
+    return [make_member(tmp_path / str(fold), fold) for fold in (3, 0)]

@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from helpers import disc, fill_weights, save_grey
+from helpers import disc, save_grey
+from members import HELD_OUT, KEY, TRAINED, make_member
 
 from busi_demo.data.busi import index_folder
 from busi_demo.data.phantom import make_phantom
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
-from busi_demo.imaging.preprocess import Preprocess
 from busi_demo.inference.predictor import Predictor
-from busi_demo.models import create_model
 from busi_demo.training import join as join_module
 from busi_demo.training.join import evaluate_held_out, load_member
 from busi_demo.types import CLASSES, InputError
-from busi_demo.weights.calibration import UNCALIBRATED, Calibration, fit_calibration
+from busi_demo.weights.calibration import UNCALIBRATED, fit_calibration
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import load_weights, save_weights
-
-KEY = "multitask_cnn"
-HELD_OUT = {  # fold -> what its network did not see of the fixture `busi`
-    0: ("benign case (1).png", "malignant case (1).png"),
-    3: ("benign case (2).png", "malignant case (2).png", "normal case (1).png"),
-}
-TRAINED = ("benign case (3).png", "benign case (4).png", "malignant case (3).png", "normal case (2).png")
-
-
-def make_member(folder: Path, fold: int, **training: object) -> Path:
-    """A network with weights of its own, as training writes it."""
-    model = fill_weights(create_model(KEY, decoder_width=8, class_width=8))
-    with torch.no_grad():
-        model.head[3].bias.copy_(torch.tensor([0.3, 0.1, -0.2]) * (fold + 1))
-    data = {"main": "busi", "fold": fold, "folds": 5, "seed": 0, "uncertain_class_left_out_of_validation": 1}
-    origins = {"init_from": {"approach": KEY, "sha256": f"{fold}" * 64, "git_commit": None}}
-    facts = {"data": data, "training": {"epochs": 2, "fold": fold, **training}, "learnt_from": origins}
-    save_weights(folder / KEY, model, Preprocess(size=64), calibration=Calibration(2.0 + fold), facts=facts)
-    with (folder / KEY / "split.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "class", "source", "group", "split"])
-        for own, names in ((None, TRAINED), *HELD_OUT.items()):
-            rows.writerows([n, n.split()[0], "busi", n, "validation" if own == fold else "train"] for n in names)
-        rows.writerow(["far.png", "normal", "elsewhere", "far", "train"])
-    report = folder / KEY / "report"
-    report.mkdir()
-    (report / "history.csv").write_text(f"epoch,train_loss\n1,{2 + fold}\n2,{1 + fold}\n")
-    return folder / KEY
-
-
-@pytest.fixture
-def members(tmp_path) -> list[Path]:
-    return [make_member(tmp_path / str(fold), fold) for fold in (3, 0)]
+from busi_demo.weights.store import load_weights
 
 
 @pytest.fixture

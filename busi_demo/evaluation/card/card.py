@@ -6,16 +6,11 @@ Its sections follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from busi_demo.evaluation.card import doubt, origin, tables
-from busi_demo.evaluation.card.identity import Identity
+from busi_demo.evaluation.card.facts import REPORTING, SELECTION, ApproachFacts
 from busi_demo.evaluation.card.tables import Report
 from busi_demo.models import APPROACHES, CONSENSUS
-from busi_demo.weights.trust_file import answers_sha256
-
-REPORTING, SELECTION = "locked_test", "validation"
 
 USE = """\
 ## Intended use
@@ -51,6 +46,11 @@ Of the {{count}} detectors of `{origin.TWO_STAGE}` each held out another fold, a
 one: under *selection* the images of that fold are predicted by the classifier behind the one detector that was not
 trained on them. The weights answer with the mean of all detectors."""
 
+ALL_FOLDS = """\
+Networks that were trained alike, each without another fold, on the images that they held out, with one calibration for
+all. For weights of a single network this tells what its training gives; the networks of the other folds do not ship,
+and train/RESULTS.md tells how they were trained. {ships}"""
+
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
 validation fold it is measured on the images that no approach was trained on."""
@@ -77,45 +77,6 @@ Whether a picture is a B-mode ultrasound of a breast: a doubtful one is answered
 refused one gets no class. Colour, headers of DICOM files and two-valued pictures are asked beside what is counted
 here. A picture that is far from all known ones and looks turned or like a negative is refused unless it is known once
 that is undone; only the rows that say "never fitted to" look at that."""
-
-
-@dataclass(frozen=True)
-class ApproachFacts:
-    """The JSON files of one approach.
-
-    Attributes:
-        config: config.json; of the consensus only `sha256` and `answers_sha256`, key -> that of each approach.
-        metrics: report/metrics.json, `None` where there is none.
-        evaluations: name of the file without .json -> report of train/evaluate.py.
-        trust: what was measured of trust in its answers; `None` where nothing was fitted.
-        input_check: what was measured of its input check; `None` where nothing was fitted.
-    """
-
-    config: Mapping[str, Any]
-    metrics: Report | None = None
-    evaluations: Mapping[str, Report] = field(default_factory=dict)
-    trust: Report | None = None
-    input_check: Report | None = None
-
-    def current(self) -> dict[str, Report]:
-        """The evaluations of what config.json describes, sorted by name. Where a report does not say which sizes,
-        thresholds and calibration it was made with, that of the same weights counts."""
-        own = self.identity
-        return {
-            name: report
-            for name, report in sorted(self.evaluations.items())
-            if own.fits(report["weights_sha256"], report.get("answers_sha256"))
-        }
-
-    @property
-    def identity(self) -> Identity:
-        """What a report of `train/evaluate.py` says of the weights that it belongs to, for those of now."""
-        answers = self.config["answers_sha256"] if "answers_sha256" in self.config else answers_sha256(self.config)
-        return Identity(self.config["sha256"], answers)
-
-    def on(self, images: str) -> Report | None:
-        """The first of them on `--images` of that name."""
-        return next((e for e in self.current().values() if e["images"] == images), None)
 
 
 Known = Mapping[str, ApproachFacts]
@@ -161,6 +122,7 @@ def model_card(
         *([TOGETHER] if CONSENSUS in known else []),
         *_reporting(known),
         *_selection(known),
+        *_all_folds(known),
         *_further(known),
         *_elsewhere(external, {key: own.weights for key, own in identities.items()}),
         "## Quality and time",
@@ -246,6 +208,19 @@ def _selection(known: Known) -> list[str]:
     return [*parts, tables.metric_table(reports) if any(reports.values()) else _missing(_evaluate(SELECTION))]
 
 
+def _all_folds(known: Known) -> list[str]:
+    """The approaches on all folds, beside those whose weights hold out one fold alone."""
+    reports = {key: facts.all_folds for key, facts in known.items()}
+    of_folds = {key: facts.ships_fold for key, facts in known.items()
+                if facts.of_folds and reports[key] is facts.of_folds}  # fmt: skip
+    if not of_folds:
+        return []
+    ships = [f"`{key}`: the network of one fold ships." for key, one in of_folds.items() if one]
+    absent = ", ".join(f"`{key}`" for key, one in of_folds.items() if not one)
+    ships += [f"{absent}: with networks that do not ship."] if absent else []
+    return ["### Selection: all folds", ALL_FOLDS.format(ships=" ".join(ships)), tables.metric_table(reports)]
+
+
 def _further(known: Known) -> list[str]:
     """Other evaluations, paired differences, and what is left out."""
     shown = [report for facts in known.values() for report in (facts.on(REPORTING), facts.on(SELECTION))]
@@ -268,6 +243,7 @@ def _further(known: Known) -> list[str]:
         f"`{key}/report/{name}.json`"
         for key, facts in known.items()
         for name in sorted(facts.evaluations.keys() - facts.current().keys())
+        if facts.evaluations[name] is not facts.of_folds
     ]
     return [*parts, tables.left_out(stale, "weights or settings")] if stale else parts
 

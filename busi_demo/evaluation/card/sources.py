@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from busi_demo.evaluation.card.card import ApproachFacts
+from busi_demo.evaluation.card.facts import ApproachFacts
 from busi_demo.models import APPROACHES, CONSENSUS
 from busi_demo.project import ROOT, read_json
 from busi_demo.types import InputError

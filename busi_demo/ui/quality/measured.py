@@ -15,7 +15,7 @@ from PIL import Image
 from busi_demo.evaluation import plots
 from busi_demo.evaluation.autopsy.report import autopsy_figure
 from busi_demo.evaluation.card import sources
-from busi_demo.evaluation.card.card import REPORTING, SELECTION, ApproachFacts
+from busi_demo.evaluation.card.facts import REPORTING, SELECTION, ApproachFacts
 from busi_demo.evaluation.cases import best_masks, confident_errors, worst_masks
 from busi_demo.evaluation.history import read_stages
 from busi_demo.evaluation.plots import cam_figure

@@ -34,6 +34,14 @@ def numbers(quality: Quality) -> str:
     report = quality.report
     if report is None:
         return alert(texts.not_measured(quality.key))
+    return (
+        f'<p role="status">{escape(texts.measured_on(quality.title, report))}</p>'
+        f"{_metrics(texts.ALL_NUMBERS, report)}{_all_folds(quality)}{_doubt(quality)}"
+    )
+
+
+def _metrics(summary: str, report: Mapping[str, Any], note: str = "") -> str:
+    """Every metric of a report with its interval, folded."""
     rows = []
     for label, path, counts in METRICS:
         n = sum(_at(report, count) or 0 for count in counts) if counts else ""
@@ -43,11 +51,17 @@ def numbers(quality: Quality) -> str:
             f"<tr><th scope='row'>{escape(label)}</th><td>{_number(value)}</td><td>{interval}</td><td>{n}</td></tr>"
         )
     heads = "".join(f"<th scope='col'>{head}</th>" for head in texts.NUMBER_HEADS)
-    return (
-        f'<p role="status">{escape(texts.measured_on(quality.title, report))}</p>'
-        f"<details><summary>{texts.ALL_NUMBERS}</summary>{scrolling_table(f'<tr>{heads}</tr>', rows)}</details>"
-        f"{_doubt(quality)}"
-    )
+    table = scrolling_table(f"<tr>{heads}</tr>", rows)
+    return f"<details><summary>{summary}</summary>{f'<p>{escape(note)}</p>' if note else ''}{table}</details>"
+
+
+def _all_folds(quality: Quality) -> str:
+    """What networks that were trained alike give on all folds, where the approach has one network."""
+    report = quality.facts.of_folds
+    if report is None:
+        return ""
+    note = texts.all_folds(report["n"], len(report["weights_sha256"]), quality.facts.ships_fold)
+    return _metrics(texts.ALL_FOLDS, report, note)
 
 
 def _doubt(quality: Quality) -> str:

@@ -4,7 +4,8 @@ import argparse
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from busi_demo.data.published import locked_test
 from busi_demo.evaluation.autopsy.study import Files, run_autopsy
 from busi_demo.evaluation.bootstrap import draw_resamples, intervals, paired_differences
 from busi_demo.evaluation.cams import CamResult, summarise_cams
-from busi_demo.evaluation.card.card import ApproachFacts, model_card
+from busi_demo.evaluation.card.card import model_card
+from busi_demo.evaluation.card.facts import ApproachFacts
 from busi_demo.evaluation.card.origin import reproduce_section, training_command
 from busi_demo.evaluation.card.sources import read_reports
 from busi_demo.evaluation.card.tables import external_table
@@ -324,6 +326,41 @@ class TestConsensus:
 
     def test_unmeasured_it_changes_nothing(self):
         assert self.card() == model_card(facts(), PUBLISHED)
+
+
+class TestAllFolds:
+    """Reports of several weights folders, of networks that were trained alike."""
+
+    def card(self, sha256: Sequence[str], answers: Sequence[str]) -> str:
+        known = facts()
+        own = known["two_stage"]
+        several = evaluation("two_stage", "validation", 31) | {
+            "weights_sha256": list(sha256), "answers_sha256": list(answers), "cross_validated": True,
+        }  # fmt: skip
+        joined = evaluation("multitask_cnn", "validation", 32) | {"cross_validated": True}
+        known["multitask_cnn"] = replace(known["multitask_cnn"], evaluations={"validation": joined})
+        known["two_stage"] = replace(own, evaluations={**own.evaluations, "all_folds": several})
+        self.expected = [f"{several['accuracy']:.3f}", "not measured", f"{joined['accuracy']:.3f}", "not measured"]
+        return model_card(known, PUBLISHED)
+
+    def test_they_stand_beside_weights_that_hold_out_every_fold(self):
+        answers = answers_sha256(config("two_stage"))
+        card = self.card(["abc", "other"], [answers, "other"])
+        part = section(card, "Selection: all folds")
+        assert "`two_stage`: the network of one fold ships." in part and "do not ship. " not in part
+        rows = {r[0]: r[1:] for r in table_cells(part)}
+        assert [value.split(" [")[0] for value in rows["accuracy"]] == self.expected
+        assert "Left out" not in card and "Further: `all_folds.json`" not in card
+        own = {r[0]: r[1:] for r in table_cells(section(card, "Selection: the validation fold"))}
+        assert not own["accuracy"][0].startswith(self.expected[0])
+
+    @pytest.mark.parametrize(("sha256", "answers"), [("old", None), ("abc", "of another calibration")])
+    def test_of_networks_that_do_not_ship_it_is_said(self, sha256, answers):
+        card = self.card([sha256, "other"], [answers or answers_sha256(config("two_stage")), "other"])
+        assert "`two_stage`: with networks that do not ship." in section(card, "Selection: all folds")
+
+    def test_without_such_a_report_there_is_no_section(self):
+        assert "### Selection: all folds" not in model_card(facts(), PUBLISHED)
 
 
 class TestFailures:

@@ -28,6 +28,7 @@ from busi_demo.ui.quality import measured as quality
 from busi_demo.ui.quality.cases import case_figures, case_pictures
 from busi_demo.ui.quality.tab import QualityTab
 from busi_demo.weights import store as weights
+from busi_demo.weights.trust_file import answers_sha256
 
 KEY = "multitask_cnn"
 
@@ -99,6 +100,19 @@ def text(html: str) -> str:
 def shown(updates: dict[Any, Any], component: Any) -> bool:
     update = updates[component]
     return (update if isinstance(update, dict) else update.constructor_args)["visible"]
+
+
+def test_the_numbers_of_all_folds_stand_below_those_of_one(tab, folder):
+    own = measured(KEY, f"of {KEY}") | {"accuracy": 0.123}
+    shipped = answers_sha256(json.loads((folder / KEY / "config.json").read_text()))
+    hashes = {"weights_sha256": [f"of {KEY}", "other"], "answers_sha256": [shipped, "other"]}
+    write(folder, KEY, own | hashes, "all_folds")
+    told = text(tab.show(KEY)[tab.numbers])
+    assert "All folds: what the same training gives" in told and "accuracy 0.123" in told
+    assert "7 images of the training data, each predicted by one of 2 networks" in told
+    assert "One of these networks answers here." in told
+    write(folder, KEY, own | hashes | {"answers_sha256": ["older", "other"]}, "all_folds")
+    assert "None of these networks answers here." in text(tab.show(KEY)[tab.numbers])
 
 
 def test_the_numbers_of_an_approach_with_their_intervals(tab, folder):
