@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ from PIL import Image
 
 from busi_demo.imaging.text import percent
 from busi_demo.types import Agreement, Prediction
+from busi_demo.weights.store import CONFIG_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -150,3 +152,18 @@ def fill_weights(model: torch.nn.Module) -> torch.nn.Module:
             elif name.endswith("bias"):
                 parameter.zero_()
     return model
+
+
+def forget_mirrored(folder: Path, *path: str) -> None:
+    """Take the setting `mirrored` out of config.json, as a version wrote it that did not have it yet.
+
+    Args:
+        folder: of an approach.
+        path: keys from `architecture` to the settings of the network.
+    """
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    settings = config["architecture"]
+    for key in path:
+        settings = settings[key]
+    del settings["mirrored"]
+    (folder / CONFIG_FILE).write_text(json.dumps(config))

@@ -7,8 +7,10 @@ from torch.nn import functional as F
 
 from busi_demo.models import APPROACHES, create_model
 
+MULTITASK = [key for key in APPROACHES if key != "two_stage"]
 
-@pytest.fixture(scope="module", params=[key for key in APPROACHES if key != "two_stage"])
+
+@pytest.fixture(scope="module", params=MULTITASK)
 def pair(request):
     """The same weights, looking at one size and at two."""
     return [fill_weights(create_model(request.param, scales=scales)).eval() for scales in ((1.0,), (1.0, 0.5))]
@@ -29,7 +31,7 @@ def test_what_is_seen_at_several_sizes_is_averaged(pair):
     assert torch.equal(both.head(both.features), both.class_logits)
 
 
-@pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
+@pytest.mark.parametrize("key", MULTITASK)
 @torch.no_grad()
 def test_the_mirror_image_is_seen_as_well_and_turned_back(key):
     one, both = (fill_weights(create_model(key, mirrored=mirrored)).eval() for mirrored in ((), (1.0,)))
@@ -61,7 +63,7 @@ def test_the_mirror_image_has_sizes_of_its_own(noise):
     assert torch.equal(sizes[2], sizes[1].flip(-1))
 
 
-@pytest.mark.parametrize("key", [key for key in APPROACHES if key != "two_stage"])
+@pytest.mark.parametrize("key", MULTITASK)
 def test_training_looks_once(key, noise):
     sizes, two = [], fill_weights(create_model(key, scales=(1.0, 0.5), mirrored=(1.0,)))
     hook = getattr(two, "unet", two).encoder.register_forward_hook(

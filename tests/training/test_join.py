@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import disc, save_grey
+from helpers import disc, forget_mirrored, save_grey
 from members import HELD_OUT, KEY, TRAINED, make_member
 
 from busi_demo.data.busi import index_folder
@@ -103,17 +102,10 @@ def test_a_setting_that_there_is_not_is_refused(members):
 
 
 def test_networks_from_before_a_setting_was_added_belong_to_those_after_it(join, members, tmp_path):
-    before_settings_grew(members[0])
+    forget_mirrored(members[0])
     status, _, err = join(*members)
     assert status == 0, err
     assert load_weights(tmp_path / "joined" / KEY).model.config["mirrored"] == []
-
-
-def before_settings_grew(folder: Path) -> None:
-    """Take the setting `mirrored` out of the record of weights, as an earlier version wrote it."""
-    config = json.loads((folder / "config.json").read_text())
-    del config["architecture"]["mirrored"]
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize("shares", [("--mirrored", 0), ("--scales", 1, -0.5), ("--mirrored", "nan")])
@@ -142,7 +134,7 @@ def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
 
 def test_one_network_is_calibrated_on_what_it_held_out(members, busi, run_script, tmp_path):
     folder = members[0].parent
-    before_settings_grew(folder / KEY)
+    forget_mirrored(folder / KEY)
     before = load_weights(folder / KEY)
     raw = Predictor(before).predict(busi / "benign" / "benign case (2).png").probabilities
     (folder / KEY / "input_check.safetensors").write_bytes(b"of the same network")

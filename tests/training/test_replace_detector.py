@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import fill_weights
+from helpers import fill_weights, forget_mirrored
 
 from busi_demo.data.busi import index_folder
 from busi_demo.imaging.preprocess import Preprocess
@@ -116,9 +116,7 @@ def test_one_detector_and_the_share_of_before(replace, weights):
 
 def test_an_older_record_of_the_detectors_beside_is_of_the_same_ones(weights, busi, run_script):
     older = shutil.copytree(weights / "multitask_unet", weights / "older")
-    record = json.loads((older / "config.json").read_text())
-    del record["architecture"]["ensemble_of"]["mirrored"]
-    (older / "config.json").write_text(json.dumps(record))
+    forget_mirrored(older, "ensemble_of")
     status, _, err = run_script("train/replace_detector.py", "--weights", weights, "--data", busi, "--detector-from",
                                 older)  # fmt: skip
     assert status == 0, err
@@ -137,10 +135,7 @@ def test_the_input_takes_the_size_of_the_detectors(replace, weights, busi, run_s
     words = "train/calibrate.py", "--approach", "two_stage", "--data", busi, "--weights", weights
     check = weights / "two_stage" / "input_check.safetensors"
     check.write_bytes(b"of the same network")
-    record = weights / "two_stage" / "config.json"
-    earlier = json.loads(record.read_text())
-    del earlier["architecture"]["detector"]["ensemble_of"]["mirrored"]  # written before this setting was added
-    record.write_text(json.dumps(earlier))
+    forget_mirrored(weights / "two_stage", "detector", "ensemble_of")
     assert run_script(*words)[0] == 0  # what replace_detector.py did, once more
     assert check.read_bytes() == b"of the same network"
     again = read_config(weights / "two_stage")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, forget_mirrored
 from safetensors.torch import load_file, save_file
 
 from busi_demo.imaging.preprocess import Preprocess
@@ -462,11 +462,7 @@ def test_a_detector_with_other_settings_is_an_input_error(referring):
 @pytest.mark.parametrize("older", ["two_stage", "multitask_unet"])
 def test_a_detector_from_before_a_setting_was_added_is_the_same_one(referring, older):
     folder, _ = referring
-    path = folder / older / CONFIG_FILE
-    config = json.loads(path.read_text())
-    detector = config["architecture"]["detector"] if older == "two_stage" else config["architecture"]
-    del detector["ensemble_of"]["mirrored"]
-    path.write_text(json.dumps(config))
+    forget_mirrored(folder / older, *(["detector"] if older == "two_stage" else []), "ensemble_of")
     assert load_weights(folder / "two_stage").model.detector.config["mirrored"] == []
 
 
