@@ -58,7 +58,14 @@ def test_the_mean_has_the_columns_that_all_histories_have():
     assert mean_history([rows(1), rows(1, 2)]) == mean_history([]) == []
 
 
-@pytest.mark.parametrize(("name", "lengths"), [("multitask_unet", [8, 3, 3]), ("multitask_cnn", [5, 16])])
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        ("multitask_unet", [8, 3, 3]),
+        ("multitask_cnn", [5, 16]),
+        ("two_stage", [20, 4, 2]),
+    ],
+)
 def test_the_shipped_histories_are_read(name, lengths):
     """The last stage is that of the settings in config.json, and each network of the ensemble has one."""
     config = read_config(ROOT / "weights" / name)
