@@ -7,6 +7,7 @@ thresholds.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
 import _path  # noqa: F401
@@ -16,9 +17,10 @@ from busi_demo.data.locate import find_data
 from busi_demo.models import APPROACHES
 from busi_demo.project import make_folder
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import check_alike, evaluate_held_out, load_parts
+from busi_demo.training.join import evaluate_held_out, load_parts
 from busi_demo.training.recipe import add_view_arguments, add_weights_argument, changes_of, main
 from busi_demo.types import InputError
+from busi_demo.weights.alike import check_alike
 from busi_demo.weights.split_file import read_split
 from busi_demo.weights.store import read_config
 
@@ -36,8 +38,6 @@ def calibrate() -> None:
     add_weights_argument(parser, "one calibration is fitted to all their images and written to each")
     add_view_arguments(parser, default="as now")
     arguments = parser.parse_args()
-    for weights in arguments.weights:
-        make_folder(weights, "--weights")
     folders = [weights / arguments.approach for weights in arguments.weights]
     if arguments.image_size is not None and (detector := read_config(folders[0]).detector):
         raise InputError(
@@ -45,8 +45,16 @@ def calibrate() -> None:
             "then run train/replace_detector.py."
         )
     parts = [load_parts(folder, changes_of(arguments), arguments.image_size) for folder in folders]
+    check_alike(folders)
+    for weights in arguments.weights:
+        make_folder(weights, "--weights")
     members = sorted((member for _, own in parts for member in own), key=lambda member: member.fold)
-    check_alike(members)
+    calibrated_with = {}
+    if len(folders) > 1:
+        calibrated_with = {"calibrated_with": [{"fold": m.fold, "sha256": m.config.sha256} for m in members]}
+    elif before := members[0].config.facts.get("calibrated_with"):
+        print(f"note: the calibration before was fitted to {len(before)} networks, this one is fitted to those in "
+              f"{folders[0]} alone; give all folders with --weights to fit to all again", file=sys.stderr)  # fmt: skip
     results, calibration = evaluate_held_out(members, index_folder(find_data(arguments.data)))
     for folder, (whole, own) in zip(folders, parts, strict=True):
         first, images = own[0], {image for member in own for image in member.held_out}
@@ -54,7 +62,7 @@ def calibrate() -> None:
             folder,
             replace(whole, calibration=calibration),
             [result for result in results if (result.label, result.image) in images],
-            facts={name: value for name, value in first.config.facts.items() if name in _FACTS},
+            facts={name: value for name, value in first.config.facts.items() if name in _FACTS} | calibrated_with,
             split=read_split(folder),
             histories={"": first.history} | first.histories,
             detector=first.config.detector,

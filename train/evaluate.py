@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from busi_demo.models import APPROACHES, CONSENSUS, DEFAULT_APPROACH
 from busi_demo.project import check_file, json_bytes, make_folder, save_whole
 from busi_demo.training.recipe import add_weights_argument, main
 from busi_demo.types import InputError
+from busi_demo.weights.alike import check_alike
 from busi_demo.weights.store import why_left_out
 
 
@@ -82,24 +84,32 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def measured_keys(approach: str, weights_folder: Path) -> list[str]:
+def measured_keys(approach: str, weights: Sequence[Path]) -> list[str]:
     """The approach, or for `CONSENSUS` the approaches with weights, with a note on standard error on the others.
 
     Raises:
-        InputError: fewer than two approaches have weights for a consensus.
+        InputError: fewer than two approaches have weights for a consensus, or several folders hold weights of other
+            approaches or of networks that were not trained alike.
     """
-    if approach != CONSENSUS:
-        return [approach]
-    keys = consensus_keys(weights_folder)
-    if reason := why_left_out(weights_folder):
-        print(f"note: left out of the consensus, {reason}", file=sys.stderr)
+    keys = [approach]
+    if approach == CONSENSUS:
+        first, *others = [consensus_keys(folder) for folder in weights]
+        for folder, other in zip(weights[1:], others, strict=True):
+            if other != first:
+                raise InputError(f"{folder} holds the approaches {', '.join(other)}, {weights[0]} holds "
+                                 f"{', '.join(first)}: give --weights folders of the same ones.")  # fmt: skip
+        keys = first
+        if reason := why_left_out(weights[0]):
+            print(f"note: left out of the consensus, {reason}", file=sys.stderr)
+    for key in keys:
+        check_alike([folder / key for folder in weights], calibrated=True, ensembles=approach == CONSENSUS)
     return keys
 
 
 def evaluate() -> None:
     arguments = parse()
     root = find_data(arguments.data)
-    keys = measured_keys(arguments.approach, arguments.weights[0])
+    keys = measured_keys(arguments.approach, arguments.weights)
     folders = [[weights / key for key in keys] for weights in arguments.weights]
     validates = arguments.images == "validation"
     held_out = [held_out_by(own, root.name) if validates else {} for own in folders]

@@ -27,13 +27,12 @@ from busi_demo.inference.predictor import Predictor, load_predictor
 from busi_demo.models import APPROACHES
 from busi_demo.training.recipe import add_weights_argument, main, trained_approaches
 from busi_demo.types import InputError
+from busi_demo.weights.alike import check_alike
 from busi_demo.weights.split_file import read_split
-from busi_demo.weights.store import approach_folder, read_config
+from busi_demo.weights.store import approach_folder
 from busi_demo.weights.trust_file import answers_sha256, save_trust
 
 FOLDS = 5
-_OF_ALL = ("preprocess", "threshold", "min_area", "calibration")
-"""What the answers of networks of different folds have in common."""
 
 
 def parse() -> argparse.Namespace:
@@ -49,6 +48,8 @@ def parse() -> argparse.Namespace:
 def fit() -> None:
     arguments = parse()
     shipped = arguments.weights[0]
+    if len(arguments.weights) > 1 and not arguments.approach:
+        raise InputError("Several --weights folders hold networks of single approaches: name these with --approach.")
     keys = arguments.approach or trained_approaches(shipped)
     root = find_data(arguments.data)
     others = {
@@ -94,13 +95,13 @@ def cases_of(key: str, root: Path, weights: Sequence[Path]) -> list[Case]:
     Args:
         weights: folders of networks that were trained alike, each without another fold, and calibrated together.
     Raises:
-        InputError: there are none, or the networks have other thresholds or another calibration than the first.
+        InputError: there are none, or the networks were not trained alike or not calibrated together.
     """
     folders = [approach_folder(key, folder) for folder in weights]
+    check_alike(folders, calibrated=True)
     held_out = [held_out_by([folder], root.name) for folder in folders]
     position = held_out_once(weights, held_out)
     predictors = [load_predictor(key, folder) for folder in weights]
-    _check_settings(folders)
     groups = {(row.label, row.image): row.group for row in read_split(folders[0]) if row.source == root.name}
     predictor_for = predictors_of_folds(predictors, held_out, position)
     samples = [s for s in index_folder(root) if (s.label, s.name) in position and s.label_certain]
@@ -115,17 +116,6 @@ def cases_of(key: str, root: Path, weights: Sequence[Path]) -> list[Case]:
         folded = zlib.crc32(groups[image].encode()) if single or own is None else own
         cases.append(case_of(sample, predictor_for(sample), folded % FOLDS))
     return cases
-
-
-def _check_settings(folders: Sequence[Path]) -> None:
-    """Raises an InputError where answers come from other thresholds or another calibration than in the first folder."""
-    first, *others = [read_config(folder) for folder in folders]
-    for folder, other in zip(folders[1:], others, strict=True):
-        if any(getattr(first, name) != getattr(other, name) for name in _OF_ALL):
-            raise InputError(
-                f"{folder} has other thresholds or another calibration than {folders[0]}: run train/calibrate.py with "
-                "these --weights first."
-            )
 
 
 def cases_elsewhere(predictor: Predictor, samples: Sequence[FileSample], name: str) -> list[Case]:

@@ -18,10 +18,11 @@ from busi_demo.models.two_stage import TwoStage
 from busi_demo.project import make_folder
 from busi_demo.training.detector import calibrated_head, load_detector, reference_to
 from busi_demo.training.finish import write_approach
-from busi_demo.training.join import EQUAL_DATA, Member, evaluate_held_out, held_out_rows, joined_split
+from busi_demo.training.join import Member, evaluate_held_out, held_out_rows, joined_split
 from busi_demo.training.recipe import main
 from busi_demo.training.sources import counts
 from busi_demo.types import InputError
+from busi_demo.weights.alike import EQUAL_DATA
 from busi_demo.weights.calibration import UNCALIBRATED
 from busi_demo.weights.config import WeightsConfig, not_of_this_version
 from busi_demo.weights.split_file import read_split

@@ -53,10 +53,15 @@ def held_out_once(folders: Sequence[Path], held_out: Sequence[HeldOut]) -> dict[
     Returns:
         (class, image) -> position in `folders`.
     Raises:
-        InputError: two of them held out the same image.
+        InputError: two of them held out the same image, or one of several none, as its approaches held out other folds.
     """
     found: dict[tuple[str, str], int] = {}
     for position, images in enumerate(held_out):
+        if len(folders) > 1 and not images:
+            raise InputError(
+                f"{folders[position]} holds no image that all its approaches held out: give --weights folders whose "
+                "approaches held out the same fold each."
+            )
         if twice := found.keys() & images:
             (label, name), *_ = sorted(twice)
             raise InputError(

@@ -21,14 +21,12 @@ from busi_demo.models.base import ApproachModel
 from busi_demo.models.ensemble import Ensemble, settings_of, with_settings
 from busi_demo.training.sources import counts
 from busi_demo.types import CLASSES, InputError
+from busi_demo.weights.alike import check_alike
 from busi_demo.weights.calibration import UNCALIBRATED, Calibration, fit_calibration
 from busi_demo.weights.config import WeightsConfig
 from busi_demo.weights.results import read_histories
 from busi_demo.weights.split_file import VALIDATION, SplitRow, fold_name, read_split
 from busi_demo.weights.store import Weights, load_weights, read_config
-
-_EQUAL = ("approach", "preprocess", "threshold", "min_area")
-EQUAL_DATA = ("main", "folds", "seed", "images_indexed", "near_duplicate_groups", "locked_test_left_out")
 
 
 @dataclass(frozen=True)
@@ -77,31 +75,11 @@ def load_members(folders: Sequence[Path], changes: Mapping[str, Any], size: int 
         InputError: weights are missing, were trained otherwise than the first, or held out the same fold; the
             architecture has no such setting, or the size is below 64 or no multiple of 32.
     """
-    members = [load_member(folder, changes, size) for folder in folders]
-    if len(members) < 2:
+    if len(folders) < 2:
         raise InputError(f"Expected two or more networks that held out different folds, got that of {folders[0]}.")
-    check_alike(members)
+    members = [load_member(folder, changes, size) for folder in folders]
+    check_alike(folders)
     return sorted(members, key=lambda member: member.fold)
-
-
-def check_alike(members: Sequence[Member]) -> None:
-    """Check that networks were trained alike, each without another fold.
-
-    Raises:
-        InputError: one was trained otherwise than the first, or two held out the same fold.
-    """
-    first = members[0]
-    for other in members[1:]:
-        for name in _EQUAL:
-            _check_equal(first, other, name, *(getattr(m.config, name) for m in (first, other)))
-        _check_equal(first, other, "architecture", *(m.weights.model.architecture for m in (first, other)))
-        _check_equal(first, other, "training", *(_without_fold(m.config.facts.get("training")) for m in (first, other)))
-        for name in EQUAL_DATA:
-            _check_equal(first, other, name, *(m.config.data.get(name) for m in (first, other)))
-        _check_equal(first, other, "data sets", *(sorted({r.source for r in m.split}) for m in (first, other)))
-    folds = [member.fold for member in members]
-    if len(set(folds)) < len(folds):
-        raise InputError(f"Expected two or more networks that held out different folds, got folds {folds}.")
 
 
 def load_member(folder: Path, changes: Mapping[str, Any], size: int | None = None) -> Member:
@@ -159,18 +137,6 @@ def _changed(model: ApproachModel, changes: Mapping[str, Any]) -> ApproachModel:
     changed = build_model(model.key, with_settings(model.architecture, changes))
     changed.load_state_dict(model.state_dict())
     return changed.eval()
-
-
-def _without_fold(value: Any) -> Any:
-    return {k: v for k, v in value.items() if k != "fold"} if isinstance(value, Mapping) else value
-
-
-def _check_equal(first: Member, other: Member, name: str, expected: Any, actual: Any) -> None:
-    if expected != actual:
-        raise InputError(
-            f"{other.folder} was made with {name} {actual}, {first.folder} with {expected}: train all networks of an "
-            "ensemble alike, but for --fold."
-        )
 
 
 def joined(members: Sequence[Member]) -> Ensemble:
@@ -235,7 +201,7 @@ def joined_facts(members: Sequence[Member], split: Sequence[SplitRow]) -> dict[s
     data |= {name: sum(m.config.data.get(name, 0) for m in members) for name in left_out}
     return {
         "data": data | counts(split),
-        "training": _without_fold(first["training"]),
+        "training": {name: value for name, value in first["training"].items() if name != "fold"},
         "learnt_from": _origins(members),
         "members": [
             {

@@ -265,7 +265,7 @@ NO_CARD = "The model card is missing: `python train/model_card.py` writes it."
 NO_AUTOPSY = "There is no autopsy yet: `python train/autopsy.py --data DIR --output train/results` writes it."
 UNDEFINED = "undefined"
 ALL_NUMBERS = "All numbers"
-ALL_FOLDS = "All folds: what the same training gives without each other fold"
+ALL_FOLDS = "Several folds: what networks of the same training give, each without another fold"
 NUMBER_HEADS = ("metric", "value", "95 % interval", "images")
 TABLE = "Table; scrolls sideways"
 PLOT_LABELS = {
@@ -297,8 +297,8 @@ CARD = "Model card"
 
 _MEASURED_ON = {
     "locked_test": "the {n} locked test images, which were used neither for training nor for choosing a model",
-    "validation": "the {n} images of the validation fold. The calibration was fitted to them, and some choices were "
-    "made on them, so expect slightly lower values on other images",
+    "validation": "the {n} images of the validation fold. The calibration was fitted to them, alone or with those of "
+    "other folds, and some choices were made on them, so expect slightly lower values on other images",
     "cross_validated": "the {n} images of the training data, each predicted by a network that was not trained on it. "
     "The calibration was fitted to them",
 }
@@ -326,12 +326,16 @@ def measured_on(title: str, report: Mapping[str, Any]) -> str:
     return f"{title}, measured on {images}."
 
 
-def all_folds(n: int, networks: int, ships: bool) -> str:
-    """On which images, and with which networks, the numbers of all folds were measured."""
-    answered = "One of these networks answers here." if ships else "None of these networks answers here."
+def all_folds(n: int, folds: int, absent: Sequence[str]) -> str:
+    """On which images, and with which networks, the numbers of several folds were measured.
+
+    Args:
+        absent: titles of the approaches none of whose networks is the one that answers here.
+    """
+    other = f" Those of {' and '.join(absent)} are not the ones that answer here." if absent else ""
     return (
-        f"{n} images of the training data, each predicted by one of {networks} networks that were trained alike, and "
-        f"that was not trained on it. {answered}"
+        f"{n} images of the training data in {folds} folds, each predicted by networks that were not trained on it. "
+        f"The networks of all folds were trained alike; those of one answer here.{other}"
     )
 
 

@@ -39,7 +39,7 @@ _FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 }
 """Field of config.json that must be there -> its types in Python, and in words."""
 _MORE_FIELDS = {"detector": _OBJECT, "metrics": _OBJECT, "data": _OBJECT, "training": _OBJECT, "learnt_from": _OBJECT,
-                "members": _LIST}  # fmt: skip
+                "members": _LIST, "calibrated_with": _LIST}  # fmt: skip
 """The same for fields that may be missing."""
 _REMEDY = "fetch the weights folder that belongs to this version of the project, or train the approach again"
 
@@ -77,7 +77,9 @@ class WeightsConfig:
         sha256: of model.safetensors.
         git_commit: of the code that wrote them, `None` outside of git.
         detector: the weights that are the detector; `None` where model.safetensors holds all tensors.
-        facts: JSON values on where the weights come from: `metrics`, `data`, `training`, `learnt_from`, `members`.
+        facts: JSON values on where the weights come from: `metrics`, `data`, `training`, `learnt_from`, `members`,
+            and `calibrated_with`, fold and sha256 of the networks whose answers the calibration was fitted to, where
+            these are of several folders.
     Raises:
         InputError: there is no such approach.
         ValueError: a value is out of its range.

@@ -118,8 +118,8 @@ def test_what_does_not_belong_together_is_refused(join, members, tmp_path):
     other = make_member(tmp_path / "other", 1, epochs=9)
     again = make_member(tmp_path / "again", 3)
     for words, message in (
-        ((members[0], other), "train all networks of an ensemble alike"),
-        ((members[0], again), "held out different folds, got folds [3, 3]"),
+        ((members[0], other), "train networks of several folds alike"),
+        ((members[0], again), "both held out fold 3: give one a fold."),
         ((members[0],), "Expected two or more networks"),
         ((*members, "--image-size", 100), "--image-size must be a multiple of 32 from 64 on, got 100"),
     ):

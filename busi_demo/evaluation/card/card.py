@@ -48,8 +48,8 @@ trained on them. The weights answer with the mean of all detectors."""
 
 ALL_FOLDS = """\
 Networks that were trained alike, each without another fold, on the images that they held out, with one calibration for
-all. For weights of a single network this tells what its training gives; the networks of the other folds do not ship,
-and train/RESULTS.md tells how they were trained. {ships}"""
+all. For weights of a single network this tells what its training gives on images of several folds; the networks of the
+other folds do not ship, and train/RESULTS.md tells how they were trained. {networks}"""
 
 TOGETHER = f"""\
 `{CONSENSUS}` is all approaches together: the mean of their probabilities and the majority of their masks. On the
@@ -57,14 +57,14 @@ validation fold it is measured on the images that no approach was trained on."""
 
 
 DOUBT = """\
-Measured on images that the network did not know, with thresholds fitted to the other folds (for approaches of one
-network: to other images of its validation fold). In brackets: 95 % intervals. An answer is green if one class alone is
-left open at 95 % and its probability is high enough, and red if its class is more probably wrong than right. The sets
-promise to hold the true class as often as their level says, for each class, on images like these; another hospital or
-another machine breaks that promise. Rows of another data set say by how much: no network was trained on its images, all
-that ships answered them, and no level, set or interval was fitted to these answers. Where its pictures are among those
-that the input check knows (see below), fewer of them are doubtful than of a machine that it does not know, and more of
-their answers are green."""
+Measured on images that the network did not know, with thresholds fitted to the other folds (for one network without
+networks of other folds: to other images of its validation fold). In brackets: 95 % intervals. An answer is green if one
+class alone is left open at 95 % and its probability is high enough, and red if its class is more probably wrong than
+right. The sets promise to hold the true class as often as their level says, for each class, on images like these;
+another hospital or another machine breaks that promise. Rows of another data set say by how much: no network was
+trained on its images, all that ships answered them, and no level, set or interval was fitted to these answers. Where
+its pictures are among those that the input check knows (see below), fewer of them are doubtful than of a machine that
+it does not know, and more of their answers are green."""
 
 FEWER = """\
 What one, two, ... and all networks of an approach give, and cost: the mean over the choices of that many networks, on
@@ -209,16 +209,18 @@ def _selection(known: Known) -> list[str]:
 
 
 def _all_folds(known: Known) -> list[str]:
-    """The approaches on all folds, beside those whose weights hold out one fold alone."""
+    """The approaches on several folds, beside those whose weights hold out several folds themselves."""
     reports = {key: facts.all_folds for key, facts in known.items()}
-    of_folds = {key: facts.ships_fold for key, facts in known.items()
-                if facts.of_folds and reports[key] is facts.of_folds}  # fmt: skip
-    if not of_folds:
+    networks = []
+    for key, facts in known.items():
+        if facts.of_folds and reports[key] is facts.of_folds:
+            absent = ", ".join(f"`{name}`" for name in facts.absent)
+            ships = f"no network of {absent} ships" if absent else "one of each approach ships"
+            networks.append(f"`{key}`: {len(facts.of_folds['weights_sha256'])} folds; {ships}.")
+    if not networks:
         return []
-    ships = [f"`{key}`: the network of one fold ships." for key, one in of_folds.items() if one]
-    absent = ", ".join(f"`{key}`" for key, one in of_folds.items() if not one)
-    ships += [f"{absent}: with networks that do not ship."] if absent else []
-    return ["### Selection: all folds", ALL_FOLDS.format(ships=" ".join(ships)), tables.metric_table(reports)]
+    text = ALL_FOLDS.format(networks=" ".join(networks))
+    return ["### Selection: several folds", text, tables.metric_table(reports)]
 
 
 def _further(known: Known) -> list[str]:

@@ -45,23 +45,27 @@ class ApproachFacts:
     @property
     def of_folds(self) -> Report | None:
         """The evaluation of networks in several weights folders, trained alike, each without another fold, on the
-        images that they held out (`train/evaluate.py --weights`). One of them may be that of the weights. `None` where
-        there is none."""
-        return next((report for _, report in sorted(self.evaluations.items()) if _of_folds(report)), None)
+        images that they held out (`train/evaluate.py --weights`), one of which is that of the weights; of the consensus
+        those of one approach at least. `None` where there is none."""
+        reports = (report for _, report in sorted(self.evaluations.items()) if _of_folds(report))
+        return next((r for r in reports if len(self._absent(r)) < len(self.identity.by_approach())), None)
 
     @property
     def all_folds(self) -> Report | None:
-        """The evaluation on all folds: of the weights themselves where their networks held out one each, else
+        """The evaluation on several folds: of the weights themselves where their networks held out one each, else
         `of_folds`."""
         own = self.on(SELECTION)
         return own if own and own.get("cross_validated") else self.of_folds
 
     @property
-    def ships_fold(self) -> bool:
-        """Whether the weights are one of the networks of `of_folds`."""
-        report = self.of_folds or {"weights_sha256": [], "answers_sha256": []}
-        hashes = zip(report["weights_sha256"], report["answers_sha256"], strict=True)
-        return any(self.identity.fits(*one) for one in hashes)
+    def absent(self) -> list[str]:
+        """Keys of the approaches in `of_folds` none of whose networks is that of the weights."""
+        return self._absent(self.of_folds) if self.of_folds else []
+
+    def _absent(self, report: Report) -> list[str]:
+        pairs = zip(report["weights_sha256"], report["answers_sha256"], strict=True)
+        measured = [Identity(*pair).by_approach() for pair in pairs]
+        return [key for key, own in self.identity.by_approach().items() if all(m.get(key) != own for m in measured)]
 
     @property
     def identity(self) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -20,3 +21,9 @@ class Identity(NamedTuple):
         """Whether the hashes in a report are these. `answers` is `None` in a report that tells no settings: the weights
         decide alone then."""
         return weights == self.weights and answers in (None, self.answers)
+
+    def by_approach(self) -> dict[str, Identity]:
+        """Of the consensus key -> the hashes of that approach; of one approach these hashes, under an empty key."""
+        if not isinstance(self.weights, Mapping):
+            return {"": self}
+        return {key: Identity(weights, self.answers[key]) for key, weights in self.weights.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from busi_demo.evaluation.card import doubt
 from busi_demo.evaluation.card.tables import COMPARED, METRICS
 from busi_demo.imaging.text import percent
+from busi_demo.models import title_of
 from busi_demo.ui import texts
 from busi_demo.ui.html import alert, data_table, scrolling_table
 
@@ -56,12 +57,13 @@ def _metrics(summary: str, report: Mapping[str, Any], note: str = "") -> str:
 
 
 def _all_folds(quality: Quality) -> str:
-    """What networks that were trained alike give on all folds, where the approach has one network."""
-    report = quality.facts.of_folds
-    if report is None:
+    """What networks that were trained alike give on several folds, where the weights hold out one."""
+    facts = quality.facts
+    report = facts.of_folds
+    if report is None or facts.all_folds is not report:
         return ""
-    note = texts.all_folds(report["n"], len(report["weights_sha256"]), quality.facts.ships_fold)
-    return _metrics(texts.ALL_FOLDS, report, note)
+    absent = [title_of(key) for key in facts.absent]
+    return _metrics(texts.ALL_FOLDS, report, texts.all_folds(report["n"], len(report["weights_sha256"]), absent))
 
 
 def _doubt(quality: Quality) -> str:

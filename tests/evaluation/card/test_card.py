@@ -328,7 +328,7 @@ class TestConsensus:
         assert self.card() == model_card(facts(), PUBLISHED)
 
 
-class TestAllFolds:
+class TestSeveralFolds:
     """Reports of several weights folders, of networks that were trained alike."""
 
     def card(self, sha256: Sequence[str], answers: Sequence[str]) -> str:
@@ -344,10 +344,9 @@ class TestAllFolds:
         return model_card(known, PUBLISHED)
 
     def test_they_stand_beside_weights_that_hold_out_every_fold(self):
-        answers = answers_sha256(config("two_stage"))
-        card = self.card(["abc", "other"], [answers, "other"])
-        part = section(card, "Selection: all folds")
-        assert "`two_stage`: the network of one fold ships." in part and "do not ship. " not in part
+        card = self.card(["abc", "other"], [answers_sha256(config("two_stage")), "other"])
+        part = section(card, "Selection: several folds")
+        assert "`two_stage`: 2 folds; one of each approach ships." in part
         rows = {r[0]: r[1:] for r in table_cells(part)}
         assert [value.split(" [")[0] for value in rows["accuracy"]] == self.expected
         assert "Left out" not in card and "Further: `all_folds.json`" not in card
@@ -355,12 +354,23 @@ class TestAllFolds:
         assert not own["accuracy"][0].startswith(self.expected[0])
 
     @pytest.mark.parametrize(("sha256", "answers"), [("old", None), ("abc", "of another calibration")])
-    def test_of_networks_that_do_not_ship_it_is_said(self, sha256, answers):
+    def test_of_networks_that_do_not_ship_they_are_left_out(self, sha256, answers):
         card = self.card([sha256, "other"], [answers or answers_sha256(config("two_stage")), "other"])
-        assert "`two_stage`: with networks that do not ship." in section(card, "Selection: all folds")
+        assert "Selection: several folds" not in card
+        assert "Left out, because other weights or settings were measured: `two_stage/report/all_folds.json`." in card
 
-    def test_without_such_a_report_there_is_no_section(self):
-        assert "### Selection: all folds" not in model_card(facts(), PUBLISHED)
+    def test_the_consensus_names_the_approach_none_of_whose_networks_ships(self):
+        ours, theirs = dict.fromkeys(APPROACHES, "ours"), dict.fromkeys(APPROACHES, "theirs")
+        report = evaluation(CONSENSUS, "validation", 77) | {
+            "weights_sha256": [ours | {"two_stage": "x"}, theirs],
+            "answers_sha256": [ours, ours | {"two_stage": "theirs"}],
+        }
+        together = {"sha256": ours, "answers_sha256": ours}
+        card = model_card({**facts(), CONSENSUS: ApproachFacts(together, None, {"all_folds": report})}, PUBLISHED)
+        assert "`consensus`: 2 folds; no network of `two_stage` ships." in section(card, "Selection: several folds")
+        old = report | {"weights_sha256": [theirs, theirs]}
+        card = model_card({**facts(), CONSENSUS: ApproachFacts(together, None, {"all_folds": old})}, PUBLISHED)
+        assert "Selection: several folds" not in card and "`consensus/report/all_folds.json`" in card
 
 
 class TestFailures:

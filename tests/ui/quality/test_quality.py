@@ -102,17 +102,23 @@ def shown(updates: dict[Any, Any], component: Any) -> bool:
     return (update if isinstance(update, dict) else update.constructor_args)["visible"]
 
 
-def test_the_numbers_of_all_folds_stand_below_those_of_one(tab, folder):
+def test_the_numbers_of_several_folds_stand_below_those_of_one(tab, folder):
     own = measured(KEY, f"of {KEY}") | {"accuracy": 0.123}
     shipped = answers_sha256(json.loads((folder / KEY / "config.json").read_text()))
     hashes = {"weights_sha256": [f"of {KEY}", "other"], "answers_sha256": [shipped, "other"]}
     write(folder, KEY, own | hashes, "all_folds")
     told = text(tab.show(KEY)[tab.numbers])
-    assert "All folds: what the same training gives" in told and "accuracy 0.123" in told
-    assert "7 images of the training data, each predicted by one of 2 networks" in told
-    assert "One of these networks answers here." in told
+    assert "Several folds: what networks of the same training give" in told and "accuracy 0.123" in told
+    assert "7 images of the training data in 2 folds, each" in told and "are not the ones that answer" not in told
     write(folder, KEY, own | hashes | {"answers_sha256": ["older", "other"]}, "all_folds")
-    assert "None of these networks answers here." in text(tab.show(KEY)[tab.numbers])
+    assert "Several folds" not in text(tab.show(KEY)[tab.numbers])
+    both = {KEY: (f"of {KEY}", shipped), DEFAULT_APPROACH: ("other", "other")}
+    hashes = {f"{name}_sha256": [{key: pair[i] for key, pair in both.items()}] * 2
+              for i, name in enumerate(("weights", "answers"))}  # fmt: skip
+    write(folder, CONSENSUS, measured(CONSENSUS, "x") | hashes, "all_folds")
+    write(folder, CONSENSUS, measured(CONSENSUS, {key: f"of {key}" for key in (KEY, DEFAULT_APPROACH)}))
+    told = text(tab.show(CONSENSUS)[tab.numbers])
+    assert f"Those of {APPROACHES[DEFAULT_APPROACH].title} are not the ones that answer here." in told
 
 
 def test_the_numbers_of_an_approach_with_their_intervals(tab, folder):
