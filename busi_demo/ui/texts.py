@@ -326,16 +326,21 @@ def measured_on(title: str, report: Mapping[str, Any]) -> str:
     return f"{title}, measured on {images}."
 
 
+def on_images(n: int) -> str:
+    """How many images the bars of an approach are from."""
+    return f"on {n} images"
+
+
 def all_folds(n: int, folds: int, absent: Sequence[str]) -> str:
     """On which images, and with which networks, the numbers of several folds were measured.
 
     Args:
         absent: titles of the approaches none of whose networks is the one that answers here.
     """
-    other = f" Those of {' and '.join(absent)} are not the ones that answer here." if absent else ""
+    other = f", except {' and '.join(absent)}, where other networks do" if absent else ""
     return (
         f"{n} images of the training data in {folds} folds, each predicted by networks that were not trained on it. "
-        f"The networks of all folds were trained alike; those of one answer here.{other}"
+        f"The networks of all folds were trained alike, and those of one fold answer here{other}."
     )
 
 

@@ -24,6 +24,8 @@ def overview(qualities: Sequence[Quality], chosen: str | None = None) -> str:
     cards = []
     for quality in qualities:
         rows = [_bar(label, quality.report, path) for label, path, _ in METRICS if path[0] in COMPARED]
+        if quality.report:
+            rows.insert(0, f"<small>{escape(texts.on_images(quality.report['n']))}</small>")
         body = "".join(rows) if quality.report else f"<p>{escape(texts.not_measured(quality.key))}</p>"
         current = ' class="chosen"' if quality.key == chosen else ""
         cards.append(f"<section{current}><h3>{escape(quality.title)}</h3>{body}</section>")

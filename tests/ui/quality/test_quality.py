@@ -109,7 +109,7 @@ def test_the_numbers_of_several_folds_stand_below_those_of_one(tab, folder):
     write(folder, KEY, own | hashes, "all_folds")
     told = text(tab.show(KEY)[tab.numbers])
     assert "Several folds: what networks of the same training give" in told and "accuracy 0.123" in told
-    assert "7 images of the training data in 2 folds, each" in told and "are not the ones that answer" not in told
+    assert "7 images of the training data in 2 folds, each" in told and "and those of one fold answer here." in told
     write(folder, KEY, own | hashes | {"answers_sha256": ["older", "other"]}, "all_folds")
     assert "Several folds" not in text(tab.show(KEY)[tab.numbers])
     both = {KEY: (f"of {KEY}", shipped), DEFAULT_APPROACH: ("other", "other")}
@@ -118,13 +118,13 @@ def test_the_numbers_of_several_folds_stand_below_those_of_one(tab, folder):
     write(folder, CONSENSUS, measured(CONSENSUS, "x") | hashes, "all_folds")
     write(folder, CONSENSUS, measured(CONSENSUS, {key: f"of {key}" for key in (KEY, DEFAULT_APPROACH)}))
     told = text(tab.show(CONSENSUS)[tab.numbers])
-    assert f"Those of {APPROACHES[DEFAULT_APPROACH].title} are not the ones that answer here." in told
+    assert f"answer here, except {APPROACHES[DEFAULT_APPROACH].title}, where other networks do." in told
 
 
 def test_the_numbers_of_an_approach_with_their_intervals(tab, folder):
     updates = tab.show(KEY)
     report = json.loads((folder / KEY / "report" / "validation.json").read_text())
-    assert f"accuracy {5 / 7:.3f}" in text(updates[tab.overview])
+    assert f"on 7 images accuracy {5 / 7:.3f}" in text(updates[tab.overview])
     low, high = report["intervals"]["lesion_dice"]
     assert f"lesion Dice {report['lesion_dice']:.3f} {low:.3f} to {high:.3f} 6" in text(updates[tab.numbers])
     assert "measured on the 7 images of the validation fold" in text(updates[tab.numbers])
