@@ -215,8 +215,8 @@ def _all_folds(known: Known) -> list[str]:
     for key, facts in known.items():
         if facts.of_folds and reports[key] is facts.of_folds:
             absent = ", ".join(f"`{name}`" for name in facts.absent)
-            ships = f"no network of {absent} ships" if absent else "one of each approach ships"
-            networks.append(f"`{key}`: {len(facts.of_folds['weights_sha256'])} folds; {ships}.")
+            folds = len(facts.of_folds["weights_sha256"])
+            networks.append(f"`{key}`: {folds} folds; what ships is of one{f', but for {absent}' if absent else ''}.")
     if not networks:
         return []
     text = ALL_FOLDS.format(networks=" ".join(networks))

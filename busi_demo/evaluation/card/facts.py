@@ -80,4 +80,4 @@ class ApproachFacts:
 
 def _of_folds(report: Report) -> bool:
     """Whether a report is on several weights folders, see `evaluate.identity_of`."""
-    return isinstance(report.get("weights_sha256"), list)
+    return all(isinstance(report.get(name), list) for name in ("weights_sha256", "answers_sha256"))

@@ -346,7 +346,7 @@ class TestSeveralFolds:
     def test_they_stand_beside_weights_that_hold_out_every_fold(self):
         card = self.card(["abc", "other"], [answers_sha256(config("two_stage")), "other"])
         part = section(card, "Selection: several folds")
-        assert "`two_stage`: 2 folds; one of each approach ships." in part
+        assert "`two_stage`: 2 folds; what ships is of one." in part
         rows = {r[0]: r[1:] for r in table_cells(part)}
         assert [value.split(" [")[0] for value in rows["accuracy"]] == self.expected
         assert "Left out" not in card and "Further: `all_folds.json`" not in card
@@ -367,7 +367,9 @@ class TestSeveralFolds:
         }
         together = {"sha256": ours, "answers_sha256": ours}
         card = model_card({**facts(), CONSENSUS: ApproachFacts(together, None, {"all_folds": report})}, PUBLISHED)
-        assert "`consensus`: 2 folds; no network of `two_stage` ships." in section(card, "Selection: several folds")
+        assert "`consensus`: 2 folds; what ships is of one, but for `two_stage`." in section(
+            card, "Selection: several folds"
+        )
         old = report | {"weights_sha256": [theirs, theirs]}
         card = model_card({**facts(), CONSENSUS: ApproachFacts(together, None, {"all_folds": old})}, PUBLISHED)
         assert "Selection: several folds" not in card and "`consensus/report/all_folds.json`" in card
