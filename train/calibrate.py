@@ -44,8 +44,8 @@ def calibrate() -> None:
             f"{arguments.approach} sees what its detectors see: give --image-size with --approach {detector.approach}, "
             "then run train/replace_detector.py."
         )
-    parts = [load_parts(folder, changes_of(arguments), arguments.image_size) for folder in folders]
     check_alike(folders)
+    parts = [load_parts(folder, changes_of(arguments), arguments.image_size) for folder in folders]
     for weights in arguments.weights:
         make_folder(weights, "--weights")
     members = sorted((member for _, own in parts for member in own), key=lambda member: member.fold)

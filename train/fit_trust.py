@@ -18,7 +18,7 @@ from tqdm import tqdm
 from busi_demo.data.busi import FileSample, index_folder
 from busi_demo.data.locate import find_data, find_further
 from busi_demo.evaluation.evaluate import count_trained
-from busi_demo.evaluation.held_out import cross_validated, held_out_by, held_out_once, predictors_of_folds
+from busi_demo.evaluation.held_out import held_out_by, held_out_once, predictors_of_folds
 from busi_demo.evaluation.trust_fit import Case, fit_trust
 from busi_demo.imaging import read_image
 from busi_demo.imaging.masks import dice
@@ -107,14 +107,13 @@ def cases_of(key: str, root: Path, weights: Sequence[Path]) -> list[Case]:
     samples = [s for s in index_folder(root) if (s.label, s.name) in position and s.label_certain]
     if not samples:
         raise InputError(f"{root} holds no image that {key} was not trained on: name the data set of the training.")
-    single = not cross_validated(held_out)
+    part_of = {image: (i, folds) for i, images in enumerate(held_out) for image, folds in images.items()}
+    parts = sorted({part_of[s.label, s.name] for s in samples})
     cases = []
     for sample in tqdm(samples, key, leave=False, disable=None):
         image = sample.label, sample.name
-        (fold,) = held_out[position[image]][image]
-        own = position[image] if len(weights) > 1 else fold
-        folded = zlib.crc32(groups[image].encode()) if single or own is None else own
-        cases.append(case_of(sample, predictor_for(sample), folded % FOLDS))
+        fold = parts.index(part_of[image]) if len(parts) > 1 else zlib.crc32(groups[image].encode())
+        cases.append(case_of(sample, predictor_for(sample), fold % FOLDS))
     return cases
 
 

@@ -213,7 +213,7 @@ def _all_folds(known: Known) -> list[str]:
     reports = {key: facts.all_folds for key, facts in known.items()}
     networks = []
     for key, facts in known.items():
-        if facts.of_folds and reports[key] is facts.of_folds:
+        if facts.of_folds:
             absent = ", ".join(f"`{name}`" for name in facts.absent)
             folds = len(facts.of_folds["weights_sha256"])
             networks.append(f"`{key}`: {folds} folds; what ships is of one{f', but for {absent}' if absent else ''}.")

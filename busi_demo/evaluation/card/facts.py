@@ -46,7 +46,9 @@ class ApproachFacts:
     def of_folds(self) -> Report | None:
         """The evaluation of networks in several weights folders, trained alike, each without another fold, on the
         images that they held out (`train/evaluate.py --weights`), one of which is that of the weights; of the consensus
-        those of one approach at least. `None` where there is none."""
+        those of one approach at least. `None` where there is none, or the weights hold out several folds themselves."""
+        if self._own_folds:
+            return None
         reports = (report for _, report in sorted(self.evaluations.items()) if _of_folds(report))
         return next((r for r in reports if len(self._absent(r)) < len(self.identity.by_approach())), None)
 
@@ -54,8 +56,12 @@ class ApproachFacts:
     def all_folds(self) -> Report | None:
         """The evaluation on several folds: of the weights themselves where their networks held out one each, else
         `of_folds`."""
+        return self._own_folds or self.of_folds
+
+    @property
+    def _own_folds(self) -> Report | None:
         own = self.on(SELECTION)
-        return own if own and own.get("cross_validated") else self.of_folds
+        return own if own and own.get("cross_validated") else None
 
     @property
     def absent(self) -> list[str]:

@@ -23,10 +23,10 @@ def overview(qualities: Sequence[Quality], chosen: str | None = None) -> str:
         return alert(texts.NO_WEIGHTS)
     cards = []
     for quality in qualities:
-        rows = [_bar(label, quality.report, path) for label, path, _ in METRICS if path[0] in COMPARED]
-        if quality.report:
-            rows.insert(0, f"<small>{escape(texts.on_images(quality.report['n']))}</small>")
-        body = "".join(rows) if quality.report else f"<p>{escape(texts.not_measured(quality.key))}</p>"
+        body = f"<p>{escape(texts.not_measured(quality.key))}</p>"
+        if report := quality.report:
+            bars = [_bar(label, report, path) for label, path, _ in METRICS if path[0] in COMPARED]
+            body = f"<small>{escape(texts.on_images(report['n']))}</small>{''.join(bars)}"
         current = ' class="chosen"' if quality.key == chosen else ""
         cards.append(f"<section{current}><h3>{escape(quality.title)}</h3>{body}</section>")
     return f'<div class="quality-cards">{"".join(cards)}</div>'
@@ -62,7 +62,7 @@ def _all_folds(quality: Quality) -> str:
     """What networks that were trained alike give on several folds, where the weights hold out one."""
     facts = quality.facts
     report = facts.of_folds
-    if report is None or facts.all_folds is not report:
+    if report is None:
         return ""
     absent = [title_of(key) for key in facts.absent]
     return _metrics(texts.ALL_FOLDS, report, texts.all_folds(report["n"], len(report["weights_sha256"]), absent))
@@ -99,8 +99,8 @@ def cases(quality: Quality) -> str:
     return scrolling_table(f"<tr>{heads}</tr>", rows)
 
 
-def _bar(label: str, report: Mapping[str, Any] | None, path: tuple[str, ...]) -> str:
-    value, bounds = _at(report, path), _at((report or {}).get("intervals"), path)
+def _bar(label: str, report: Mapping[str, Any], path: tuple[str, ...]) -> str:
+    value, bounds = _at(report, path), _at(report.get("intervals"), path)
     text = f"<span>{escape(label)}</span><strong>{_number(value)}</strong>"
     if value is None:
         return f'<div class="metric">{text}</div>'

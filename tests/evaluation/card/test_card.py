@@ -359,6 +359,14 @@ class TestSeveralFolds:
         assert "Selection: several folds" not in card
         assert "Left out, because other weights or settings were measured: `two_stage/report/all_folds.json`." in card
 
+    def test_beside_a_report_of_weights_that_hold_out_every_fold_they_are_left_out(self):
+        own = facts()["multitask_cnn"]
+        joined = evaluation("multitask_cnn", "validation", 32) | {"cross_validated": True}
+        several = joined | {"weights_sha256": ["abc"], "answers_sha256": [answers_sha256(config("multitask_cnn"))]}
+        known = {"multitask_cnn": replace(own, evaluations={"validation": joined, "all_folds": several})}
+        card = model_card(known, PUBLISHED)
+        assert "Selection: several folds" not in card and "`multitask_cnn/report/all_folds.json`" in card
+
     def test_the_consensus_names_the_approach_none_of_whose_networks_ships(self):
         ours, theirs = dict.fromkeys(APPROACHES, "ours"), dict.fromkeys(APPROACHES, "theirs")
         report = evaluation(CONSENSUS, "validation", 77) | {
